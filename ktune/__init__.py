@@ -1,0 +1,35 @@
+"""ktune: tune Keras models honestly.
+
+One file and one command: cross-validated search with Optuna or KerasTuner, every
+trial in MLflow, the best model refitted, tested once, and registered.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ktune import data, spaces
+    from ktune.errors import KtuneError
+    from ktune.experiment import Experiment
+    from ktune.session import load, search
+
+__version__ = "0.1.0"
+
+__all__ = ["Experiment", "KtuneError", "data", "load", "search", "spaces"]
+
+_HOME = {
+    "Experiment": "ktune.experiment",
+    "KtuneError": "ktune.errors",
+    "load": "ktune.session",
+    "search": "ktune.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Public names load their module on first use: `ktune --help` must not wait for
+    # TensorFlow.
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in ("data", "spaces"):
+        return importlib.import_module(f"ktune.{name}")
+    raise AttributeError(f"module 'ktune' has no attribute {name!r}")

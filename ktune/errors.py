@@ -1,0 +1,36 @@
+"""The errors ktune raises, by who can do something about them."""
+
+
+class KtuneError(Exception):
+    """A mistake the user can correct: the message says what, where and how.
+
+    The command line prints it as one message without a traceback and exits with 2.
+    """
+
+
+class ExperimentError(KtuneError):
+    """An experiment file, a field of an experiment or an option is wrong."""
+
+
+class DataError(KtuneError):
+    """The data cannot be read, or cannot be learned from as they are."""
+
+
+class SpaceError(KtuneError):
+    """A hyperparameter is declared in a way no engine can honour."""
+
+
+class StoreError(KtuneError):
+    """The MLflow store or the study cannot be read or written."""
+
+
+class UnknownReference(KtuneError):
+    """A RUN, SEARCH or MODEL named by the user does not exist or is ambiguous."""
+
+
+class SearchAborted(KtuneError):
+    """A search stopped because going on could not have helped."""
+
+
+class TrialFailed(Exception):
+    """One trial cannot be judged; the search goes on without it."""

@@ -1,0 +1,374 @@
+"""The experiment: everything a search needs to know, checked at once."""
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from ktune.errors import ExperimentError
+from ktune.fit_settings import make_fit_settings
+from ktune.metrics import canonical_name
+from ktune.spelling import did_you_mean
+
+SAMPLERS: Mapping[str, tuple[str, ...]] = {
+    "optuna": ("tpe", "gp", "cmaes", "nsga2", "random", "grid", "qmc"),
+    "kerastuner": ("bayesian", "random", "grid", "hyperband"),
+}
+"""Samplers by engine; the first is the default."""
+
+PRUNERS = (
+    "none",
+    "median",
+    "percentile",
+    "asha",
+    "hyperband",
+    "wilcoxon",
+    "racing",
+)
+TRAINERS = ("auto", "graph", "keras_fit")
+EXECUTORS = ("serial", "processes", "ray")
+TASKS = ("binary", "multiclass", "multilabel", "regression")
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
+
+_C = TypeVar("_C", bound=type)
+
+
+def _explains_unknown_fields(cls: _C) -> _C:
+    """Make the constructor answer a misspelt field with the nearest valid one."""
+    generated = cls.__init__  # type: ignore[misc]
+    known = [field.name for field in fields(cls)]
+
+    @functools.wraps(generated)
+    def __init__(self: Any, **given: Any) -> None:
+        problems = [
+            f"an experiment has no field {name!r}. Known: {', '.join(known)}."
+            + did_you_mean(name, known)
+            for name in given
+            if name not in known
+        ]
+        problems += [
+            f"`{name}` is missing"
+            for name in ("name", "data", "build")
+            if name not in given
+        ]
+        valid = {k: v for k, v in given.items() if k in known}
+        if problems:
+            problems += _problems_of_fields(valid)
+            raise ExperimentError(_as_one_message(problems))
+        generated(self, **valid)
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
+
+
+@_explains_unknown_fields
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """A model family, its data, and how to search and judge it.
+
+    Main arguments:
+        name: Names the MLflow experiment and the registered model.
+        data: Arrays ``(X, y)`` or ``(X, y, X_test, y_test)``, a source of
+            `ktune.data`, or a function returning any of these.
+        build: ``build(hp)`` or ``build(hp, data)`` returning a Keras model, or a
+            `keras_tuner.HyperModel`. ``hp`` is a `keras_tuner.HyperParameters`,
+            ``data`` a `ktune.dataset.DataDescription`.
+        fit: `ktune.fit_settings.FitSettings` as a dict, or a function of ``hp``.
+        objective: What to make as good as possible: a scikit-learn metric name,
+            ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
+            classes, macro F1 for several labels, RMSE for numbers.
+        trials: How many finished trials end the search.
+
+    Other arguments:
+        cv: Number of folds, or any scikit-learn splitter.
+        test_size: Share of rows held out before anything else and touched once.
+            The data's own test set is used instead, if they have one. 0: none.
+        engine: "optuna" or "kerastuner".
+        sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
+        pruner: How hopeless trials are stopped; see `PRUNERS`.
+        timeout: Wall time for all trials: seconds, or text such as "1h30m".
+        seed: Everything random derives from it.
+        preprocess: None, "auto", or a scikit-learn transformer; fitted on the
+            training rows of each fold.
+        metrics: Further scorer names of scikit-learn to record.
+        task: "binary", "multiclass", "multilabel" or "regression" where the targets
+            do not tell. None: read it off the targets.
+        trainer: "auto", "graph" or "keras_fit".
+        executor: "serial", "processes" or "ray".
+        jobs: How many trials are evaluated at the same time.
+        fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
+
+    Raises:
+        ExperimentError: With every problem found, in one message.
+
+    Example:
+        >>> Experiment(name="x", data=([[0.0]], [0]), build=print, cv=1, trails=3)
+        Traceback (most recent call last):
+            ...
+        ktune.errors.ExperimentError: 2 problems:
+          - an experiment has no field 'trails'. Known: name, data, build, ...
+    """
+
+    name: str
+    data: Any
+    build: Any
+    fit: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
+    objective: str | None = None
+    cv: Any = 5
+    test_size: float = 0.2
+    engine: str = "optuna"
+    sampler: str | None = None
+    pruner: str = "median"
+    trials: int = 50
+    timeout: float | str | None = None
+    seed: int = 0
+    preprocess: Any = "auto"
+    metrics: Sequence[str] = ()
+    task: str | None = None
+    trainer: str = "auto"
+    executor: str = "serial"
+    jobs: int = 1
+    fit_overrides: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        problems = _problems_of_fields(
+            {field.name: getattr(self, field.name) for field in fields(self)}
+        )
+        if problems:
+            raise ExperimentError(_as_one_message(problems))
+
+    @property
+    def chosen_sampler(self) -> str:
+        """The sampler, the engine's first one where none is named."""
+        return self.sampler or SAMPLERS[self.engine][0]
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """The wall time for all trials in seconds; None: no limit."""
+        return None if self.timeout is None else parse_duration(self.timeout)
+
+
+def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """Return the experiment with some fields replaced, checked as a whole.
+
+    Args:
+        experiment: Where the other fields come from.
+        changes: Field name to value; ``fit.NAME`` replaces one setting of ``fit``.
+
+    Raises:
+        ExperimentError: With every problem found, in one message.
+    """
+    known = [field.name for field in fields(Experiment)]
+    of_fit = {
+        name.removeprefix("fit."): value
+        for name, value in changes.items()
+        if name.startswith("fit.")
+    }
+    of_experiment = {k: v for k, v in changes.items() if not k.startswith("fit.")}
+    problems = [
+        f"an experiment has no field {name!r}. Known: {', '.join(known)}."
+        + did_you_mean(name, known)
+        for name in of_experiment
+        if name not in known
+    ]
+    if problems:
+        raise ExperimentError(_as_one_message(problems))
+    if of_fit:
+        of_experiment["fit_overrides"] = {**(experiment.fit_overrides or {}), **of_fit}
+    if "engine" in of_experiment and "sampler" not in of_experiment:
+        of_experiment["sampler"] = None
+    return replace(experiment, **of_experiment)
+
+
+def parse_duration(value: float | str) -> float:
+    """Return seconds for a number of seconds or for text such as "1h30m".
+
+    Raises:
+        ExperimentError: It is neither, or not positive.
+
+    Example:
+        >>> parse_duration("1h30m"), parse_duration("45s"), parse_duration(2)
+        (5400.0, 45.0, 2.0)
+    """
+    seconds: float | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and value.isdigit():
+        seconds = float(value)
+    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+        hours, minutes, rest = (int(group or 0) for group in match.groups())
+        seconds = float(3600 * hours + 60 * minutes + rest)
+    if seconds is None or not 0 < seconds < float("inf"):
+        raise ExperimentError(
+            f"`timeout` must be a positive number of seconds or text such as '20m' or "
+            f"'1h30m'; got {value!r}"
+        )
+    return seconds
+
+
+def _as_one_message(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    return f"{len(problems)} problems:" + "".join(f"\n  - {p}" for p in problems)
+
+
+def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for name, check in _CHECKS.items():
+        if name in given and (problem := check(given[name])):
+            problems.append(problem)
+    if "engine" in given and given["engine"] in SAMPLERS:
+        problems += _sampler_problem(given["engine"], given.get("sampler"))
+    return problems
+
+
+def _check_name(name: Any) -> str | None:
+    if isinstance(name, str) and len(name) <= 100 and _NAME.fullmatch(name):
+        return None
+    return (
+        "`name` must be text of letters, digits, spaces and . _ - that starts with a "
+        f"letter or digit, at most 100 long; got {name!r}"
+    )
+
+
+def _check_build(build: Any) -> str | None:
+    if callable(build) or callable(getattr(build, "build", None)):
+        return None
+    return (
+        "`build` must be a function build(hp) that returns a Keras model, or a "
+        f"keras_tuner.HyperModel; got {build!r}"
+    )
+
+
+def _check_data(data: Any) -> str | None:
+    if data is None:
+        return "`data` must be arrays, a ktune.data source or a function; got None"
+    return None
+
+
+def _check_fit(fit: Any) -> str | None:
+    if fit is None or callable(fit):
+        return None
+    if not isinstance(fit, Mapping):
+        return f"`fit` must be a dict or a function of hp that returns one; got {fit!r}"
+    try:
+        make_fit_settings(fit)
+    except ExperimentError as error:
+        return str(error)
+    return None
+
+
+def _check_metric(metric: Any) -> str | None:
+    if not isinstance(metric, str):
+        return f"a metric must be named by text; got {metric!r}"
+    try:
+        canonical_name(metric)
+    except ExperimentError as error:
+        return str(error)
+    return None
+
+
+def _check_objective(objective: Any) -> str | None:
+    problem = None if objective is None else _check_metric(objective)
+    return problem and f"objective {problem}"
+
+
+def _check_metrics(metrics: Any) -> str | None:
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        return f"`metrics` must be a list of scorer names; got {metrics!r}"
+    found = [problem for metric in metrics if (problem := _check_metric(metric))]
+    return f"metrics: {'; '.join(found)}" if found else None
+
+
+def _check_cv(cv: Any) -> str | None:
+    is_int = isinstance(cv, int) and not isinstance(cv, bool)
+    if (is_int and cv >= 2) or callable(getattr(cv, "split", None)):
+        if not isinstance(cv, str):
+            return None
+    hint = " For a single hold-out use ShuffleSplit(n_splits=1)." if cv == 1 else ""
+    return (
+        f"`cv` must be an int of at least 2 or a scikit-learn splitter; got {cv!r}."
+        + hint
+    )
+
+
+def _check_test_size(test_size: Any) -> str | None:
+    if isinstance(test_size, int | float) and not isinstance(test_size, bool):
+        if 0 <= test_size < 1:
+            return None
+    return f"`test_size` must be a share in [0, 1); got {test_size!r}"
+
+
+def _check_timeout(timeout: Any) -> str | None:
+    try:
+        if timeout is not None:
+            parse_duration(timeout)
+    except ExperimentError as error:
+        return str(error)
+    return None
+
+
+def _check_preprocess(preprocess: Any) -> str | None:
+    if preprocess is None or preprocess == "auto" or hasattr(preprocess, "transform"):
+        return None
+    return (
+        "`preprocess` must be None, 'auto' or a scikit-learn transformer; "
+        f"got {preprocess!r}"
+    )
+
+
+def _check_fit_overrides(overrides: Any) -> str | None:
+    return None if overrides is None else _check_fit(overrides)
+
+
+def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+            return None
+        return f"`{name}` must be an int of at least {least}; got {value!r}"
+
+    return check
+
+
+def _one_of(
+    name: str, known: Sequence[str], *, optional: bool = False
+) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        if value in known or (optional and value is None):
+            return None
+        return f"`{name}` must be one of {', '.join(known)}; got {value!r}." + (
+            did_you_mean(value, known) if isinstance(value, str) else ""
+        )
+
+    return check
+
+
+def _sampler_problem(engine: str, sampler: Any) -> list[str]:
+    problem = _one_of("sampler", SAMPLERS[engine], optional=True)(sampler)
+    return [f"{problem} (engine {engine!r})"] if problem else []
+
+
+_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
+    "name": _check_name,
+    "data": _check_data,
+    "build": _check_build,
+    "fit": _check_fit,
+    "objective": _check_objective,
+    "cv": _check_cv,
+    "test_size": _check_test_size,
+    "engine": _one_of("engine", tuple(SAMPLERS)),
+    "pruner": _one_of("pruner", PRUNERS),
+    "trials": _int_of_at_least("trials", 1),
+    "timeout": _check_timeout,
+    "seed": _int_of_at_least("seed", 0),
+    "preprocess": _check_preprocess,
+    "metrics": _check_metrics,
+    "task": _one_of("task", TASKS, optional=True),
+    "trainer": _one_of("trainer", TRAINERS),
+    "executor": _one_of("executor", EXECUTORS),
+    "jobs": _int_of_at_least("jobs", 1),
+    "fit_overrides": _check_fit_overrides,
+}

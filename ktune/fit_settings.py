@@ -1,0 +1,84 @@
+"""How a model is trained: what the ``fit`` field of an experiment may say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from ktune.errors import ExperimentError
+from ktune.spelling import did_you_mean
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of one trial's training.
+
+    Attributes:
+        batch_size: Rows in one step of the optimizer.
+        epochs: The most epochs a fold is trained.
+        early_stopping: Patience in epochs without a better fold mean of the
+            objective. False: train all epochs, choose none, the last one counts.
+        class_weight: None, or "balanced": rows are weighted inversely to the
+            frequency of their class in the training part of the fold.
+        callbacks: Keras callbacks, or functions that return a new one. Each fold
+            gets its own.
+    """
+
+    batch_size: int = 32
+    epochs: int = 20
+    early_stopping: int | Literal[False] = 5
+    class_weight: Literal["balanced"] | None = None
+    callbacks: Sequence[Any] = ()
+
+
+def make_fit_settings(given: Mapping[str, Any]) -> FitSettings:
+    """Check what the user's ``fit`` says and fill in the defaults.
+
+    Args:
+        given: Field name to value, for instance ``{"batch_size": 64}``.
+
+    Returns:
+        The complete settings.
+
+    Raises:
+        ExperimentError: With every problem found, in one message.
+    """
+    problems = [*_unknown_fields(given), *_wrong_values(given)]
+    if problems:
+        raise ExperimentError("; ".join(problems))
+    return FitSettings(**given)
+
+
+def _unknown_fields(given: Mapping[str, Any]) -> list[str]:
+    known = [field.name for field in fields(FitSettings)]
+    return [
+        f"`fit` has no setting {name!r}. Known: {', '.join(known)}."
+        + did_you_mean(str(name), known)
+        for name in given
+        if name not in known
+    ]
+
+
+def _wrong_values(given: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for name in ("batch_size", "epochs"):
+        if name in given and not _is_count(given[name]):
+            problems.append(
+                f"`fit` setting {name!r} must be an int of at least 1; "
+                f"got {given[name]!r}"
+            )
+    patience = given.get("early_stopping", False)
+    if patience is not False and not _is_count(patience):
+        problems.append(
+            "`fit` setting 'early_stopping' must be a patience in epochs (an int of "
+            f"at least 1) or False; got {patience!r}"
+        )
+    if given.get("class_weight") not in (None, "balanced"):
+        problems.append(
+            "`fit` setting 'class_weight' must be None or 'balanced'; "
+            f"got {given['class_weight']!r}"
+        )
+    return problems
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

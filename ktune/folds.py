@@ -1,0 +1,210 @@
+"""Cut off the test set and make the folds every trial of a search is judged on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
+
+from ktune.dataset import Dataset, Inputs, Task, take_rows
+from ktune.errors import DataError, ExperimentError
+from ktune.seeds import derive_seed
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Row positions of one fold, within the rows that are not test rows.
+
+    Attributes:
+        index: 0, 1, 2, …
+        train: Positions trained on, ascending.
+        validation: Positions the fold is judged on, ascending.
+    """
+
+    index: int
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The data of a search, split once: rows for trials, rows for the final test.
+
+    Attributes:
+        x: Features of the rows trials may use.
+        y: Their targets.
+        folds: The folds of ``x``, the same for every trial.
+        x_test: Features of the untouched test set; None when there is none.
+        y_test: Its targets.
+    """
+
+    x: Inputs
+    y: np.ndarray
+    folds: tuple[Fold, ...]
+    x_test: Inputs | None
+    y_test: np.ndarray | None
+
+
+def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partition:
+    """Cut off the test set first, then make the folds from the rest.
+
+    Args:
+        dataset: The whole data.
+        cv: Number of folds, or any scikit-learn splitter.
+        test_size: Share of rows held out, in [0, 1). Ignored when the data have a
+            test set of their own; 0 means no untouched test set.
+        seed: Of the search.
+
+    Raises:
+        DataError: Too few rows of a class (or in all) for the split asked for.
+        ExperimentError: The splitter does not fit the data.
+    """
+    if dataset.x_test is not None or test_size == 0:
+        rows, test_rows = np.arange(dataset.n_rows), None
+    else:
+        rows, test_rows = _hold_out(dataset, test_size, seed)
+    y = dataset.y[rows]
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    x_test, y_test = dataset.x_test, dataset.y_test
+    if test_rows is not None:
+        x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
+    folds = make_folds(cv, y, task=dataset.task, groups=groups, seed=seed)
+    x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
+    return Partition(x=x, y=y, folds=folds, x_test=x_test, y_test=y_test)
+
+
+def make_folds(
+    cv: Any,
+    y: np.ndarray,
+    *,
+    task: Task,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+) -> tuple[Fold, ...]:
+    """Make folds by an int (stratified for classes, groups kept whole) or splitter.
+
+    Args:
+        cv: An int of at least 2, or a splitter with scikit-learn's ``split``.
+        y: Targets, shape (n,) or (n, k).
+        task: Tells whether to stratify.
+        groups: One label a row, or None.
+        seed: Of the search.
+
+    Returns:
+        Folds with ascending positions.
+
+    Raises:
+        DataError: A class has fewer rows than there are folds.
+        ExperimentError: The splitter rejects the data or yields an empty side.
+    """
+    if isinstance(cv, int):
+        _check_class_counts(cv, y, task)
+        splitter = _default_splitter(cv, task, groups, seed)
+    else:
+        splitter = cv
+    try:
+        pairs = list(splitter.split(np.zeros(len(y)), y, groups))
+    except ValueError as error:
+        raise ExperimentError(
+            f"`cv`: {splitter!r} cannot split these {len(y)} rows: {error}"
+        ) from error
+    folds = tuple(
+        Fold(index, np.sort(train), np.sort(validation))
+        for index, (train, validation) in enumerate(pairs)
+    )
+    _check_folds(folds, y, task)
+    return folds
+
+
+def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
+    """Return for each row the last fold that validates on it, -1 for none."""
+    assignment = np.full(n_rows, -1, dtype=np.int16)
+    for fold in folds:
+        assignment[fold.validation] = fold.index
+    return assignment
+
+
+def _hold_out(
+    dataset: Dataset, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(dataset.n_rows)
+    if dataset.groups is not None:
+        return _hold_out_groups(dataset.groups, test_size, seed)
+    stratify = dataset.y if dataset.task.is_classification else None
+    try:
+        kept, held_out = train_test_split(
+            rows,
+            test_size=test_size,
+            stratify=stratify,
+            random_state=derive_seed(seed, "test"),
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{dataset.name}: cannot hold out test_size={test_size} of "
+            f"{dataset.n_rows} rows: {error} Use another `test_size`; 0.0 means no "
+            "untouched test set."
+        ) from error
+    return np.sort(kept), np.sort(held_out)
+
+
+def _hold_out_groups(
+    groups: np.ndarray, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out whole groups until about ``test_size`` of the rows are held out."""
+    labels = np.unique(groups)
+    order = np.random.default_rng(derive_seed(seed, "test")).permutation(labels)
+    sizes = np.array([np.sum(groups == label) for label in order])
+    n_groups = int(np.searchsorted(np.cumsum(sizes), test_size * len(groups))) + 1
+    held_out = np.isin(groups, order[:n_groups])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _default_splitter(
+    n_folds: int, task: Task, groups: np.ndarray | None, seed: int
+) -> Any:
+    random_state = derive_seed(seed, "folds")
+    if groups is not None:
+        kind = StratifiedGroupKFold if task.is_classification else GroupKFold
+    else:
+        kind = StratifiedKFold if task.is_classification else KFold
+    return kind(n_folds, shuffle=True, random_state=random_state)
+
+
+def _check_class_counts(n_folds: int, y: np.ndarray, task: Task) -> None:
+    if len(y) < 2 * n_folds:
+        raise DataError(
+            f"{len(y)} rows are too few for {n_folds} folds; use fewer folds (`cv`)."
+        )
+    if not task.is_classification:
+        return
+    counts = np.bincount(y)
+    rarest = int(np.argmin(counts))
+    if counts[rarest] < n_folds:
+        raise DataError(
+            f"class {rarest} has {counts[rarest]} rows outside the test set, too few "
+            f"for {n_folds} folds. Use `cv` of at most {max(2, counts[rarest])}, merge "
+            "rare classes, or pass a splitter."
+        )
+
+
+def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
+    if not folds:
+        raise ExperimentError("`cv` yields no folds for these data.")
+    for fold in folds:
+        if not len(fold.train) or not len(fold.validation):
+            raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+        if not task.is_classification:
+            continue
+        missing = np.setdiff1d(np.unique(y), np.unique(y[fold.train]))
+        if len(missing):
+            raise DataError(
+                f"fold {fold.index} has no training row of class {missing[0]}. "
+                "Shuffle or stratify in `cv`, use fewer folds, or merge rare classes."
+            )

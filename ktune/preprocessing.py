@@ -1,0 +1,263 @@
+"""From raw rows to what a model sees: fitted on training rows only, fold by fold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from ktune.dataset import Inputs, Kind, take_rows
+from ktune.errors import DataError, ExperimentError
+from ktune.folds import Fold, Partition
+
+MAX_PIXEL = 255.0
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPreprocessing:
+    """Preprocessing whose numbers are known; it travels with the model.
+
+    A row becomes ``transformer(row) * scale + shift``; None stands for "leave it".
+
+    Attributes:
+        transformer: A fitted scikit-learn transformer.
+        scale: Factor, a number or one a feature (last axis).
+        shift: Summand, likewise.
+    """
+
+    transformer: Any = None
+    scale: np.ndarray | float | None = None
+    shift: np.ndarray | float | None = None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether rows only change their number type."""
+        return self.transformer is None and self.scale is None
+
+    def transform(self, x: Inputs) -> Inputs:
+        """Return what the model sees of these rows, floats as float32."""
+        if isinstance(x, Mapping):
+            return {name: as_model_numbers(part) for name, part in x.items()}
+        if self.transformer is not None:
+            rows = plain_table(x) if isinstance(x, pd.DataFrame) else x
+            x = _dense(self.transformer.transform(rows))
+        numbers = as_model_numbers(x)
+        if self.scale is None:
+            return numbers
+        scaled = numbers.astype(np.float32) * np.float32(self.scale)
+        return scaled if self.shift is None else scaled + np.float32(self.shift)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFold:
+    """A fold as a trainer takes it.
+
+    Attributes:
+        index: 0, 1, 2, …
+        x: Preprocessed features of all rows; the very same object in every fold
+            where preprocessing has nothing to fit, so that it is held once.
+        y: Targets as in ``Dataset.y``.
+        train: Row positions to train on. A position may occur more than once.
+        train_sample: Row positions on which the train-side scores are read.
+        validation: Row positions to validate on; empty when refitting.
+    """
+
+    index: int
+    x: Inputs
+    y: np.ndarray
+    train: np.ndarray
+    train_sample: np.ndarray
+    validation: np.ndarray
+
+
+def prepare_folds(
+    partition: Partition, preprocess: Any, kind: Kind
+) -> tuple[PreparedFold, ...]:
+    """Fit preprocessing on the training part of each fold and transform its rows.
+
+    Args:
+        partition: The data of the search.
+        preprocess: None, "auto" or a scikit-learn transformer.
+        kind: What the features are.
+    """
+    shared: Inputs | None = None
+    prepared = []
+    for fold in partition.folds:
+        if shared is None:
+            fitted = fit_preprocessing(
+                preprocess, partition.x, partition.y, fold.train, kind
+            )
+            x = fitted.transform(partition.x)
+            if not needs_fit(preprocess, kind):
+                shared = x
+        prepared.append(_prepared_fold(fold, x, partition.y))
+    return tuple(prepared)
+
+
+def prepare_refit(
+    partition: Partition, preprocess: Any, kind: Kind
+) -> tuple[PreparedFold, FittedPreprocessing]:
+    """Prepare one fold that trains on every row that is not a test row."""
+    rows = np.arange(len(partition.y))
+    fitted = fit_preprocessing(preprocess, partition.x, partition.y, rows, kind)
+    nothing = np.array([], dtype=np.int64)
+    fold = PreparedFold(
+        0, fitted.transform(partition.x), partition.y, rows, nothing, nothing
+    )
+    return fold, fitted
+
+
+def needs_fit(preprocess: Any, kind: Kind) -> bool:
+    """Whether preprocessing learns anything from the rows."""
+    if preprocess is None:
+        return False
+    return preprocess != "auto" or kind in (Kind.TABULAR, Kind.SEQUENCE)
+
+
+def fit_preprocessing(
+    preprocess: Any, x: Inputs, y: np.ndarray, rows: np.ndarray, kind: Kind
+) -> FittedPreprocessing:
+    """Fit preprocessing on the given rows.
+
+    Args:
+        preprocess: None, "auto" or a scikit-learn transformer, which is cloned.
+        x: Raw features of all rows. Of the other rows only the *schema* is read:
+            which columns there are and which categories a column may hold.
+        y: Targets of all rows, for transformers that want them.
+        rows: Positions to fit on.
+        kind: What the features are.
+
+    Raises:
+        ExperimentError: The transformer rejects the rows.
+    """
+    if preprocess is None or kind is Kind.SEVERAL:
+        return FittedPreprocessing()
+    if preprocess != "auto":
+        return _fit_transformer(clone(preprocess), x, y, rows)
+    if kind is Kind.IMAGE:
+        return _pixel_scale(x)
+    if kind is Kind.SEQUENCE:
+        return _standardise_last_axis(take_rows(x, rows))
+    return _fit_transformer(_table_transformer(x), x, y, rows)
+
+
+def plain_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with text as objects and missing text as NaN."""
+    text = [name for name in table.columns if is_text(table[name])]
+    columns = {
+        name: table[name].astype(object).where(table[name].notna(), np.nan)
+        for name in text
+    }
+    return table.assign(**columns)
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether a column holds categories rather than numbers."""
+    return not (
+        pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+    )
+
+
+def as_model_numbers(x: Any) -> np.ndarray:
+    """Return an array a Keras model takes: float32, or integers as they are."""
+    array = np.asarray(x)
+    if array.dtype.kind == "f" or array.dtype.kind == "b":
+        return array.astype(np.float32, copy=False)
+    if array.dtype.kind in "iu":
+        return array
+    try:
+        return array.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"features of type {array.dtype} are not numbers ({error}). Use "
+            "`preprocess='auto'` for tables with categories, or a transformer."
+        ) from error
+
+
+def _prepared_fold(fold: Fold, x: Inputs, y: np.ndarray) -> PreparedFold:
+    return PreparedFold(
+        index=fold.index,
+        x=x,
+        y=y,
+        train=fold.train,
+        train_sample=_train_sample(fold),
+        validation=fold.validation,
+    )
+
+
+def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
+    """Evenly spread training rows, as many as validation rows.
+
+    Scoring them is a share of the epoch's cost, and a train score more precise than
+    the validation score it is compared with would tell nothing more.
+    """
+    size = min(len(fold.train), max(len(fold.validation), at_least))
+    return fold.train[np.linspace(0, len(fold.train) - 1, size).astype(np.int64)]
+
+
+def _fit_transformer(
+    transformer: Any, x: Inputs, y: np.ndarray, rows: np.ndarray
+) -> FittedPreprocessing:
+    x = plain_table(x) if isinstance(x, pd.DataFrame) else x
+    try:
+        transformer.fit(take_rows(x, rows), y[rows])
+    except (TypeError, ValueError) as error:
+        raise ExperimentError(
+            f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"
+        ) from error
+    return FittedPreprocessing(transformer=transformer)
+
+
+def _pixel_scale(x: Inputs) -> FittedPreprocessing:
+    # A fixed factor, not one learned from the rows, so there is nothing to leak.
+    is_scaled = np.issubdtype(x.dtype, np.floating) and np.nanmax(x) <= 1.0
+    return FittedPreprocessing(scale=None if is_scaled else 1.0 / MAX_PIXEL)
+
+
+def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
+    if x.dtype.kind in "iu":  # token numbers for an embedding
+        return FittedPreprocessing()
+    features = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
+    scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
+    return FittedPreprocessing(scale=scale, shift=-mean * scale)
+
+
+def _table_transformer(x: Inputs) -> Any:
+    numbers = make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
+    )
+    if not isinstance(x, pd.DataFrame):
+        return numbers
+    table = plain_table(x)
+    text = [name for name in table.columns if is_text(table[name])]
+    others = [name for name in table.columns if name not in text]
+    parts = [("numbers", numbers, others)] if others else []
+    if text:
+        parts.append(("categories", _category_encoder(table[text]), text))
+    return ColumnTransformer(parts)
+
+
+def _category_encoder(columns: pd.DataFrame) -> Any:
+    """One-hot, over every category of the data so that all folds are equally wide."""
+    missing = "(missing)"
+    categories = [
+        sorted({str(v) for v in columns[name].dropna()} | {missing}) for name in columns
+    ]
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=missing),
+        OneHotEncoder(
+            categories=categories, handle_unknown="ignore", sparse_output=False
+        ),
+    )
+
+
+def _dense(x: Any) -> np.ndarray:
+    return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
+
