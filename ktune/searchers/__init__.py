@@ -1,7 +1,7 @@
 """Searchers: what proposes trials."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ktune.experiment import Experiment
@@ -9,6 +9,7 @@ from ktune.fit_settings import FitSettings
 from ktune.metrics import Objective
 from ktune.protocols import Searcher
 from ktune.searchers.discovery import Declare
+from ktune.trial import Value
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -25,6 +26,7 @@ def make_searcher(
     path: str | Path,
     study_name: str | None = None,
     epochs: int | None = None,
+    start_from: Sequence[Mapping[str, Value]] = (),
 ) -> Searcher:
     """Return the searcher an experiment asks for.
 
@@ -39,6 +41,8 @@ def make_searcher(
             so it should not be random. None: the experiment's name.
         epochs: The most epochs a trial takes. None: what ``fit`` says, if it is a
             dict, else the default of `FitSettings`.
+        start_from: Values of trials to begin with, after that of all defaults; what
+            they do not say keeps its default.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -56,6 +60,7 @@ def make_searcher(
         pruner=experiment.pruner,
         seed=experiment.seed,
         epochs=epochs or _epochs(experiment),
+        start_from=start_from,
     )
     return searcher
 

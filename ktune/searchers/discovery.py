@@ -1,7 +1,7 @@
 """Run a builder to find out what it asks for, and what it was given."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -68,9 +68,25 @@ def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
     return tuple(steps)
 
 
-def propose_defaults(key: str, parameter: Parameter) -> Value:
-    """Answer what a builder gets without a search."""
-    return parameter.default
+def propose_given(values: Mapping[str, Value]) -> Propose:
+    """Return a proposal of a user's values, and of defaults for others.
+
+    Raises:
+        SpaceError: When asked for a value that is not possible.
+    """
+
+    def propose(key: str, parameter: Parameter) -> Value:
+        if parameter.name not in values:
+            return parameter.default
+        value = values[parameter.name]
+        if not parameter.admits(value):
+            raise SpaceError(
+                f"parameter {parameter.name!r} cannot be {value!r}: it is "
+                f"{parameter.describe()}"
+            )
+        return parameter.plain(value)
+
+    return propose
 
 
 def propose_first(answers: Sequence[tuple[str, Value]], then: Propose) -> Propose:

@@ -27,10 +27,14 @@ from ktune.testing.searchers import (
 )
 
 
-def make_with(**options: Any) -> MakeSearcher:
-    def make(declare: Any, path: Path, seed: int = 0) -> KerasTunerSearcher:
+def make_with(**chosen: Any) -> MakeSearcher:
+    def make(
+        declare: Any, path: Path, seed: int = 0, **options: Any
+    ) -> KerasTunerSearcher:
         ledger = open_ledger(path, "study", objective=OBJECTIVE)
-        return KerasTunerSearcher(declare, ledger=ledger, seed=seed, **options)
+        return KerasTunerSearcher(
+            declare, ledger=ledger, seed=seed, **chosen, **options
+        )
 
     return make
 
