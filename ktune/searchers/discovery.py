@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ktune.errors import SpaceError
 from ktune.hyperparameters import ProposingHyperParameters
 from ktune.searchers.parameter import Parameter, parameter_of
+from ktune.searchers.path import Path, Step
 from ktune.trial import Value
 
 Declare: TypeAlias = Callable[[Any], None]
@@ -20,25 +20,6 @@ KeyOf: TypeAlias = Callable[[Parameter], str]
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One answer of a searcher to a builder.
-
-    Attributes:
-        key: What the ledger calls the parameter; see `Ledger.key_of`.
-        parameter: As it was declared.
-        value: What the builder got.
-    """
-
-    key: str
-    parameter: Parameter
-    value: Value
-
-
-Path: TypeAlias = tuple[Step, ...]
-"""Everything a builder asked for, in order: a trial."""
 
 
 def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
@@ -93,8 +74,3 @@ def propose_first(answers: Sequence[tuple[str, Value]], then: Propose) -> Propos
     """Return a proposal that gives known answers where it has them."""
     known = dict(answers)
     return lambda key, parameter: known[key] if key in known else then(key, parameter)
-
-
-def values_of(path: Path) -> dict[str, Value]:
-    """Return a trial's values by name, in the order they were asked for."""
-    return {step.parameter.name: step.value for step in path}

@@ -6,10 +6,12 @@ from datetime import datetime
 from math import isfinite
 
 from ktune.fit_settings import FitSettings
-from ktune.searchers.discovery import Declare, Path, Propose
-from ktune.searchers.ledger import Entry, Ledger
+from ktune.searchers.discovery import Declare, Propose
+from ktune.searchers.entry import Entry
+from ktune.searchers.ledger import Ledger
 from ktune.searchers.oracle import Oracle, Proposal
 from ktune.searchers.parameter import Parameter
+from ktune.searchers.path import Path
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.search_state import SearchState
 from ktune.seeds import derive_seed

@@ -1,28 +1,23 @@
 """Optuna proposes: its samplers behind ktune's `Searcher` door."""
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 
-from ktune.errors import ExperimentError, SpaceError
+from ktune.errors import SpaceError
 from ktune.searchers.discovery import Declare
-from ktune.searchers.ledger import Ledger, quiet
+from ktune.searchers.ledger import Ledger
 from ktune.searchers.parameter import MOST_VALUES, Parameter
 from ktune.searchers.pruners import make_pruner
+from ktune.searchers.requirements import check_installed
 from ktune.searchers.search_state import SearchState
+from ktune.searchers.study import quiet
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, Value
 
 _ATTEMPTS = 5
 """So often a sampler may propose again what was tried already."""
-
-_NEEDS: Mapping[str, tuple[str, str]] = {
-    "gp": ("torch", 'pip install "ktune[gp]"'),
-    "cmaes": ("cmaes", "pip install cmaes"),
-}
-"""Sampler to the package it needs and the command that installs it."""
 
 
 class OptunaSearcher:
@@ -59,7 +54,7 @@ class OptunaSearcher:
         epochs: int | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        _check_installed(sampler)
+        check_installed(sampler)
         ledger.study.pruner = make_pruner(pruner, epochs)
         self._sampler = sampler
         self._state = SearchState(declare, ledger, seed, start_from)
@@ -129,16 +124,6 @@ class OptunaSearcher:
                 derive_seed(seed, "sampler", number, attempt),
                 derive_seed(seed, "sampler"),
             )
-
-
-def _check_installed(sampler: str) -> None:
-    package, remedy = _NEEDS.get(sampler, (None, None))
-    # Optuna itself complains only when the sampler is first used, in mid-search.
-    if package and importlib.util.find_spec(package) is None:
-        raise ExperimentError(
-            f"sampler {sampler!r} needs {package}, which is not installed. Install it "
-            f"with: {remedy}"
-        )
 
 
 def _check_enumerable(parameter: Parameter) -> None:

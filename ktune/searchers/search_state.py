@@ -6,16 +6,16 @@ from typing import Any
 
 from ktune.searchers.discovery import (
     Declare,
-    Path,
     Propose,
     discover,
     propose_first,
     propose_given,
-    values_of,
 )
+from ktune.searchers.entry import Entry
 from ktune.searchers.explored import Explored, Pick
-from ktune.searchers.ledger import Entry, Ledger, Slot
+from ktune.searchers.ledger import Ledger, Slot
 from ktune.searchers.parameter import Parameter
+from ktune.searchers.path import Path, values_of
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, Value
 
