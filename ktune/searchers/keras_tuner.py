@@ -17,8 +17,6 @@ from ktune.searchers.search_state import SearchState
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
-_INDEX = "oracle_trial"
-
 
 class KerasTunerSearcher:
     """Proposes trials by one of KerasTuner's oracles, define-by-run.
@@ -151,7 +149,7 @@ class KerasTunerSearcher:
             path,
             epochs=proposal.epochs,
             parent=None if parent is None else self._made[parent][0],
-            note={_INDEX: index},
+            note={self._oracle.name: index},
         )
         self._note(trial.number, index, path)
         return trial
@@ -188,7 +186,7 @@ class KerasTunerSearcher:
         self._finish(entry.trial.number, entry.state, entry.score)
 
     def _ask_again(self, entry: Entry) -> None:
-        index = entry.note.get(_INDEX)
+        index = entry.note.get(self._oracle.name)
         if index is None or entry.trial.number == 0:
             self._oracle.register(entry.path)
         if index is None:

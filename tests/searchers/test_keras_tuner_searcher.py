@@ -248,6 +248,16 @@ def test_either_engine_goes_on_after_the_other(sampler: str, tmp_path: Path) -> 
     assert len({(frozenset(t.values.items()), t.epochs) for t in asked}) == 12
 
 
+def test_grid_is_complete_after_another_oracle(tmp_path: Path) -> None:
+    path = tmp_path / "study.log"
+    first = run(make_with(sampler="random")(declare_finite, path), 5)
+    searcher = make_with(sampler="grid")(declare_finite, path)
+    asked = first + run(searcher, 100)
+    assert len({frozenset(trial.values.items()) for trial in asked}) == N_FINITE
+    assert len(asked) == N_FINITE
+    assert searcher.is_exhausted
+
+
 def test_private_parts_are_still_there() -> None:
     """If this fails, KerasTuner has changed: read the head of oracle.py again."""
     made = oracle_module.Oracle("hyperband", "max", seed=0, epochs=9)._oracle
