@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Dataset, Task, input_shape
+from ktune.dataset import DataDescription, Dataset, Kind, Task, input_shape
 from ktune.epoch_book import EpochBook
 from ktune.errors import TrialFailed
 from ktune.experiment import Experiment
@@ -46,6 +46,7 @@ class Workbench:
 
     Attributes:
         experiment: What is searched.
+        kind: What the features are.
         partition: The data, split.
         folds: The folds, preprocessed.
         recipe: Makes models and fit settings from values.
@@ -55,6 +56,7 @@ class Workbench:
     """
 
     experiment: Experiment
+    kind: Kind
     partition: Partition
     folds: tuple[PreparedFold, ...]
     recipe: Recipe
@@ -66,6 +68,11 @@ class Workbench:
     def data(self) -> DataDescription:
         """Task and shape of the data, as the model sees them."""
         return self.recipe.data
+
+    @property
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics and the objective, which may be one more."""
+        return tuple(dict.fromkeys([*self.metrics, self.objective.metric]))
 
 
 def make_workbench(
@@ -89,6 +96,7 @@ def make_workbench(
     extra = tuple(canonical_name(name) for name in experiment.metrics)
     return Workbench(
         experiment=experiment,
+        kind=dataset.kind,
         partition=partition,
         folds=folds,
         recipe=Recipe(experiment, data),

@@ -41,15 +41,20 @@ class Partition:
         x: Features of the rows trials may use.
         y: Their targets.
         folds: The folds of ``x``, the same for every trial.
+        rows: Their positions in the data set.
         x_test: Features of the untouched test set; None when there is none.
         y_test: Its targets.
+        test_rows: Their positions in the data set; None when the data came with a
+            test set of their own, or there is none.
     """
 
     x: Inputs
     y: np.ndarray
     folds: tuple[Fold, ...]
-    x_test: Inputs | None
-    y_test: np.ndarray | None
+    rows: np.ndarray
+    x_test: Inputs | None = None
+    y_test: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
 
 
 def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partition:
@@ -77,7 +82,7 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
         x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
     folds = make_folds(cv, y, task=dataset.task, groups=groups, seed=seed)
     x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
-    return Partition(x=x, y=y, folds=folds, x_test=x_test, y_test=y_test)
+    return Partition(x, y, folds, rows, x_test, y_test, test_rows)
 
 
 def make_folds(

@@ -111,9 +111,9 @@ def trial_from_json(record: Mapping[str, Any]) -> tuple[Trial, TrialResult]:
     """Return what `trial_as_json` was given, without predictions."""
     found = dict(record["result"])
     found["state"] = TrialState(found["state"])
-    found["folds"] = tuple(FoldResult(**fold) for fold in found["folds"])
+    found["folds"] = tuple(_fold_from_json(fold) for fold in found["folds"])
     found["curves"] = {
-        name: tuple(tuple(fold) for fold in folds)
+        name: tuple(tuple(map(_number, fold)) for fold in folds)
         for name, folds in found["curves"].items()
     }
     found["confusion"] = tuple(tuple(row) for row in found["confusion"])
@@ -136,7 +136,7 @@ def rank(
 
 def as_json_bytes(content: Any) -> bytes:
     """Return JSON text; NaN becomes null, which every reader understands."""
-    return json.dumps(_without_nan(content), indent=1, default=str).encode()
+    return json.dumps(_without_nan(content), default=str).encode()
 
 
 def values_text(values: Mapping[str, Value]) -> str:
@@ -152,6 +152,18 @@ def short(value: Value) -> str:
         ('0.001235', '64', 'adam')
     """
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _fold_from_json(record: Mapping[str, Any]) -> FoldResult:
+    sides = {
+        side: {name: _number(value) for name, value in record[side].items()}
+        for side in ("validation", "train")
+    }
+    return FoldResult(**{**record, **sides})
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _failure_tags(failure: Failure | None) -> dict[str, str]:
