@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ktune.errors import SearchAborted
+from ktune.experiment import Experiment
+from ktune.metrics import Objective
 from ktune.protocols import Executor, Searcher
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
@@ -16,6 +18,16 @@ FIRST_FAILURES = 5
 
 class Listener(Protocol):
     """Is told what happens in a search, to show it to a person."""
+
+    def on_search_start(
+        self, experiment: Experiment, objective: Objective, run_id: str
+    ) -> None:
+        """The pre-flight is over and trials will follow."""
+        ...
+
+    def on_phase(self, text: str) -> None:
+        """Something begins that may take a while."""
+        ...
 
     def on_trial_start(self, trial: Trial) -> None:
         """A trial begins."""
@@ -28,6 +40,34 @@ class Listener(Protocol):
     def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over and recorded."""
         ...
+
+    def close(self) -> None:
+        """Nothing more will happen; safe to call twice."""
+        ...
+
+
+class SilentListener:
+    """Shows nothing."""
+
+    def on_search_start(
+        self, experiment: Experiment, objective: Objective, run_id: str
+    ) -> None:
+        """Ignore it."""
+
+    def on_phase(self, text: str) -> None:
+        """Ignore it."""
+
+    def on_trial_start(self, trial: Trial) -> None:
+        """Ignore it."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Ignore it."""
+
+    def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 @dataclass

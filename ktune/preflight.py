@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ktune.data import load_data
-from ktune.dataset import Dataset, Task, take_rows
+from ktune.dataset import Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
 from ktune.experiment import Experiment
@@ -27,6 +27,7 @@ from ktune.trial import Value
 _T = TypeVar("_T")
 
 _BATCH = 32
+_EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,11 @@ class Preflight:
     dataset: Dataset
     bench: Workbench
     defaults: Mapping[str, Value]
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(_EXAMPLE_ROWS))
 
 
 def preflight(experiment: Experiment) -> Preflight:
