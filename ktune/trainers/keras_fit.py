@@ -4,6 +4,7 @@ It takes any model, callback and backend, and is what other trainers are tested
 against.
 """
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,11 +114,7 @@ class _FoldTraining:
 
     def run_epoch(self, epoch: int) -> FoldEpoch | None:
         """Train one epoch and score it; None when there is nothing to score."""
-        import keras
-
-        # Layers carry their own random state, but a custom layer, `train_step` or
-        # callback may draw from the global ones: other folds train in between.
-        keras.utils.set_random_seed(derive_seed(self._seed, "global", epoch))
+        _seed_globally(self._seed, epoch)
         self.callbacks.begin_epoch(epoch)
         logs = self._fit(epoch)
         require_finite(logs["loss"], f"training loss of fold {self._fold.index}")
@@ -178,6 +175,24 @@ class _FoldTraining:
         loss = self.model.compute_loss(y=targets, y_pred=outputs)
         metrics = _metrics(self.model, targets, outputs) if self._is_logging else {}
         return {**metrics, "loss": float(loss)}
+
+
+def _seed_globally(seed: int, epoch: int) -> None:
+    """Make what draws from global random states depend on fold and epoch alone.
+
+    Layers carry their own state; a custom layer, ``train_step`` or callback may not,
+    and other folds train in between.
+    """
+    import keras
+
+    epoch_seed = derive_seed(seed, "global", epoch)
+    if epoch == 0:  # functions are traced now and take the backend's seed with them
+        keras.utils.set_random_seed(epoch_seed)
+        return
+    # Not set_random_seed: tf.random.set_seed drops every compiled kernel, after which
+    # an epoch of a small model took three times as long (TensorFlow 2.21).
+    random.seed(epoch_seed)
+    np.random.seed(epoch_seed)
 
 
 def loss_comes_from_outputs(model: Any) -> bool:
