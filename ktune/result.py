@@ -12,7 +12,7 @@ from ktune.intervals import Estimate
 from ktune.loop import LoopOutcome
 from ktune.metrics import Objective
 from ktune.refit import Refit
-from ktune.registry import Registration, load_registered, registration_of
+from ktune.registry import Registration, load_keras_model, registration_of
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -122,7 +122,7 @@ class SearchResult:
         """The best model, refitted on all rows that are not test rows (Keras)."""
         if self._fitted is not None:
             return self._fitted.model
-        return load_registered(self.store, self._version_or_raise())
+        return load_keras_model(self.store, self._version_or_raise())
 
     @property
     def test(self) -> dict[str, Estimate]:

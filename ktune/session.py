@@ -17,7 +17,7 @@ from ktune.loop import Listener, LoopOutcome, SearchLoop, SilentListener
 from ktune.preflight import Preflight, preflight, smoke
 from ktune.progress import make_listener
 from ktune.refit import Refit, refit
-from ktune.registry import Registration, register_best
+from ktune.registry import Candidate, Registration, register_best
 from ktune.result import SearchResult, result_of
 from ktune.runtime import import_keras
 from ktune.searchers import make_searcher
@@ -212,14 +212,21 @@ def _refit_best(
     fitted = refit(ready.bench, trial, epochs=epochs)
     books.note_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
-    registration = register_best(
+    registration, decision = register_best(
         store,
-        experiment_name=ready.bench.experiment.name,
-        search_run_id=books.run_id,
-        trial_run_id=books.trial_runs[trial.number],
-        fitted=fitted,
-        example=ready.example,
-        class_names=ready.dataset.class_names,
+        ready.bench,
+        Candidate(
+            search_run_id=books.run_id,
+            trial_run_id=books.trial_runs[trial.number],
+            fitted=fitted,
+            example=ready.example,
+            class_names=ready.dataset.class_names,
+            data_digest=ready.dataset.digest,
+        ),
+    )
+    books.note_model(
+        f"{registration.name}/{registration.version}",
+        f"{registration.alias}: {decision.reason}",
     )
     return fitted, registration
 

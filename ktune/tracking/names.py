@@ -29,6 +29,7 @@ OBJECTIVE = "ktune.objective"
 DIRECTION = "ktune.direction"
 REASON = "ktune.ended_because"
 MODEL_VERSION = "ktune.model_version"
+GATE = "ktune.gate"
 SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
 

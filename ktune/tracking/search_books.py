@@ -93,12 +93,7 @@ class SearchBooks:
         )
 
     def note_best(
-        self,
-        trial: Trial,
-        result: TrialResult,
-        *,
-        extra: Sequence[MetricPoint] = (),
-        tags: Mapping[str, str] | None = None,
+        self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
         """Copy what matters of the best trial to the parent run."""
         points = [*best_metrics(result), *extra]
@@ -109,8 +104,13 @@ class SearchBooks:
             {
                 names.BEST_TRIAL: str(trial.number),
                 names.BEST_RUN: self.trial_runs[trial.number],
-                **(tags or {}),
             },
+        )
+
+    def note_model(self, version: str, gate: str) -> None:
+        """Say on the parent run which model version came of it, and its standing."""
+        self._store.set_tags(
+            self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
         )
 
     def finish(self, *, status: str, reason: str) -> None:
