@@ -26,7 +26,7 @@ from ktune.metrics import (
     predicted_classes,
 )
 from ktune.preprocessing import PreparedFold, prepare_folds
-from ktune.protocols import Report, Trainer, Training, TrainingTask
+from ktune.protocols import Report, Training, TrainingTask
 from ktune.recipe import Recipe
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
@@ -42,7 +42,7 @@ DEFAULT_OBJECTIVE = {
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """What stays in a worker from trial to trial: data, folds, recipe, trainer.
+    """What stays in a worker from trial to trial: data, folds and recipe.
 
     Attributes:
         experiment: What is searched.
@@ -50,7 +50,6 @@ class Workbench:
         partition: The data, split.
         folds: The folds, preprocessed.
         recipe: Makes models and fit settings from values.
-        trainer: Trains them.
         objective: What a trial is judged by.
         metrics: All metrics that are recorded, without ``loss``.
     """
@@ -60,7 +59,6 @@ class Workbench:
     partition: Partition
     folds: tuple[PreparedFold, ...]
     recipe: Recipe
-    trainer: Trainer
     objective: Objective
     metrics: tuple[str, ...]
 
@@ -100,7 +98,6 @@ def make_workbench(
         partition=partition,
         folds=folds,
         recipe=Recipe(experiment, data),
-        trainer=choose_trainer(experiment.trainer),
         objective=objective,
         metrics=metrics_of_task(dataset.task, extra),
     )
@@ -124,9 +121,7 @@ def evaluate_trial(
         result = _train_and_judge(bench, trial, report)
     except Exception as error:
         result = TrialResult(TrialState.FAILED, failure=_describe(error))
-    return replace(
-        result, seconds=time.perf_counter() - started, trainer=bench.trainer.name
-    )
+    return replace(result, seconds=time.perf_counter() - started)
 
 
 def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]:
@@ -152,10 +147,11 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         objective=bench.objective,
         takes_last_epoch=settings.early_stopping is False,
     )
-    training = bench.trainer.start(task)
+    trainer = choose_trainer(bench.experiment.trainer, task)
+    training = trainer.start(task)
     try:
         state = _train_epochs(training, book, trial, settings, report)
-        return _result(bench, book, training, state)
+        return replace(_result(bench, book, training, state), trainer=trainer.name)
     finally:
         training.close()
 
@@ -167,7 +163,7 @@ def _train_epochs(
     settings: FitSettings,
     report: Report,
 ) -> TrialState:
-    """Advance all folds until the last epoch, early stopping, or a stop from outside."""
+    """Advance all folds to the last epoch, early stopping, or a stop from outside."""
     for epoch in range(settings.epochs):
         value = book.add(training.run_epoch())
         if not report(EpochReport(trial.number, epoch, settings.epochs, value)):

@@ -128,9 +128,7 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
     model.run_eagerly = True  # a single step is not worth a traced graph
     _guarded("build", lambda: model.train_on_batch(x, y))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
-    predictions = as_predictions(
-        outputs, data.task, is_logits=returns_logits(model)
-    )
+    predictions = as_predictions(outputs, data.task, is_logits=returns_logits(model))
     names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
     compute_metrics(
         tuple(name for name in names if name != LOSS),

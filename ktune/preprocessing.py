@@ -141,9 +141,9 @@ def fit_preprocessing(
     if preprocess != "auto":
         return _fit_transformer(clone(preprocess), x, y, rows)
     if kind is Kind.IMAGE:
-        return _pixel_scale(x)
+        return _pixel_scale(np.asarray(x))
     if kind is Kind.SEQUENCE:
-        return _standardise_last_axis(take_rows(x, rows))
+        return _standardise_last_axis(np.asarray(x)[rows])
     return _fit_transformer(_table_transformer(x), x, y, rows)
 
 
@@ -214,7 +214,7 @@ def _fit_transformer(
     return FittedPreprocessing(transformer=transformer)
 
 
-def _pixel_scale(x: Inputs) -> FittedPreprocessing:
+def _pixel_scale(x: np.ndarray) -> FittedPreprocessing:
     # A fixed factor, not one learned from the rows, so there is nothing to leak.
     is_scaled = np.issubdtype(x.dtype, np.floating) and np.nanmax(x) <= 1.0
     return FittedPreprocessing(scale=None if is_scaled else 1.0 / MAX_PIXEL)
@@ -260,4 +260,3 @@ def _category_encoder(columns: pd.DataFrame) -> Any:
 
 def _dense(x: Any) -> np.ndarray:
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
-

@@ -14,6 +14,7 @@ from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
 from ktune.seeds import derive_seed
 from ktune.targets import as_predictions, returns_logits
+from ktune.trainers import choose_trainer
 from ktune.trial import Trial
 
 PREDICT_BATCH = 1024
@@ -62,7 +63,7 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         seeds=[derive_seed(trial.seed, "refit")],
         data=bench.data,
     )
-    training = bench.trainer.start(task)
+    training = choose_trainer(bench.experiment.trainer, task).start(task)
     try:
         for _ in range(epochs):
             training.run_epoch()

@@ -13,7 +13,7 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
-from ktune.loop import Listener, LoopOutcome, SearchLoop, SilentListener
+from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.preflight import Preflight, preflight, smoke
 from ktune.progress import make_listener
 from ktune.refit import Refit, refit
@@ -44,16 +44,14 @@ def search(
 ) -> SearchResult:
     """Search, judge every trial by cross-validation, and register the best model.
 
-    Main arguments:
+    Args:
         experiment: What to search.
-        **changes: Fields of the experiment to replace, for instance ``trials=20``.
-
-    Other arguments:
         tracking_uri: Where MLflow's store is. None: MLFLOW_TRACKING_URI, else
             ``mlruns/mlflow.db`` below the working folder.
         listener: Shows progress. None: a progress bar in a terminal, else a line a
             trial.
         is_smoke_test: Only try whether it runs: two trials, one epoch, two folds.
+        **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
         The trials, the refitted model and its test scores.
@@ -77,7 +75,9 @@ def search(
         listener.close()
 
 
-def load(reference: str | None = None, *, tracking_uri: str | None = None) -> SearchResult:
+def load(
+    reference: str | None = None, *, tracking_uri: str | None = None
+) -> SearchResult:
     """Return an earlier search.
 
     Args:
@@ -111,7 +111,9 @@ def _search(
             reason = outcome.reason
             fitted, registration = None, None
             if not outcome.is_interrupted:
-                fitted, registration = _refit_best(store, books, ready, results, listener)
+                fitted, registration = _refit_best(
+                    store, books, ready, results, listener
+                )
         except KeyboardInterrupt:
             status, reason = "KILLED", "interrupted"
             raise

@@ -106,13 +106,14 @@ def read_sources(path: Path) -> dict[str, bytes]:
     files = {path.resolve()}
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file and file.endswith(".py") and Path(file).is_relative_to(folder):
-            if "site-packages" not in file:
-                files.add(Path(file).resolve())
+        if file and file.endswith(".py") and "site-packages" not in file:
+            files.add(Path(file).resolve())
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(files)
-        if file.is_file() and file.stat().st_size < _LARGEST_SOURCE
+        if file.is_relative_to(folder)
+        and file.is_file()
+        and file.stat().st_size < _LARGEST_SOURCE
     }
 
 

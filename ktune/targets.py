@@ -66,8 +66,8 @@ def returns_logits(model: Any) -> bool:
 def uses_sparse_loss(model: Any) -> bool:
     """Whether the compiled loss takes class numbers."""
     loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    name = name or getattr(loss, "__name__", "")
+    named = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    name = str(named or getattr(loss, "__name__", ""))
     return "sparse" in name.lower()
 
 

@@ -56,9 +56,7 @@ def decide(
         return sign * (new[objective.metric] - old[objective.metric])
 
     gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
-    low, high = np.nanpercentile(
-        gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-    )
+    low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     told = (
         f"{objective.metric} on {len(y)} test rows better by "
         f"{gain(np.arange(len(y))):+.4f} [{low:+.4f}, {high:+.4f}]"
@@ -66,4 +64,3 @@ def decide(
     if low > 0:
         return Decision(True, f"{told}: more than noise")
     return Decision(False, f"{told}: within noise of the champion")
-

@@ -115,9 +115,7 @@ def _save_parts(package: PackagedModel, folder: Path) -> dict[str, str]:
     trusted: Sequence[str] = []
     if package.fitted.preprocessing.transformer is not None:
         parts["transformer"] = folder / "transformer.skops"
-        trusted = _save_transformer(
-            package.fitted.preprocessing, parts["transformer"]
-        )
+        trusted = _save_transformer(package.fitted.preprocessing, parts["transformer"])
     parts["spec"].write_text(json.dumps(make_spec(package, trusted)), "utf-8")
     return {name: str(path) for name, path in parts.items()}
 

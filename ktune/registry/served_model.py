@@ -1,4 +1,4 @@
-"""The code of a registered model: raw rows in, what Keras's own ``predict`` returns out.
+"""The code of a registered model: raw rows in, Keras's own ``predict`` out.
 
 MLflow stores this file with the model and runs it when the model is loaded. It stands
 alone: whoever loads the model needs Keras, NumPy, pandas and skops, but not ktune.
@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel
 
 
-class ServedModel(PythonModel):  # type: ignore[misc]
+class ServedModel(PythonModel):
     """Preprocessing and Keras model behind MLflow's ``predict``."""
 
     def load_context(self, context: Any) -> None:

@@ -62,8 +62,8 @@ class RunView:
     @property
     def objective(self) -> Objective:
         """What the search makes as good as possible."""
-        direction = "min" if self.tags.get(names.DIRECTION) == "min" else "max"
-        return Objective(self.tags[names.OBJECTIVE], direction)
+        is_min = self.tags.get(names.DIRECTION) == "min"
+        return Objective(self.tags[names.OBJECTIVE], "min" if is_min else "max")
 
 
 def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:

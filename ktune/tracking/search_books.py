@@ -133,7 +133,11 @@ def start_record(start: SearchStart) -> RunRecord:
             "ktune.data": str(start.data["name"]),
             "ktune.data_digest": str(start.data["digest"]),
             "ktune.command": start.command,
-            **({"mlflow.source.git.commit": c} if (c := start.git.get("commit")) else {}),
+            **(
+                {"mlflow.source.git.commit": c}
+                if (c := start.git.get("commit"))
+                else {}
+            ),
         },
         params=params_of(_search_params(start)),
         files=_search_files(start),
