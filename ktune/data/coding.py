@@ -73,8 +73,8 @@ class TargetCoding:
         unknown = np.flatnonzero(numbers < 0)
         if len(unknown):
             raise DataError(
-                f"{name}: target {y[unknown[0]]!r} (row {unknown[0]}) is none of the "
-                f"{len(self.class_names)} classes of the training rows: "
+                f"{name}: target {y[unknown].tolist()[0]!r} (row {unknown[0]}) is none "
+                f"of the {len(self.class_names)} classes of the training rows: "
                 f"{shorten(self.class_names)}. Training and test targets must be "
                 "written alike."
             )
@@ -156,7 +156,7 @@ def as_target_array(y: Any, *, name: str) -> np.ndarray:
     if isinstance(y, pd.Series | pd.DataFrame | pd.Categorical):
         y = y.to_numpy()
     try:
-        array = np.asarray(y)
+        array = as_plain_array(y)
     except ValueError as error:
         raise DataError(
             f"{name}: the targets are ragged, rows have different lengths. Give an "
@@ -178,6 +178,19 @@ def shorten(names: tuple[str, ...], at_most: int = 10) -> str:
     """Return the names for a message, the tail of many ones cut off."""
     shown = ", ".join(repr(name) for name in names[:at_most])
     return shown + (f", … ({len(names)} in all)" if len(names) > at_most else "")
+
+
+def as_plain_array(values: Any) -> np.ndarray:
+    """Return values as an array, without turning numbers beside text into text.
+
+    Raises:
+        ValueError: They are ragged.
+    """
+    array = np.asarray(values)
+    is_array = hasattr(values, "dtype")
+    if array.dtype.kind == "U" and not is_array:
+        return np.asarray(values, dtype=object)
+    return array
 
 
 def _as_simple_type(array: np.ndarray, name: str) -> np.ndarray:
@@ -250,10 +263,10 @@ def _first_row(marks: np.ndarray) -> int:
 
 def _check_varied(y: np.ndarray, name: str) -> None:
     if (y == y[0]).all():
-        value = y[0] if y.ndim == 1 else y[0].tolist()
         raise DataError(
-            f"{name}: all {len(y)} targets are {value!r}: there is only a single class "
-            "or value, so nothing to learn. Check which column is the target."
+            f"{name}: all {len(y)} targets are {y[:1].tolist()[0]!r}: there is only a "
+            "single class or value, so nothing to learn. Check which column is the "
+            "target."
         )
 
 
@@ -286,13 +299,12 @@ def _as_measurements(y: np.ndarray, name: str) -> np.ndarray:
                 "another target, or let the task be a classification."
             ) from error
         _check_complete(y, name)
-    numbers = y.astype(np.float32)
-    if not np.isfinite(numbers).all():
+    if np.abs(y.astype(np.float64)).max() > np.finfo(np.float32).max:
         raise DataError(
-            f"{name}: target {y[_first_row(~np.isfinite(numbers))]!r} is too large for "
-            "a 32-bit float. Rescale the targets."
+            f"{name}: the targets reach {np.abs(y).max()}, too large for a 32-bit "
+            "float. Rescale them."
         )
-    return numbers
+    return y.astype(np.float32)
 
 
 def _as_zeros_and_ones(y: np.ndarray, name: str) -> np.ndarray:

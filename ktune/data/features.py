@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ktune.data.coding import as_plain_array
 from ktune.dataset import Inputs, Kind, count_rows
 from ktune.errors import DataError
 
@@ -124,7 +125,7 @@ def _as_array(x: Any, name: str) -> np.ndarray:
             "columns."
         )
     try:
-        array = np.asarray(x)
+        array = as_plain_array(x)
     except ValueError as error:
         raise DataError(
             f"{name}: the features are ragged, rows have different lengths. Pad them "
@@ -180,7 +181,7 @@ def _plain_column(column: pd.Series, label: str, name: str) -> np.ndarray | pd.S
         return _plain_numbers(column, label, name)
     if pd.api.types.is_datetime64_any_dtype(column) or column.dtype.kind in "mM":
         kind = "dates or durations"
-    elif not all(_is_category(item) for item in column.dropna().unique()):
+    elif not _holds_categories(column):
         kind = "lists or other objects"
     if kind != "text":
         raise DataError(
@@ -211,8 +212,14 @@ def _plain_numbers(column: pd.Series, label: str, name: str) -> np.ndarray:
     return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 
 
-def _is_category(item: Any) -> bool:
-    return isinstance(item, str | bool | int | float | np.generic)
+def _holds_categories(column: pd.Series) -> bool:
+    try:
+        items = column.dropna().unique()
+    except TypeError:  # lists, sets and the like have no hash
+        return False
+    return all(
+        isinstance(item, str | bool | int | float | np.generic) for item in items
+    )
 
 
 def _check_finite(x: np.ndarray, name: str, *, allow_missing: bool) -> None:
