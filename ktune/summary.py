@@ -8,10 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ktune.intervals import Estimate
+from ktune.metrics import Objective
 from ktune.result import SearchResult
+from ktune.tracking import names
 from ktune.tracking.reader import RunView
 from ktune.tracking.records import short
 from ktune.tracking.search_books import parse_value
+from ktune.trial import Trial, TrialResult
 
 SHOWN_TRIALS = 5
 _LEADING = ("accuracy", "f1", "f1_macro", "recall", "recall_macro", "rmse", "r2")
@@ -167,6 +170,9 @@ def _print_next(result: SearchResult, console: Console) -> None:
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"
         )
+    gate = result.view.tags.get(names.GATE)
+    if gate and not gate.endswith("first version of this model"):
+        lines.append(f"Gate: {gate}")
     short_id = result.run_id[:8]
     lines += [
         "Next:",
@@ -217,3 +223,60 @@ def _values_text(run: RunView) -> str:
     return ", ".join(
         f"{name}={short(parse_value(text))}" for name, text in run.params.items()
     )
+
+
+def print_trial(
+    view: RunView, trial: Trial, result: TrialResult, objective: Objective, stream: Any
+) -> None:
+    """Print one trial: values, scores of every fold, or why it failed."""
+    console = Console(file=stream, highlight=False)
+    title = f"{view.experiment}, trial {trial.number}: {result.state.value}"
+    console.print(Text(f"{title} ({view.run_id[:8]})", style="bold"))
+    console.print(_facts_table(trial, result))
+    if result.failure is not None:
+        failure = result.failure
+        console.print(Text(f"{failure.kind}: {failure.message}", style="red"))
+        console.print(failure.traceback, markup=False)
+    if result.folds:
+        console.print(fold_table(result, objective))
+
+
+def fold_table(result: TrialResult, objective: Objective) -> Table:
+    """Return the scores of every fold at the best epoch, and their mean."""
+    first = result.folds[0].validation
+    metrics = [objective.metric, *(m for m in first if m != objective.metric)]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fold", justify="right")
+    table.add_column("rows", justify="right")
+    table.add_column(f"train {objective.metric}", justify="right")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for fold in result.folds:
+        table.add_row(
+            str(fold.index),
+            str(fold.n_validation),
+            _number_text(fold.train[objective.metric]),
+            *(_number_text(fold.validation[metric]) for metric in metrics),
+        )
+    table.add_section()
+    table.add_row(
+        "mean",
+        "",
+        _number_text(result.mean(objective.metric, "train")),
+        *(_number_text(result.mean(metric)) for metric in metrics),
+        style="bold",
+    )
+    return table
+
+
+def _facts_table(trial: Trial, result: TrialResult) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+    for name, value in trial.values.items():
+        table.add_row(name, short(value))
+    table.add_section()
+    if result.best_epoch is not None:
+        table.add_row("best epoch", f"{result.best_epoch + 1} of {result.epochs}")
+    if result.n_parameters is not None:
+        table.add_row("parameters", f"{result.n_parameters:,}")
+    table.add_row("seconds", f"{result.seconds:.1f} ({result.trainer})")
+    return table
