@@ -147,7 +147,9 @@ def _place_for_store(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
         return Check("store", State.GOOD, f"none yet; a search makes it in {folder}")
-    return Check("store", State.BAD, f"{parent} is read-only", "change to another folder")
+    return Check(
+        "store", State.BAD, f"{parent} is read-only", "change to another folder"
+    )
 
 
 def _safety(database: Path) -> Iterator[Check]:

@@ -75,7 +75,9 @@ class Server:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ServerError(f"MLflow's server ended at once:\n{self._last_words()}")
+                raise ServerError(
+                    f"MLflow's server ended at once:\n{self._last_words()}"
+                )
             if self._answers():
                 return
             time.sleep(0.1)
