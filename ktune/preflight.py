@@ -112,8 +112,8 @@ def _check_outputs(outputs: Any, bench: Workbench) -> None:
     if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
         wanted = " or ".join(str(n) for n in sorted(valid))
         raise ExperimentError(
-            f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, but {data.name} is a "
-            f"{data.task} task with {data.n_outputs} "
+            f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
+            f"but {data.name} is a {data.task} task with {data.n_outputs} "
             f"{'classes' if data.task.is_classification else 'targets'}: "
             f"it needs ({wanted},)."
         )

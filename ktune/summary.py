@@ -29,6 +29,8 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
         console.print(_next_without_model(result), markup=False)
         return
     console.print(trials_table(result.trial_runs[:SHOWN_TRIALS], result))
+    best = result.trial_runs[0]
+    console.print(f"Best values (trial {best.number}): {_values_text(best)}")
     _print_gain(result, console)
     _print_test(result, console)
     _print_next(result, console)
@@ -61,20 +63,24 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def trials_table(runs: list[RunView], result: SearchResult) -> Table:
-    """Return trials side by side: scores with spread, gap, values."""
+def trials_table(
+    runs: list[RunView], result: SearchResult, *, with_values: bool = False
+) -> Table:
+    """Return trials side by side: scores with spread, train score, values."""
     objective = result.objective
     metrics = _shown_metrics(runs, objective.metric)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right")
-    table.add_column("state")
+    table.add_column("state", no_wrap=True)
     for metric in metrics:
         table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("train", justify="right")
     table.add_column("epochs", justify="right")
     table.add_column("seconds", justify="right")
-    table.add_column("values", overflow="fold", ratio=1)
+    if with_values:
+        table.add_column("values", overflow="fold")
     for run in runs:
+        values = [_values_text(run)] if with_values else []
         table.add_row(
             str(run.number),
             run.state,
@@ -82,7 +88,7 @@ def trials_table(runs: list[RunView], result: SearchResult) -> Table:
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
             f"{run.metrics.get('fit_seconds', 0.0):.1f}",
-            _values_text(run),
+            *values,
         )
     return table
 

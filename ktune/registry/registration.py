@@ -1,5 +1,6 @@
 """Register refitted models in MLflow, and find and load them again."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ def register(
         await_creation_for=0,
     )
     number = int(version.version)
+    # MLflow's page finds the version of a logged model by this tag.
+    link = json.dumps([{"name": name, "version": number}])
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     client.set_registered_model_alias(name, alias, str(number))
     return Registration(name, number, alias, logged.model_id)
 
@@ -132,6 +136,7 @@ def _log_model(
     tags: Mapping[str, str],
 ) -> Any:
     """Log through the client alone: MLflow's fluent calls keep global state."""
+    import keras
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -149,6 +154,13 @@ def _log_model(
         model_uuid=logged.model_id,
         run_id=run_id,
         model_id=logged.model_id,
+    )
+    identity.add_flavor(
+        "keras",
+        data="artifacts",
+        keras_version=keras.__version__,
+        keras_backend=keras.backend.backend(),
+        save_exported_model=False,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
