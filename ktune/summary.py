@@ -70,13 +70,10 @@ def trials_table(
     objective = result.objective
     metrics = _shown_metrics(runs, objective.metric)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("trial", justify="right")
+    table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for metric in metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
-    table.add_column("train", justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("seconds", justify="right")
+    for name in (*metrics, "train", "epochs", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     if with_values:
         table.add_column("values", overflow="fold")
     for run in runs:
@@ -84,7 +81,8 @@ def trials_table(
         table.add_row(
             str(run.number),
             run.state,
-            *(_score_text(run, metric) for metric in metrics),
+            _score_text(run, objective.metric),
+            *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
             f"{run.metrics.get('fit_seconds', 0.0):.1f}",

@@ -73,7 +73,7 @@ def register_best(
         The version made, and why it is champion or challenger.
     """
     name = bench.experiment.name
-    decision = decide_champion(store, bench, candidate.fitted)
+    decision = decide_champion(store, bench, candidate)
     registration = register(
         store,
         PackagedModel(candidate.fitted, candidate.example, candidate.class_names),
@@ -81,7 +81,8 @@ def register_best(
         run_id=candidate.search_run_id,
         tags={
             **lineage(candidate.search_run_id, candidate.trial_run_id),
-            "ktune.data_digest": candidate.data_digest,
+            names.DATA_DIGEST: candidate.data_digest,
+            names.TEST_DIGEST: bench.partition.test_digest,
             names.GATE: decision.reason,
         },
         alias=CHAMPION if decision.is_promoted else CHALLENGER,
@@ -89,14 +90,22 @@ def register_best(
     return registration, decision
 
 
-def decide_champion(store: Store, bench: Workbench, fitted: Refit) -> Decision:
+def decide_champion(store: Store, bench: Workbench, candidate: Candidate) -> Decision:
     """Decide whether a refitted model takes over alias ``champion``."""
+    fitted = candidate.fitted
     champion = find_champion(store, bench.experiment.name)
     if champion is None:
         return Decision(True, "first version of this model")
     x_test, y_test = bench.partition.x_test, bench.partition.y_test
     if x_test is None or y_test is None:
         return Decision(False, "no untouched test set to compare it with the champion")
+    seen = (champion.tags.get(names.DATA_DIGEST), champion.tags.get(names.TEST_DIGEST))
+    if seen != (candidate.data_digest, bench.partition.test_digest):
+        return Decision(
+            False,
+            f"champion version {champion.version} has other data or test rows, so it "
+            "may have been trained on the present test rows",
+        )
     task, is_logits = bench.data.task, returns_logits(fitted.model)
     try:
         outputs = load_served_model(store, champion).predict(x_test)

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ class Registration:
         version: 1, 2, 3, …
         alias: The alias it holds, None for none.
         model_id: Of MLflow's logged model.
+        tags: Lineage, digests and the gate's reason.
     """
 
     name: str
     version: int
     alias: str | None
     model_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(
@@ -74,7 +76,7 @@ def register(
     link = json.dumps([{"name": name, "version": number}])
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     client.set_registered_model_alias(name, alias, str(number))
-    return Registration(name, number, alias, logged.model_id)
+    return Registration(name, number, alias, logged.model_id, tags)
 
 
 def registration_of(store: Store, search_run_id: str) -> Registration | None:
@@ -180,7 +182,7 @@ def _describe(store: Store, name: str, number: int) -> Registration:
     version = store.client.get_model_version(name, str(number))
     aliases = list(version.aliases or [])
     alias = CHAMPION if CHAMPION in aliases else (aliases or [None])[0]
-    return Registration(name, number, alias, version.model_id or "")
+    return Registration(name, number, alias, version.model_id or "", dict(version.tags))
 
 
 def lineage(search_run_id: str, trial_run_id: str) -> dict[str, str]:
