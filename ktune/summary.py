@@ -246,30 +246,25 @@ def print_trial(
 
 
 def fold_table(result: TrialResult, objective: Objective) -> Table:
-    """Return the scores of every fold at the best epoch, and their mean."""
-    first = result.folds[0].validation
-    metrics = [objective.metric, *(m for m in first if m != objective.metric)]
+    """Return every metric at the best epoch: each fold, their mean, the train mean."""
+    names = result.folds[0].validation
+    metrics = [objective.metric, *(m for m in names if m != objective.metric)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("fold", justify="right")
-    table.add_column("rows", justify="right")
-    table.add_column(f"train {objective.metric}", justify="right")
-    for metric in metrics:
-        table.add_column(metric, justify="right")
+    table.add_column("", no_wrap=True)
     for fold in result.folds:
+        table.add_column(f"fold {fold.index}", justify="right")
+    table.add_column("mean", justify="right", style="bold")
+    table.add_column("train", justify="right")
+    for metric in metrics:
         table.add_row(
-            str(fold.index),
-            str(fold.n_validation),
-            _number_text(fold.train[objective.metric]),
-            *(_number_text(fold.validation[metric]) for metric in metrics),
+            metric,
+            *(_number_text(fold.validation[metric]) for fold in result.folds),
+            _number_text(result.mean(metric)),
+            _number_text(result.mean(metric, "train")),
         )
     table.add_section()
-    table.add_row(
-        "mean",
-        "",
-        _number_text(result.mean(objective.metric, "train")),
-        *(_number_text(result.mean(metric)) for metric in metrics),
-        style="bold",
-    )
+    rows = (str(fold.n_validation) for fold in result.folds)
+    table.add_row("rows", *rows, "", str(result.folds[0].n_train), style="dim")
     return table
 
 

@@ -5,12 +5,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktune.errors import StoreError
-from ktune.registry.packaging import PackagedModel, save_package
 from ktune.tracking import names
 from ktune.tracking.store import Store, quiet_mlflow
+
+if TYPE_CHECKING:  # looking up a version must not wait for Keras
+    from ktune.registry.packaging import PackagedModel
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -37,7 +39,7 @@ class Registration:
 
 def register(
     store: Store,
-    package: PackagedModel,
+    package: "PackagedModel",
     *,
     name: str,
     run_id: str,
@@ -131,7 +133,7 @@ def load_served_model(store: Store, registration: Registration) -> Any:
 
 def _log_model(
     store: Store,
-    package: PackagedModel,
+    package: "PackagedModel",
     *,
     name: str,
     run_id: str,
@@ -141,6 +143,8 @@ def _log_model(
     import keras
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
+
+    from ktune.registry.packaging import save_package
 
     client = store.client
     run = client.get_run(run_id)
