@@ -13,6 +13,7 @@ trial                 ``ktune.number``: ktune's number of the trial
 trial                 ``ktune.values``: name to exact value, in the order asked
 trial                 ``ktune.path``: the key of each of these values
 trial                 ``ktune.seed``, ``ktune.epochs``, ``ktune.parent``
+trial                 ``ktune.note``: what the engine wants to remember of it
 trial, when told      ``ktune.result``: state, score, epochs, seconds …
 trial, when not run   ``ktune.dropped``: why
 ===================== ========================================================
@@ -26,7 +27,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -60,6 +61,7 @@ _PATH = "ktune.path"
 _SEED = "ktune.seed"
 _EPOCHS = "ktune.epochs"
 _PARENT = "ktune.parent"
+_NOTE = "ktune.note"
 _RESULT = "ktune.result"
 _DROPPED = "ktune.dropped"
 
@@ -79,8 +81,9 @@ class Entry:
         state: How it ended; None: it has not.
         score: Fold mean of the objective at the best epoch; None: there is none.
         reports: Step to what was reported after it.
-        started: When it was asked, in local time.
+        started: When it was first asked, in local time.
         finished: When it was told.
+        note: What the engine wants to remember of it.
     """
 
     trial: Trial
@@ -90,6 +93,7 @@ class Entry:
     reports: Mapping[int, float]
     started: datetime | None
     finished: datetime | None
+    note: Mapping[str, Any]
 
 
 class Slot:
@@ -152,15 +156,16 @@ class Ledger:
         return self._keys[parameter]
 
     def entries(self) -> list[Entry]:
-        """Return all trials by number; of a repeated one, the last."""
+        """Return all trials by number; of a repeated one, how it ended at last."""
         parameters = self.parameters()
         with quiet():
             trials = self.study.get_trials(deepcopy=False)
-        found = {
-            trial.user_attrs[_NUMBER]: _entry(trial, parameters)
-            for trial in trials
-            if _NUMBER in trial.user_attrs
-        }
+        found: dict[int, Entry] = {}
+        for optuna_trial in trials:
+            if _NUMBER in optuna_trial.user_attrs:
+                entry = _entry(optuna_trial, parameters)
+                first = found.setdefault(entry.trial.number, entry)
+                found[entry.trial.number] = replace(entry, started=first.started)
         return [found[number] for number in sorted(found)]
 
     def importances(self) -> dict[str, float]:
@@ -189,15 +194,23 @@ class Ledger:
             slot.optuna_trial.set_user_attr(_DROPPED, reason)
             self.study.tell(slot.optuna_trial, state=OptunaState.FAIL)
 
-    def enter(self, trial: Trial, path: Path, slot: Slot | None = None) -> None:
+    def enter(
+        self,
+        trial: Trial,
+        path: Path,
+        slot: Slot | None = None,
+        *,
+        note: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write down a trial that is going to be evaluated.
 
         Args:
             trial: The trial.
             path: What its builder asked for.
             slot: Where its values were sampled; None: they come from elsewhere.
+            note: What the engine wants to remember of it, as JSON can hold it.
         """
-        record = _record(trial, path)
+        record = _record(trial, path, note or {})
         with quiet():
             if slot is None:
                 slot = self._write(path, record)
@@ -381,13 +394,14 @@ def _free_key(parameter: Parameter, taken: set[str]) -> str:
     return key
 
 
-def _record(trial: Trial, path: Path) -> dict[str, Any]:
+def _record(trial: Trial, path: Path, note: Mapping[str, Any]) -> dict[str, Any]:
     record = {
         _VALUES: dict(trial.values),
         _PATH: [step.key for step in path],
         _SEED: trial.seed,
         _EPOCHS: trial.epochs,
         _PARENT: trial.parent,
+        _NOTE: dict(note) or None,
         # Last: a trial counts once it has its number.
         _NUMBER: trial.number,
     }
@@ -431,4 +445,5 @@ def _entry(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
         reports=dict(trial.intermediate_values),
         started=trial.datetime_start,
         finished=trial.datetime_complete,
+        note=attributes.get(_NOTE, {}),
     )

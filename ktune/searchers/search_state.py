@@ -1,7 +1,8 @@
 """Where a search stands: what was tried, what comes next; kept in the ledger."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ktune.searchers.discovery import (
     Declare,
@@ -54,7 +55,7 @@ class SearchState:
         if not self._to_repeat:
             return None
         entry = self._to_repeat.pop(0)
-        self.ledger.enter(entry.trial, entry.path)
+        self.ledger.enter(entry.trial, entry.path, note=entry.note)
         self.n_running += 1
         return entry.trial
 
@@ -96,6 +97,7 @@ class SearchState:
         *,
         epochs: int | None = None,
         parent: int | None = None,
+        note: Mapping[str, Any] | None = None,
     ) -> Trial:
         """Make a trial of a configuration, and take it down as running."""
         trial = Trial(
@@ -105,7 +107,7 @@ class SearchState:
             epochs=epochs,
             parent=parent,
         )
-        self.ledger.enter(trial, path, slot)
+        self.ledger.enter(trial, path, slot, note=note)
         self.explored.add(path)
         self.next_number += 1
         self.n_running += 1
