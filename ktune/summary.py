@@ -72,7 +72,7 @@ def trials_table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in (*metrics, "train", "epochs", "seconds"):
+    for name in (*metrics, "train", "epochs", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     if with_values:
         table.add_column("values", overflow="fold")
@@ -85,7 +85,7 @@ def trials_table(
             *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
-            f"{run.metrics.get('fit_seconds', 0.0):.1f}",
+            f"{run.metrics.get('fit_seconds', 0.0):.1f}s",
             *values,
         )
     return table
