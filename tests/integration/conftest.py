@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-EXPERIMENT = '''
+EXPERIMENT = """
 import keras
 from keras import layers
 
@@ -37,7 +37,7 @@ experiment = ktune.Experiment(
     trials=4,
     sampler="random",
 )
-'''
+"""
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +57,7 @@ def small_search(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture
-def in_folder(
-    small_search: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def in_folder(small_search: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in the folder of the small search."""
     monkeypatch.chdir(small_search.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -119,9 +120,8 @@ def test_source_folds_and_environment_are_recorded(client, parent):
     run_id = parent.info.run_id
     source = {item.path for item in client.list_artifacts(run_id, "source")}
     assert source == {"source/small.py", "source/helper_of_experiment.py"}
-    environment = json.loads(
-        open(client.download_artifacts(run_id, "environment.json")).read()
-    )
+    file = Path(client.download_artifacts(run_id, "environment.json"))
+    environment = json.loads(file.read_text())
     assert "keras" in environment["packages"]
     folds = np.load(client.download_artifacts(run_id, "folds.npz"))
     validation = np.concatenate([folds[f"validation{k}"] for k in range(3)])
