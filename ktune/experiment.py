@@ -69,7 +69,7 @@ def _explains_unknown_fields(cls: _C) -> _C:
 class Experiment:
     """A model family, its data, and how to search and judge it.
 
-    Main arguments:
+    Args:
         name: Names the MLflow experiment and the registered model.
         data: Arrays ``(X, y)`` or ``(X, y, X_test, y_test)``, a source of
             `ktune.data`, or a function returning any of these.
@@ -81,8 +81,6 @@ class Experiment:
             ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
             classes, macro F1 for several labels, RMSE for numbers.
         trials: How many finished trials end the search.
-
-    Other Arguments:
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
             The data's own test set is used instead, if they have one. 0: none.

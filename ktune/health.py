@@ -71,11 +71,7 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
 
 
 def _python() -> Iterator[Check]:
-    found = sys.version.split()[0]
-    if sys.version_info >= (3, 11):
-        yield Check("python", State.GOOD, found)
-    else:
-        yield Check("python", State.BAD, found, "ktune needs Python 3.11 or newer")
+    yield Check("python", State.GOOD, sys.version.split()[0])
 
 
 def _packages() -> Iterator[Check]:
@@ -147,7 +143,9 @@ def _place_for_store(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
         return Check("store", State.GOOD, f"none yet; a search makes it in {folder}")
-    return Check("store", State.BAD, f"{parent} is read-only", "change to another folder")
+    return Check(
+        "store", State.BAD, f"{parent} is read-only", "change to another folder"
+    )
 
 
 def _safety(database: Path) -> Iterator[Check]:

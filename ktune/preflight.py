@@ -68,7 +68,8 @@ def preflight(experiment: Experiment) -> Preflight:
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
     model = _guarded("build", lambda: bench.recipe.model(defaults))
-    _check_outputs(model, bench)
+    rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
+    _check_outputs(_guarded("build", lambda: model(rows)), bench)
     _try_one_batch(model, bench)
     return Preflight(dataset, bench, defaults)
 
@@ -100,23 +101,21 @@ def _place(error: Exception) -> str:
     return f" at {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
-def _check_outputs(model: Any, bench: Workbench) -> None:
-    shape = getattr(model, "output_shape", None)
-    if not isinstance(shape, tuple):
+def _check_outputs(outputs: Any, bench: Workbench) -> None:
+    if isinstance(outputs, list | tuple | dict):
         raise ExperimentError(
-            "`build`: ktune tunes models with one output; this one has "
-            f"{len(shape) if isinstance(shape, list | dict) else 'an unknown number'}. "
-            "Give a Sequential or functional model with one output."
+            f"`build`: the model has {len(outputs)} outputs; ktune tunes models with "
+            "one. Return a model with one output tensor."
         )
     data = bench.data
     valid = {1, 2} if data.task is Task.BINARY else {data.n_outputs}
-    if shape[-1] not in valid:
+    if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
         wanted = " or ".join(str(n) for n in sorted(valid))
         raise ExperimentError(
-            f"`build`: the model has {shape[-1]} outputs, but {data.name} is a "
-            f"{data.task} task with {data.n_outputs} "
+            f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
+            f"but {data.name} is a {data.task} task with {data.n_outputs} "
             f"{'classes' if data.task.is_classification else 'targets'}: "
-            f"it needs {wanted}."
+            f"it needs ({wanted},)."
         )
 
 

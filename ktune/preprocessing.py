@@ -45,8 +45,7 @@ class FittedPreprocessing:
         if isinstance(x, Mapping):
             return {name: as_model_numbers(part) for name, part in x.items()}
         if self.transformer is not None:
-            rows = plain_table(x) if isinstance(x, pd.DataFrame) else x
-            x = _dense(self.transformer.transform(rows))
+            x = _dense(self.transformer.transform(plain_table(x)))
         numbers = as_model_numbers(x)
         if self.scale is None:
             return numbers
@@ -147,14 +146,28 @@ def fit_preprocessing(
     return _fit_transformer(_table_transformer(x), x, y, rows)
 
 
-def plain_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text as objects and missing text as NaN."""
-    text = [name for name in table.columns if is_text(table[name])]
-    columns = {
-        name: table[name].astype(object).where(table[name].notna(), np.nan)
-        for name in text
-    }
-    return table.assign(**columns)
+def plain_table(table: Any) -> Any:
+    """Return rows as transformers get them, the same whatever type they came in.
+
+    Numbers become float64, so that a model registered with float32 rows gives the very
+    same bits for float64 ones; text becomes objects, missing text NaN.
+    """
+    if not isinstance(table, pd.DataFrame):
+        return table.astype(np.float64) if table.dtype.kind in "fiub" else table
+    text = text_columns(table)
+    return table.assign(
+        **{
+            name: table[name].astype(object).where(table[name].notna(), np.nan)
+            if name in text
+            else table[name].astype(np.float64)
+            for name in table.columns
+        }
+    )
+
+
+def text_columns(table: pd.DataFrame) -> list[str]:
+    """Return the names of the columns that hold categories rather than numbers."""
+    return [str(name) for name in table.columns if is_text(table[name])]
 
 
 def is_text(column: pd.Series) -> bool:
@@ -204,9 +217,8 @@ def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
 def _fit_transformer(
     transformer: Any, x: Inputs, y: np.ndarray, rows: np.ndarray
 ) -> FittedPreprocessing:
-    x = plain_table(x) if isinstance(x, pd.DataFrame) else x
     try:
-        transformer.fit(take_rows(x, rows), y[rows])
+        transformer.fit(plain_table(take_rows(x, rows)), y[rows])
     except (TypeError, ValueError) as error:
         raise ExperimentError(
             f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"
@@ -236,7 +248,7 @@ def _table_transformer(x: Inputs) -> Any:
     if not isinstance(x, pd.DataFrame):
         return numbers
     table = plain_table(x)
-    text = [name for name in table.columns if is_text(table[name])]
+    text = text_columns(table)
     others = [name for name in table.columns if name not in text]
     parts = [("numbers", numbers, others)] if others else []
     if text:

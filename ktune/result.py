@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,8 +11,11 @@ from ktune.errors import UnknownReference
 from ktune.intervals import Estimate
 from ktune.loop import LoopOutcome
 from ktune.metrics import Objective
-from ktune.refit import Refit
-from ktune.registry import Registration, load_keras_model, registration_of
+from ktune.registry.registration import (
+    Registration,
+    load_keras_model,
+    registration_of,
+)
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -23,6 +26,9 @@ from ktune.tracking.reader import (
 from ktune.tracking.search_books import parse_value
 from ktune.tracking.store import Store
 from ktune.trial import TrialResult
+
+if TYPE_CHECKING:  # reading a search back must not wait for Keras
+    from ktune.refit import Refit
 
 _SIDES = ("val_", "train_")
 
@@ -63,7 +69,7 @@ class SearchResult:
         view: RunView,
         *,
         outcome: LoopOutcome | None = None,
-        fitted: Refit | None = None,
+        fitted: "Refit | None" = None,
         registration: Registration | None = None,
     ) -> None:
         self.store = store

@@ -17,7 +17,8 @@ from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.preflight import Preflight, preflight, smoke
 from ktune.progress import make_listener
 from ktune.refit import Refit, refit
-from ktune.registry import Candidate, Registration, register_best
+from ktune.registry.champion import Candidate, register_best
+from ktune.registry.registration import Registration
 from ktune.result import SearchResult, result_of
 from ktune.runtime import import_keras
 from ktune.searchers import make_searcher

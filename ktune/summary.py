@@ -29,6 +29,8 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
         console.print(_next_without_model(result), markup=False)
         return
     console.print(trials_table(result.trial_runs[:SHOWN_TRIALS], result))
+    best = result.trial_runs[0]
+    console.print(f"Best values (trial {best.number}): {_values_text(best)}")
     _print_gain(result, console)
     _print_test(result, console)
     _print_next(result, console)
@@ -61,28 +63,30 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def trials_table(runs: list[RunView], result: SearchResult) -> Table:
-    """Return trials side by side: scores with spread, gap, values."""
+def trials_table(
+    runs: list[RunView], result: SearchResult, *, with_values: bool = False
+) -> Table:
+    """Return trials side by side: scores with spread, train score, values."""
     objective = result.objective
     metrics = _shown_metrics(runs, objective.metric)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("trial", justify="right")
-    table.add_column("state")
-    for metric in metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
-    table.add_column("train", justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("values", overflow="fold", ratio=1)
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in (*metrics, "train", "epochs", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if with_values:
+        table.add_column("values", overflow="fold")
     for run in runs:
+        values = [_values_text(run)] if with_values else []
         table.add_row(
             str(run.number),
             run.state,
-            *(_score_text(run, metric) for metric in metrics),
+            _score_text(run, objective.metric),
+            *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
-            f"{run.metrics.get('fit_seconds', 0.0):.1f}",
-            _values_text(run),
+            f"{run.metrics.get('fit_seconds', 0.0):.1f}s",
+            *values,
         )
     return table
 
@@ -242,30 +246,25 @@ def print_trial(
 
 
 def fold_table(result: TrialResult, objective: Objective) -> Table:
-    """Return the scores of every fold at the best epoch, and their mean."""
-    first = result.folds[0].validation
-    metrics = [objective.metric, *(m for m in first if m != objective.metric)]
+    """Return every metric at the best epoch: each fold, their mean, the train mean."""
+    names = result.folds[0].validation
+    metrics = [objective.metric, *(m for m in names if m != objective.metric)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("fold", justify="right")
-    table.add_column("rows", justify="right")
-    table.add_column(f"train {objective.metric}", justify="right")
-    for metric in metrics:
-        table.add_column(metric, justify="right")
+    table.add_column("", no_wrap=True)
     for fold in result.folds:
+        table.add_column(f"fold {fold.index}", justify="right")
+    table.add_column("mean", justify="right", style="bold")
+    table.add_column("train", justify="right")
+    for metric in metrics:
         table.add_row(
-            str(fold.index),
-            str(fold.n_validation),
-            _number_text(fold.train[objective.metric]),
-            *(_number_text(fold.validation[metric]) for metric in metrics),
+            metric,
+            *(_number_text(fold.validation[metric]) for fold in result.folds),
+            _number_text(result.mean(metric)),
+            _number_text(result.mean(metric, "train")),
         )
     table.add_section()
-    table.add_row(
-        "mean",
-        "",
-        _number_text(result.mean(objective.metric, "train")),
-        *(_number_text(result.mean(metric)) for metric in metrics),
-        style="bold",
-    )
+    rows = (str(fold.n_validation) for fold in result.folds)
+    table.add_row("rows", *rows, "", str(result.folds[0].n_train), style="dim")
     return table
 
 

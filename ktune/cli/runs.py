@@ -62,7 +62,8 @@ def _print_trials(store: Any, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(result.trials.to_dict("records"))
         return
-    print_table(trials_table(runs, result), empty="This search has no trial yet.")
+    table = trials_table(runs, result, with_values=True)
+    print_table(table, empty="This search has no trial yet.")
 
 
 def _search_as_dict(search: Any) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def make_table(*columns: str) -> Table:
 
 def print_table(table: Table, *, empty: str) -> None:
     """Print a table, or a sentence when it has no rows."""
-    console = Console(file=sys.stdout, highlight=False)
+    # A file or pipe has no width: give the lines room instead of folding them.
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=sys.stdout, highlight=False, width=width)
     if table.row_count:
         console.print(table)
     else:

@@ -1,10 +1,13 @@
 """Browse searches in MLflow's web page, on the right store and with few resources."""
 
 import argparse
+import signal
 import tempfile
+import webbrowser
 from pathlib import Path
+from typing import Any
 
-from ktune.cli.exit_codes import DONE
+from ktune.cli.exit_codes import DONE, FAULT
 from ktune.cli.options import add_store_option
 
 PORT = 5000
@@ -25,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     from ktune.server import Server, free_port
-    from ktune.tracking.page import page_address
-    from ktune.tracking.store import open_store
+    from ktune.tracking.page import page_states
+    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
 
     store = open_store(arguments.tracking_uri)
     if store.location.database is None:
@@ -34,26 +37,29 @@ def run(arguments: argparse.Namespace) -> int:
         return DONE
     port = free_port(arguments.host, arguments.port)
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "server.log")
         print("Starting MLflow's page …", flush=True)
-        with Server(store.location, host=arguments.host, port=port, log=log) as server:
+        with quiet_mlflow(), store_errors(store.location):
+            states = page_states(store)
+        server = Server(
+            store.location,
+            host=arguments.host,
+            port=port,
+            log=Path(folder, "server.log"),
+            page_state=states,
+        )
+        with server:
             server.wait_until_ready()
-            address = page_address(store, server.address)
-            print(f"MLflow's page: {address}\nStop it with Ctrl-C.", flush=True)
+            print(f"MLflow's page: {server.page}\nStop it with Ctrl-C.", flush=True)
             if arguments.open:
-                _open(address)
+                webbrowser.open(server.page)
             return _serve(server)
 
 
-def _serve(server: "Server") -> int:  # type: ignore[name-defined]  # noqa: F821
+def _serve(server: Any) -> int:
+    # `kill` ends the page as Ctrl-C does; the server is a process group of its own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return int(server.wait())
+        return FAULT if server.wait() else DONE
     except KeyboardInterrupt:
         print("stopped")
         return DONE
-
-
-def _open(address: str) -> None:
-    import webbrowser
-
-    webbrowser.open(address)

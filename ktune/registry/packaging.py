@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ktune.dataset import Inputs, input_shape
-from ktune.preprocessing import FittedPreprocessing, is_text
+from ktune.preprocessing import FittedPreprocessing, text_columns
 from ktune.refit import PREDICT_BATCH, Refit, predict
 
 _CODE = Path(__file__).with_name("served_model.py")
+_MOST_COLUMNS = 100
 _NEEDED = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "skops")
 
 
@@ -65,9 +66,11 @@ def requirements() -> list[str]:
 def make_signature(package: PackagedModel) -> Any:
     """Return a signature that takes raw rows of any number type.
 
-    MLflow refuses float64 for a float32 signature and integers for floats. Arrays are
-    therefore declared as tensors of objects, columns as of any type: the served code
-    converts them as training did.
+    MLflow refuses float64 for a float32 signature and integers for floats. Tables are
+    therefore declared as columns of any type, other arrays as tensors of objects: the
+    served code converts them as training did. Columns are named where text needs them
+    by name; unnamed ones take arrays as well as tables. Wide tables are tensors too,
+    for MLflow checks columns at 2 µs a cell.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
@@ -75,10 +78,12 @@ def make_signature(package: PackagedModel) -> Any:
 
     example = package.example
     any_rows = np.dtype("O")
-    if isinstance(example, pd.DataFrame):
+    if isinstance(example, pd.DataFrame) and text_columns(example):
         inputs = [ColSpec(AnyType(), name=str(name)) for name in example.columns]
     elif isinstance(example, Mapping):
         inputs = [TensorSpec(any_rows, (-1,), name=name) for name in example]
+    elif example.ndim == 2 and example.shape[1] <= _MOST_COLUMNS:
+        inputs = [ColSpec(AnyType()) for _ in range(example.shape[1])]
     else:
         inputs = [TensorSpec(any_rows, (-1,))]
     fitted = package.fitted
@@ -94,9 +99,7 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
     several = isinstance(example, Mapping)
     return {
         "columns": [] if table is None else [str(name) for name in table.columns],
-        "text_columns": []
-        if table is None
-        else [str(name) for name in table.columns if is_text(table[name])],
+        "text_columns": [] if table is None else text_columns(table),
         "input_names": list(example) if several else [],
         "input_shape": None if several else list(input_shape(example)),
         "scale": _plain(preprocessing.scale),

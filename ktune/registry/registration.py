@@ -1,15 +1,18 @@
 """Register refitted models in MLflow, and find and load them again."""
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktune.errors import StoreError
-from ktune.registry.packaging import PackagedModel, save_package
 from ktune.tracking import names
 from ktune.tracking.store import Store, quiet_mlflow
+
+if TYPE_CHECKING:  # looking up a version must not wait for Keras
+    from ktune.registry.packaging import PackagedModel
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -24,17 +27,19 @@ class Registration:
         version: 1, 2, 3, …
         alias: The alias it holds, None for none.
         model_id: Of MLflow's logged model.
+        tags: Lineage, digests and the gate's reason.
     """
 
     name: str
     version: int
     alias: str | None
     model_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(
     store: Store,
-    package: PackagedModel,
+    package: "PackagedModel",
     *,
     name: str,
     run_id: str,
@@ -69,8 +74,11 @@ def register(
         await_creation_for=0,
     )
     number = int(version.version)
+    # MLflow's page finds the version of a logged model by this tag.
+    link = json.dumps([{"name": name, "version": number}])
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     client.set_registered_model_alias(name, alias, str(number))
-    return Registration(name, number, alias, logged.model_id)
+    return Registration(name, number, alias, logged.model_id, tags)
 
 
 def registration_of(store: Store, search_run_id: str) -> Registration | None:
@@ -125,15 +133,18 @@ def load_served_model(store: Store, registration: Registration) -> Any:
 
 def _log_model(
     store: Store,
-    package: PackagedModel,
+    package: "PackagedModel",
     *,
     name: str,
     run_id: str,
     tags: Mapping[str, str],
 ) -> Any:
     """Log through the client alone: MLflow's fluent calls keep global state."""
+    import keras
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
+
+    from ktune.registry.packaging import save_package
 
     client = store.client
     run = client.get_run(run_id)
@@ -149,6 +160,13 @@ def _log_model(
         model_uuid=logged.model_id,
         run_id=run_id,
         model_id=logged.model_id,
+    )
+    identity.add_flavor(
+        "keras",
+        data="artifacts",
+        keras_version=keras.__version__,
+        keras_backend=keras.backend.backend(),
+        save_exported_model=False,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
@@ -168,7 +186,7 @@ def _describe(store: Store, name: str, number: int) -> Registration:
     version = store.client.get_model_version(name, str(number))
     aliases = list(version.aliases or [])
     alias = CHAMPION if CHAMPION in aliases else (aliases or [None])[0]
-    return Registration(name, number, alias, version.model_id or "")
+    return Registration(name, number, alias, version.model_id or "", dict(version.tags))
 
 
 def lineage(search_run_id: str, trial_run_id: str) -> dict[str, str]:

@@ -83,13 +83,15 @@ class ServedModel(PythonModel):
         changed: dict[str, Any] = {
             name: data[name].astype(object).where(data[name].notna(), np.nan)
             if name in text
-            else pd.to_numeric(data[name])
+            else pd.to_numeric(data[name]).astype(np.float64)
             for name in columns
         }
         return data.assign(**changed)
 
     def _numbers(self, rows: Any) -> np.ndarray:
         if self.transformer is not None:
+            if not isinstance(rows, pd.DataFrame) and rows.dtype.kind in "fiub":
+                rows = rows.astype(np.float64)
             rows = self.transformer.transform(rows)
             rows = rows.toarray() if hasattr(rows, "toarray") else rows
         numbers = self._float32_or_integers(np.asarray(rows))

@@ -1,0 +1,67 @@
+"""Searchers: what proposes trials."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ktune.experiment import Experiment
+from ktune.fit_settings import FitSettings
+from ktune.metrics import Objective
+from ktune.protocols import Searcher
+from ktune.searchers.discovery import Declare
+
+_ENGINES: Mapping[str, tuple[str, str]] = {
+    "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
+    "kerastuner": ("ktune.searchers.keras_tuner", "KerasTunerSearcher"),
+}
+"""Engine to the module and class behind it; loaded when used."""
+
+
+def make_searcher(
+    experiment: Experiment,
+    declare: Declare,
+    *,
+    objective: Objective,
+    path: str | Path,
+    study_name: str | None = None,
+    epochs: int | None = None,
+) -> Searcher:
+    """Return the searcher an experiment asks for.
+
+    Args:
+        experiment: Says which engine, sampler, pruner and seed.
+        declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
+            `ktune.recipe.Recipe`.
+        objective: What is searched for.
+        path: Journal file of the search, or URL of a database. If it holds trials
+            already, the search goes on after them.
+        study_name: Name of the study in there; pruning by Hyperband depends on it,
+            so it should not be random. None: the experiment's name.
+        epochs: The most epochs a trial takes. None: what ``fit`` says, if it is a
+            dict, else the default of `FitSettings`.
+
+    Raises:
+        ExperimentError: The sampler needs a package that is not installed.
+        StoreError: The study cannot be opened.
+    """
+    from ktune.searchers.ledger import open_ledger
+
+    module, name = _ENGINES[experiment.engine]
+    engine = getattr(importlib.import_module(module), name)
+    ledger = open_ledger(path, study_name or experiment.name, objective=objective)
+    searcher: Searcher = engine(
+        declare,
+        ledger=ledger,
+        sampler=experiment.chosen_sampler,
+        pruner=experiment.pruner,
+        seed=experiment.seed,
+        epochs=epochs or _epochs(experiment),
+    )
+    return searcher
+
+
+def _epochs(experiment: Experiment) -> int:
+    fit = {} if callable(experiment.fit) else dict(experiment.fit or {})
+    settings = {**fit, **(experiment.fit_overrides or {})}
+    epochs: int = settings.get("epochs", FitSettings.epochs)
+    return epochs

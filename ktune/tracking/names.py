@@ -30,6 +30,8 @@ DIRECTION = "ktune.direction"
 REASON = "ktune.ended_because"
 MODEL_VERSION = "ktune.model_version"
 GATE = "ktune.gate"
+DATA_DIGEST = "ktune.data_digest"
+TEST_DIGEST = "ktune.test_digest"
 SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
 

@@ -25,6 +25,7 @@ class RunView:
     Attributes:
         run_id: MLflow's id.
         experiment: Name of the MLflow experiment.
+        experiment_id: Its id.
         name: Name of the run.
         status: FINISHED, KILLED, FAILED or RUNNING.
         started: Local time.
@@ -36,6 +37,7 @@ class RunView:
 
     run_id: str
     experiment: str
+    experiment_id: str
     name: str
     status: str
     started: datetime
@@ -214,6 +216,7 @@ def _view(run: Any, experiment_names: Mapping[str, str]) -> RunView:
     return RunView(
         run_id=run.info.run_id,
         experiment=experiment_names[str(run.info.experiment_id)],
+        experiment_id=str(run.info.experiment_id),
         name=run.info.run_name or "",
         status=run.info.status,
         started=datetime.fromtimestamp(start / 1000),

@@ -131,7 +131,7 @@ def start_record(start: SearchStart) -> RunRecord:
             names.DIRECTION: start.objective.direction,
             "ktune.version": start.environment.ktune,
             "ktune.data": str(start.data["name"]),
-            "ktune.data_digest": str(start.data["digest"]),
+            names.DATA_DIGEST: str(start.data["digest"]),
             "ktune.command": start.command,
             **(
                 {"mlflow.source.git.commit": c}

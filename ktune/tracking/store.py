@@ -24,7 +24,7 @@ _MOST_TAGS = 100
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
 
-EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class Store:
@@ -51,7 +51,7 @@ class Store:
                 self.client.create_experiment(
                     name,
                     artifact_location=self.location.artifact_root,
-                    tags=dict([EXPERIMENT_KIND]),
+                    tags=EXPERIMENT_KIND,
                 )
             )
         if experiment.lifecycle_stage != "active":

@@ -11,7 +11,8 @@ from ktune.errors import ExperimentError, TrialFailed
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.seeds import derive_seed
-from ktune.targets import as_predictions, returns_logits
+from ktune.targets import as_predictions
+from ktune.trainers.seeding import build_seeded
 
 
 def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:
@@ -36,13 +37,9 @@ def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:
 def build_model(task: TrainingTask, fold_index: int) -> Any:
     """Build the model of a fold with the weights its seed gives.
 
-    Raises:
-        ExperimentError: The model does not take the data, or has several outputs.
+    A search builds many models, hence the trouble of `build_seeded`.
     """
-    import keras
-
-    keras.utils.set_random_seed(task.seeds[fold_index])
-    model = task.build()
+    model = build_seeded(task.build, task.seeds[fold_index])
     if not model.built:
         # A model without an Input layer learns its shapes from the first rows.
         model(take_rows(task.folds[fold_index].x, np.arange(1)))
@@ -84,7 +81,8 @@ def fold_epoch(
     losses: tuple[float, float],
     fold: PreparedFold,
     data: DataDescription,
-    model: Any,
+    *,
+    is_logits: bool,
 ) -> FoldEpoch:
     """Turn the outputs for ``scored_rows`` into what a fold looks like.
 
@@ -93,14 +91,14 @@ def fold_epoch(
         losses: Mean loss over the train sample and over validation.
         fold: The fold scored.
         data: Its task decides how outputs become predictions.
-        model: Its compiled loss says whether outputs are logits.
+        is_logits: Whether the outputs are no probabilities yet.
 
     Raises:
         TrialFailed: A loss or an output is not finite.
     """
     for loss, rows in zip(losses, ("training", "validation"), strict=True):
         require_finite(loss, f"loss over the {rows} rows of fold {fold.index}")
-    predictions = as_predictions(outputs, data.task, is_logits=returns_logits(model))
+    predictions = as_predictions(outputs, data.task, is_logits=is_logits)
     n_train = len(fold.train_sample)
     return FoldEpoch(
         train_loss=losses[0],
@@ -108,6 +106,15 @@ def fold_epoch(
         train_predictions=predictions[:n_train],
         validation_predictions=predictions[n_train:],
     )
+
+
+def metric_logs(
+    model: Any, targets: np.ndarray, outputs: np.ndarray
+) -> dict[str, float]:
+    """Return the compiled metrics of outputs, under Keras's names."""
+    model.reset_metrics()
+    values = model.compute_metrics(None, targets, outputs)
+    return {name: float(value) for name, value in values.items()}
 
 
 def require_finite(value: float, what: str) -> None:

@@ -14,7 +14,7 @@ from ktune.dataset import Inputs, take_rows
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.seeds import derive_seed
-from ktune.targets import encode_targets
+from ktune.targets import encode_targets, returns_logits
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
 from ktune.trainers.common import (
     batch_order,
@@ -22,6 +22,7 @@ from ktune.trainers.common import (
     bytes_of,
     chunks,
     fold_epoch,
+    metric_logs,
     require_finite,
     row_weights,
     scored_rows,
@@ -157,7 +158,13 @@ class _FoldTraining:
         train_logs = self._logs(self._fold.train_sample, outputs[:n_train])
         logs = self._logs(self._fold.validation, outputs[n_train:])
         losses = (train_logs["loss"], logs["loss"])
-        score = fold_epoch(outputs, losses, self._fold, self._task.data, self.model)
+        score = fold_epoch(
+            outputs,
+            losses,
+            self._fold,
+            self._task.data,
+            is_logits=returns_logits(self.model),
+        )
         return score, {f"val_{name}": value for name, value in logs.items()}
 
     def _outputs(self, rows: np.ndarray) -> np.ndarray:
@@ -173,7 +180,7 @@ class _FoldTraining:
         if not loss_comes_from_outputs(self.model):
             return _evaluate(self.model, take_rows(self._fold.x, rows), targets)
         loss = self.model.compute_loss(y=targets, y_pred=outputs)
-        metrics = _metrics(self.model, targets, outputs) if self._is_logging else {}
+        metrics = metric_logs(self.model, targets, outputs) if self._is_logging else {}
         return {**metrics, "loss": float(loss)}
 
 
@@ -222,12 +229,6 @@ def _evaluate(model: Any, x: Inputs, targets: np.ndarray) -> dict[str, float]:
         x, targets, batch_size=SCORING_CHUNK, verbose=0, return_dict=True
     )
     return {name: float(value) for name, value in logs.items()}
-
-
-def _metrics(model: Any, targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    model.reset_metrics()
-    values = model.compute_metrics(None, targets, outputs)
-    return {name: float(value) for name, value in values.items()}
 
 
 def _batches(
