@@ -69,7 +69,7 @@ def _explains_unknown_fields(cls: _C) -> _C:
 class Experiment:
     """A model family, its data, and how to search and judge it.
 
-    Main arguments:
+    Args:
         name: Names the MLflow experiment and the registered model.
         data: Arrays ``(X, y)`` or ``(X, y, X_test, y_test)``, a source of
             `ktune.data`, or a function returning any of these.
@@ -81,8 +81,6 @@ class Experiment:
             ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
             classes, macro F1 for several labels, RMSE for numbers.
         trials: How many finished trials end the search.
-
-    Other arguments:
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
             The data's own test set is used instead, if they have one. 0: none.
@@ -193,20 +191,22 @@ def parse_duration(value: float | str) -> float:
         >>> parse_duration("1h30m"), parse_duration("45s"), parse_duration(2)
         (5400.0, 45.0, 2.0)
     """
-    seconds: float | None = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and value.isdigit():
-        seconds = float(value)
-    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        hours, minutes, rest = (int(group or 0) for group in match.groups())
-        seconds = float(3600 * hours + 60 * minutes + rest)
+    seconds = _seconds(value)
     if seconds is None or not 0 < seconds < float("inf"):
         raise ExperimentError(
             f"`timeout` must be a positive number of seconds or text such as '20m' or "
             f"'1h30m'; got {value!r}"
         )
     return seconds
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, str) and not value.isdigit():
+        match = _DURATION.fullmatch(value)
+        parts = [int(group or 0) for group in match.groups()] if match else []
+        return float(sum(n * m for n, m in zip(parts, (3600, 60, 1), strict=False)))
+    is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def _as_one_message(problems: list[str]) -> str:
@@ -285,9 +285,9 @@ def _check_metrics(metrics: Any) -> str | None:
 
 def _check_cv(cv: Any) -> str | None:
     is_int = isinstance(cv, int) and not isinstance(cv, bool)
-    if (is_int and cv >= 2) or callable(getattr(cv, "split", None)):
-        if not isinstance(cv, str):
-            return None
+    is_splitter = callable(getattr(cv, "split", None)) and not isinstance(cv, str)
+    if (is_int and cv >= 2) or is_splitter:
+        return None
     hint = " For a single hold-out use ShuffleSplit(n_splits=1)." if cv == 1 else ""
     return (
         f"`cv` must be an int of at least 2 or a scikit-learn splitter; got {cv!r}."
@@ -296,9 +296,9 @@ def _check_cv(cv: Any) -> str | None:
 
 
 def _check_test_size(test_size: Any) -> str | None:
-    if isinstance(test_size, int | float) and not isinstance(test_size, bool):
-        if 0 <= test_size < 1:
-            return None
+    is_number = isinstance(test_size, int | float) and not isinstance(test_size, bool)
+    if is_number and 0 <= test_size < 1:
+        return None
     return f"`test_size` must be a share in [0, 1); got {test_size!r}"
 
 

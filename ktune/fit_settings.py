@@ -59,13 +59,11 @@ def _unknown_fields(given: Mapping[str, Any]) -> list[str]:
 
 
 def _wrong_values(given: Mapping[str, Any]) -> list[str]:
-    problems = []
-    for name in ("batch_size", "epochs"):
-        if name in given and not _is_count(given[name]):
-            problems.append(
-                f"`fit` setting {name!r} must be an int of at least 1; "
-                f"got {given[name]!r}"
-            )
+    problems = [
+        f"`fit` setting {name!r} must be an int of at least 1; got {given[name]!r}"
+        for name in ("batch_size", "epochs")
+        if name in given and not _is_count(given[name])
+    ]
     patience = given.get("early_stopping", False)
     if patience is not False and not _is_count(patience):
         problems.append(

@@ -45,8 +45,7 @@ class FittedPreprocessing:
         if isinstance(x, Mapping):
             return {name: as_model_numbers(part) for name, part in x.items()}
         if self.transformer is not None:
-            rows = plain_table(x) if isinstance(x, pd.DataFrame) else x
-            x = _dense(self.transformer.transform(rows))
+            x = _dense(self.transformer.transform(plain_table(x)))
         numbers = as_model_numbers(x)
         if self.scale is None:
             return numbers
@@ -141,20 +140,34 @@ def fit_preprocessing(
     if preprocess != "auto":
         return _fit_transformer(clone(preprocess), x, y, rows)
     if kind is Kind.IMAGE:
-        return _pixel_scale(x)
+        return _pixel_scale(np.asarray(x))
     if kind is Kind.SEQUENCE:
-        return _standardise_last_axis(take_rows(x, rows))
+        return _standardise_last_axis(np.asarray(x)[rows])
     return _fit_transformer(_table_transformer(x), x, y, rows)
 
 
-def plain_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text as objects and missing text as NaN."""
-    text = [name for name in table.columns if is_text(table[name])]
-    columns = {
-        name: table[name].astype(object).where(table[name].notna(), np.nan)
-        for name in text
-    }
-    return table.assign(**columns)
+def plain_table(table: Any) -> Any:
+    """Return rows as transformers get them, the same whatever type they came in.
+
+    Numbers become float64, so that a model registered with float32 rows gives the very
+    same bits for float64 ones; text becomes objects, missing text NaN.
+    """
+    if not isinstance(table, pd.DataFrame):
+        return table.astype(np.float64) if table.dtype.kind in "fiub" else table
+    text = text_columns(table)
+    return table.assign(
+        **{
+            name: table[name].astype(object).where(table[name].notna(), np.nan)
+            if name in text
+            else table[name].astype(np.float64)
+            for name in table.columns
+        }
+    )
+
+
+def text_columns(table: pd.DataFrame) -> list[str]:
+    """Return the names of the columns that hold categories rather than numbers."""
+    return [str(name) for name in table.columns if is_text(table[name])]
 
 
 def is_text(column: pd.Series) -> bool:
@@ -204,9 +217,8 @@ def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
 def _fit_transformer(
     transformer: Any, x: Inputs, y: np.ndarray, rows: np.ndarray
 ) -> FittedPreprocessing:
-    x = plain_table(x) if isinstance(x, pd.DataFrame) else x
     try:
-        transformer.fit(take_rows(x, rows), y[rows])
+        transformer.fit(plain_table(take_rows(x, rows)), y[rows])
     except (TypeError, ValueError) as error:
         raise ExperimentError(
             f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"
@@ -214,7 +226,7 @@ def _fit_transformer(
     return FittedPreprocessing(transformer=transformer)
 
 
-def _pixel_scale(x: Inputs) -> FittedPreprocessing:
+def _pixel_scale(x: np.ndarray) -> FittedPreprocessing:
     # A fixed factor, not one learned from the rows, so there is nothing to leak.
     is_scaled = np.issubdtype(x.dtype, np.floating) and np.nanmax(x) <= 1.0
     return FittedPreprocessing(scale=None if is_scaled else 1.0 / MAX_PIXEL)
@@ -236,7 +248,7 @@ def _table_transformer(x: Inputs) -> Any:
     if not isinstance(x, pd.DataFrame):
         return numbers
     table = plain_table(x)
-    text = [name for name in table.columns if is_text(table[name])]
+    text = text_columns(table)
     others = [name for name in table.columns if name not in text]
     parts = [("numbers", numbers, others)] if others else []
     if text:
@@ -260,4 +272,3 @@ def _category_encoder(columns: pd.DataFrame) -> Any:
 
 def _dense(x: Any) -> np.ndarray:
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
-

@@ -58,7 +58,7 @@ def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     function = build.build if hasattr(build, "build") else build
     if _takes_data(function):
         return lambda hp: function(hp, data)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _takes_data(function: Callable[..., Any]) -> bool:

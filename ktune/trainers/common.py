@@ -1,0 +1,164 @@
+"""What every trainer shares, so that two trainers differ in speed and nothing else."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ktune.dataset import DataDescription, Inputs, take_rows
+from ktune.errors import ExperimentError, TrialFailed
+from ktune.preprocessing import PreparedFold
+from ktune.protocols import FoldEpoch, TrainingTask
+from ktune.seeds import derive_seed
+from ktune.targets import as_predictions
+from ktune.trainers.seeding import build_seeded
+
+
+def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:
+    """Return the rows of one epoch in the order they are trained on.
+
+    It depends on the fold's seed and the epoch alone, so every trainer goes through
+    the same batches, whatever ran before.
+
+    Args:
+        fold: Its ``train`` rows are shuffled.
+        seed: Seed of the fold.
+        epoch: Counted from 0.
+
+    Returns:
+        Row positions, shape (n_train,).
+    """
+    return np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(
+        fold.train
+    )
+
+
+def build_model(task: TrainingTask, fold_index: int) -> Any:
+    """Build the model of a fold with the weights its seed gives.
+
+    A search builds many models, hence the trouble of `build_seeded`.
+    """
+    model = build_seeded(task.build, task.seeds[fold_index])
+    if not model.built:
+        # A model without an Input layer learns its shapes from the first rows.
+        model(take_rows(task.folds[fold_index].x, np.arange(1)))
+    return model
+
+
+def row_weights(fold: PreparedFold, task: TrainingTask) -> np.ndarray | None:
+    """Return the weight of every row of the data in the training loss.
+
+    "balanced" gives each class of the fold's training rows the same total weight,
+    as scikit-learn's does.
+
+    Returns:
+        Weights of shape (n_rows,), or None when every row counts the same.
+
+    Raises:
+        ExperimentError: Balanced class weights are asked for without classes.
+    """
+    if task.settings.class_weight is None:
+        return None
+    if not task.data.task.is_classification:
+        raise ExperimentError(
+            "`fit` setting 'class_weight' is 'balanced', but a "
+            f"{task.data.task} task has no classes to balance. Leave it out."
+        )
+    counts = np.bincount(fold.y[fold.train], minlength=task.data.n_outputs)
+    present = np.maximum(counts, 1)
+    weights = len(fold.train) / (np.count_nonzero(counts) * present)
+    return weights.astype(np.float32)[fold.y]
+
+
+def scored_rows(fold: PreparedFold) -> np.ndarray:
+    """Return the rows a fold is scored on: the train sample, then validation."""
+    return np.concatenate([fold.train_sample, fold.validation])
+
+
+def fold_epoch(
+    outputs: np.ndarray,
+    losses: tuple[float, float],
+    fold: PreparedFold,
+    data: DataDescription,
+    *,
+    is_logits: bool,
+) -> FoldEpoch:
+    """Turn the outputs for ``scored_rows`` into what a fold looks like.
+
+    Args:
+        outputs: What the model returns, shape (n_train_sample + n_validation, k).
+        losses: Mean loss over the train sample and over validation.
+        fold: The fold scored.
+        data: Its task decides how outputs become predictions.
+        is_logits: Whether the outputs are no probabilities yet.
+
+    Raises:
+        TrialFailed: A loss or an output is not finite.
+    """
+    for loss, rows in zip(losses, ("training", "validation"), strict=True):
+        require_finite(loss, f"loss over the {rows} rows of fold {fold.index}")
+    predictions = as_predictions(outputs, data.task, is_logits=is_logits)
+    n_train = len(fold.train_sample)
+    return FoldEpoch(
+        train_loss=losses[0],
+        validation_loss=losses[1],
+        train_predictions=predictions[:n_train],
+        validation_predictions=predictions[n_train:],
+    )
+
+
+def metric_logs(
+    model: Any, targets: np.ndarray, outputs: np.ndarray
+) -> dict[str, float]:
+    """Return the compiled metrics of outputs, under Keras's names."""
+    model.reset_metrics()
+    values = model.compute_metrics(None, targets, outputs)
+    return {name: float(value) for name, value in values.items()}
+
+
+def require_finite(value: float, what: str) -> None:
+    """Fail the trial when a number is NaN or infinite.
+
+    Raises:
+        TrialFailed: It is.
+    """
+    if not math.isfinite(value):
+        raise TrialFailed(
+            f"the {what} is {value}: training diverged. A lower learning rate or "
+            "gradient clipping (`clipnorm`) may help."
+        )
+
+
+def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Cut rows into pieces of at most ``size``."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def bytes_of(x: Inputs) -> int:
+    """Return how much memory the features take."""
+    if isinstance(x, Mapping):
+        return sum(part.nbytes for part in x.values())
+    return int(np.asarray(x).nbytes)
+
+
+def summarise(model: Any) -> str:
+    """Describe a model's layers as text, one a line.
+
+    Keras's own ``summary`` renders a table for terminals, which takes longer than
+    training a small model for an epoch.
+    """
+    lines = [
+        f"{layer.name} ({type(layer).__name__}): "
+        f"{_shape_text(layer)}, {layer.count_params():,} parameters"
+        for layer in model.layers
+    ]
+    return "\n".join([*lines, f"total: {model.count_params():,} parameters"])
+
+
+def _shape_text(layer: Any) -> str:
+    try:
+        return str(layer.output.shape)
+    except (AttributeError, ValueError):  # a layer used several times or never
+        return "?"

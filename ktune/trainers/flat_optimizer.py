@@ -1,0 +1,111 @@
+"""A Keras optimizer as a pure function of one flat vector of weights a fold.
+
+An optimizer makes a dozen small operations a weight tensor and step, which is most of
+the time of a small model. All weights of all folds in one matrix take the same dozen
+operations once. Each is elementwise, so the numbers stay the same, bit for bit.
+"""
+
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class FlatOptimizer:
+    """Keras's own update rule, without variables.
+
+    Args:
+        optimizer: A Keras optimizer that is not built yet; it is changed, so it must
+            not be used for anything else.
+        n_folds: How many rows the weights have.
+        n_weights: Numbers a fold.
+    """
+
+    def __init__(self, optimizer: Any, *, n_folds: int, n_weights: int) -> None:
+        import keras
+
+        self._optimizer = optimizer
+        self.clip = optimizer._clip_gradients
+        # A fold has its own learning rate and step count: callbacks may change the
+        # one, and folds of different size differ in the other. A single fold has
+        # scalars, as schedules may branch on the step.
+        shape = (n_folds, 1) if n_folds > 1 else ()
+        self._weights = keras.Variable(np.zeros((n_folds, n_weights), "float32"))
+        self._free_of_variables()
+        self._replace("_iterations", keras.Variable(np.zeros(shape, "int64")))
+        self.has_schedule = not isinstance(optimizer._learning_rate, keras.Variable)
+        self.learning_rate_shape = shape
+        if not self.has_schedule:
+            rate = keras.Variable(np.zeros(shape, "float32"))
+            self._replace("_learning_rate", rate)
+        optimizer.build([self._weights])
+        self._state = [v for v in optimizer.variables if not self._is_replaced(v)]
+
+    def initial_state(self) -> list[Any]:
+        """Return the state before the first step, as tensors."""
+        import tensorflow as tf
+
+        return [tf.constant(variable.numpy()) for variable in self._state]
+
+    def update(
+        self, weights: Any, state: Sequence[Any], gradients: Any, learning_rate: Any
+    ) -> tuple[Any, list[Any]]:
+        """Make one step.
+
+        Args:
+            weights: Shape (n_folds, n_weights).
+            state: From `initial_state` or the last step.
+            gradients: Shaped like ``weights``, already clipped.
+            learning_rate: One a fold; ignored when the optimizer has a schedule.
+
+        Returns:
+            New weights and state.
+        """
+        import keras
+
+        mapping = [(self._weights, weights), *zip(self._state, state, strict=True)]
+        if not self.has_schedule:
+            mapping.append((self._optimizer._learning_rate, learning_rate))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self._optimizer.apply([gradients], [self._weights])
+        new_state = [scope.get_current_value(variable) for variable in self._state]
+        return scope.get_current_value(self._weights), new_state
+
+    def _free_of_variables(self) -> None:
+        """Use the backend-independent methods, which respect a StatelessScope.
+
+        TensorFlow's versions (keras 3.15, backend/tensorflow/optimizer.py) assign to
+        variables directly, which is why ``stateless_apply`` is refused there.
+        """
+        from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+        for name in (
+            "_var_key",
+            "assign",
+            "assign_add",
+            "assign_sub",
+            "_backend_update_step",
+        ):
+            method = types.MethodType(getattr(BaseOptimizer, name), self._optimizer)
+            setattr(self._optimizer, name, method)
+        self._optimizer._apply_weight_decay = self._decay_weights
+        self._optimizer._clip_gradients = lambda gradients: gradients
+
+    def _decay_weights(self, variables: Sequence[Any]) -> None:
+        """Shrink weights as ``TFOptimizer._apply_weight_decay`` does."""
+        import tensorflow as tf
+
+        if self._optimizer.weight_decay is None:
+            return
+        rate = tf.cast(self._optimizer.learning_rate, "float32")
+        decay = tf.cast(self._optimizer.weight_decay, "float32")
+        for variable in variables:
+            variable.assign(variable.value - variable.value * decay * rate)
+
+    def _replace(self, attribute: str, variable: Any) -> None:
+        self._optimizer._untrack_variable(getattr(self._optimizer, attribute))
+        setattr(self._optimizer, attribute, variable)
+
+    def _is_replaced(self, variable: Any) -> bool:
+        return not self.has_schedule and variable is self._optimizer._learning_rate

@@ -1,0 +1,422 @@
+"""One epoch of training and scoring, for several folds, as one TensorFlow function.
+
+A program is pure: state goes in, new state comes out, and data, batch order and
+learning rate are arguments. Nothing of a trial stays behind in it, which is why one
+program serves any number of trials whose models have the same structure.
+
+In the code, *weights* is the matrix of all trainable weights, one row a fold; *rest* is
+what a fold's model has besides: the state of random generators, moving averages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ktune.trainers.flat_optimizer import FlatOptimizer
+from ktune.trainers.graph_limits import NotForGraph
+
+SCORING_CHUNK = 512
+"""Rows scored at a time, so that activations of a whole fold are never held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything training changes.
+
+    Attributes:
+        weights: Shape (n_folds, n_weights), float32.
+        optimizer: State of the optimizer.
+        rest: For each fold, the values of the model's other variables.
+    """
+
+    weights: Any
+    optimizer: list[Any]
+    rest: list[list[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The order of one epoch, for folds side by side.
+
+    Attributes:
+        full: Row positions of the batches all folds have, shape
+            (n_steps, n_folds, batch_size), int32.
+        tail: The remaining ones, padded, shape (n_tail_steps, n_folds, batch_size).
+        counts: How many of a tail batch's rows are real, 0 when the fold has no such
+            batch; shape (n_tail_steps, n_folds), int32.
+    """
+
+    full: np.ndarray
+    tail: np.ndarray
+    counts: np.ndarray
+
+
+def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> Batches:
+    """Cut the order of each fold into batches."""
+    n_full = min(len(order) // batch_size for order in orders)
+    n_tail = max(-(-len(order) // batch_size) for order in orders) - n_full
+    full = np.stack([order[: n_full * batch_size] for order in orders])
+    tail = np.zeros((len(orders), n_tail * batch_size), np.int32)
+    counts = np.zeros((n_tail, len(orders)), np.int32)
+    for fold, order in enumerate(orders):
+        left = order[n_full * batch_size :]
+        tail[fold, : len(left)] = left
+        starts = np.arange(n_tail) * batch_size
+        counts[:, fold] = np.clip(len(left) - starts, 0, batch_size)
+    return Batches(
+        full=_by_step(full, n_full, batch_size),
+        tail=_by_step(tail, n_tail, batch_size),
+        counts=counts,
+    )
+
+
+class EpochProgram:
+    """A model's training, compiled.
+
+    Args:
+        model: A compiled, built Keras model. The program takes it over, optimizer
+            included: its own variables are never read or written.
+        n_folds: How many folds go side by side.
+    """
+
+    def __init__(self, model: Any, n_folds: int) -> None:
+        self._model = model
+        self._shapes = [tuple(v.shape) for v in model.trainable_variables]
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._known = {id(variable) for variable in model.variables}
+        self._optimizer = FlatOptimizer(
+            model.optimizer, n_folds=n_folds, n_weights=sum(self._sizes)
+        )
+        self._n_folds = n_folds
+        # Traced once each and called for every fold: tracing is what the first trial
+        # of a structure waits for.
+        self._gradient = tf.function(self._trace_gradient, autograph=False)
+        self._score = tf.function(self._trace_score, autograph=False)
+        self._compiled: Any = None
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate follows the optimizer's own schedule."""
+        return self._optimizer.has_schedule
+
+    def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> State:
+        """Return the state before the first step.
+
+        Args:
+            weights: Shape (n_folds, n_weights).
+            rest: For each fold, the values of ``non_trainable_variables``.
+        """
+        return State(
+            tf.constant(weights),
+            self._optimizer.initial_state(),
+            [[tf.convert_to_tensor(value) for value in values] for values in rest],
+        )
+
+    def compile(
+        self,
+        state: State,
+        learning_rates: Sequence[float],
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> None:
+        """Trace the program for arguments like these, unless it is done already.
+
+        Args as `run_epoch`; numbers of rows and steps may differ later.
+
+        Raises:
+            NotForGraph: The model does something a graph cannot hold.
+        """
+        if self._compiled is not None:
+            return
+        trace = self._trace_train if scored is None else self._trace_all
+        function = tf.function(trace, autograph=False)
+        arguments = self._arguments(state, learning_rates, data, batches, scored)
+        compiled = function.get_concrete_function(*_specs(arguments))
+        if any(t.dtype == tf.resource for t in compiled.captured_inputs):
+            raise NotForGraph("a layer keeps state outside of Keras variables")
+        self._compiled = compiled
+
+    def run_epoch(
+        self,
+        state: State,
+        learning_rates: Sequence[float],
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> tuple[State, np.ndarray, list[Any]]:
+        """Train all folds one epoch, then score them.
+
+        Args:
+            state: Where they stand.
+            learning_rates: One a fold.
+            data: Features, targets and row weights, each a list with one entry a
+                fold; row weights may be empty.
+            batches: What to train on.
+            scored: For each fold, two lots of rows; None: do not score.
+
+        Returns:
+            The new state; the mean training loss, shape (n_folds,); and for each
+            fold and lot the outputs and the mean loss.
+        """
+        arguments = self._arguments(state, learning_rates, data, batches, scored)
+        new_state, losses, *scores = self._compiled(*arguments)
+        return State(*new_state), losses.numpy(), scores[0] if scores else []
+
+    def _arguments(
+        self,
+        state: State,
+        learning_rates: Sequence[float],
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> tuple[Any, ...]:
+        rates = np.array(learning_rates, np.float32)
+        parts = (batches.full, batches.tail, batches.counts)
+        arguments = (
+            (state.weights, state.optimizer, state.rest),
+            tf.constant(rates.reshape(self._optimizer.learning_rate_shape)),
+            data,
+            tuple(tf.constant(part) for part in parts),
+        )
+        return arguments if scored is None else (*arguments, scored)
+
+    def split(self, weights: Any) -> list[Any]:
+        """Cut the flat weights of one fold into the model's tensors."""
+        parts = tf.split(weights, self._sizes)
+        return [
+            tf.reshape(part, shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+
+    def _trace_all(
+        self, state: Any, rates: Any, data: Any, batches: Any, scored: Any
+    ) -> tuple[Any, Any, Any]:
+        state, losses = self._trace_train(state, rates, data, batches)
+        weights, _, rest = state
+        features, targets, _ = data
+        scores = [
+            [
+                self._score_rows(weights[k], rest[k], features[k], targets[k], rows)
+                for rows in scored[k]
+            ]
+            for k in range(self._n_folds)
+        ]
+        return state, losses, scores
+
+    def _trace_train(
+        self, state: Any, rates: Any, data: Any, batches: Any
+    ) -> tuple[Any, Any]:
+        full, tail, counts = batches
+
+        def full_step(i: Any, state: Any, sums: Any) -> Any:
+            state, losses = self._step(state, rates, data, tf.unstack(full[i]), None)
+            return i + 1, state, sums + losses * float(full.shape[-1])
+
+        def tail_step(i: Any, state: Any, sums: Any) -> Any:
+            rows = [
+                row[:count]
+                for row, count in zip(
+                    tf.unstack(tail[i]), tf.unstack(counts[i]), strict=True
+                )
+            ]
+            state, losses = self._step(state, rates, data, rows, counts[i])
+            share = tf.cast(counts[i], tf.float32)
+            return i + 1, state, sums + tf.math.multiply_no_nan(losses, share)
+
+        carried = (state, tf.zeros(self._n_folds))
+        carried = _repeat(full_step, tf.shape(full)[0], carried)
+        state, sums = _repeat(tail_step, tf.shape(tail)[0], carried)
+        n_rows = tf.shape(full)[0] * full.shape[-1] + tf.reduce_sum(counts, axis=0)
+        return state, sums / tf.cast(n_rows, tf.float32)
+
+    def _step(
+        self, state: Any, rates: Any, data: Any, rows: Sequence[Any], counts: Any
+    ) -> tuple[Any, Any]:
+        """Make one step in every fold that has rows left."""
+        weights, optimizer_state, rest = state
+        losses, gradients, new_rest = [], [], []
+        for k, (features, targets, row_weights) in enumerate(_by_fold(data)):
+            loss, gradient, values = self._gradient(
+                weights[k], rest[k], features, targets, row_weights, rows[k]
+            )
+            losses.append(loss)
+            gradients.append(gradient)
+            new_rest.append(values)
+        new_weights, new_optimizer_state = self._optimizer.update(
+            weights, optimizer_state, tf.stack(gradients), rates
+        )
+        new = (self._constrained(new_weights), new_optimizer_state, new_rest)
+        return _where_any(counts, new, state), tf.stack(losses)
+
+    def _trace_gradient(
+        self,
+        weights: Any,
+        rest: Any,
+        features: Any,
+        targets: Any,
+        row_weights: Any,
+        rows: Any,
+    ) -> tuple[Any, Any, list[Any]]:
+        """Return loss, flat gradient and new rest of one fold at one batch."""
+        parts = self.split(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(parts)
+            _, loss, rest = self._call(
+                parts, rest, features, targets, row_weights, rows, is_training=True
+            )
+        gradients = tape.gradient(loss, parts)
+        if any(gradient is None for gradient in gradients):
+            # Keras leaves such weights alone, even from weight decay and momentum.
+            raise NotForGraph("some weights do not take part in the loss")
+        clipped = self._optimizer.clip([tf.convert_to_tensor(g) for g in gradients])
+        return loss, tf.concat([tf.reshape(g, [-1]) for g in clipped], 0), rest
+
+    def _score_rows(
+        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
+    ) -> tuple[Any, Any]:
+        """Return outputs and mean loss over rows, chunk by chunk."""
+        n_rows = tf.shape(rows)[0]
+        n_chunks = -(-n_rows // SCORING_CHUNK)
+        outputs = tf.TensorArray(
+            self._model.compute_dtype, n_chunks, infer_shape=False, element_shape=None
+        )
+
+        def chunk(i: Any, outputs: Any, total: Any) -> Any:
+            part = rows[i * SCORING_CHUNK : (i + 1) * SCORING_CHUNK]
+            output, loss = self._score(weights, rest, features, targets, part)
+            count = tf.cast(tf.shape(part)[0], tf.float32)
+            return i + 1, outputs.write(i, output), total + loss * count
+
+        _, outputs, total = tf.while_loop(
+            lambda i, *_: i < n_chunks,
+            chunk,
+            (0, outputs, 0.0),
+        )
+        return outputs.concat(), total / tf.cast(n_rows, tf.float32)
+
+    def _trace_score(
+        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
+    ) -> tuple[Any, Any]:
+        outputs, loss, _ = self._call(
+            self.split(weights), rest, features, targets, None, rows, is_training=False
+        )
+        return outputs, loss
+
+    def _call(
+        self,
+        weights: Sequence[Any],
+        rest: Sequence[Any],
+        features: Any,
+        targets: Any,
+        row_weights: Any,
+        rows: Any,
+        *,
+        is_training: bool,
+    ) -> tuple[Any, Any, list[Any]]:
+        """Run the model as ``train_step`` and ``test_step`` do (keras 3.15)."""
+        import keras
+
+        model = self._model
+        x = tf.nest.map_structure(lambda part: tf.gather(part, rows), features)
+        y = tf.gather(targets, rows)
+        sample_weight = None if row_weights is None else tf.gather(row_weights, rows)
+        mapping = [
+            *zip(model.trainable_variables, weights, strict=True),
+            *zip(model.non_trainable_variables, rest, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = model(x, training=is_training)
+            loss = model.compute_loss(
+                x=x, y=y, y_pred=outputs, sample_weight=sample_weight
+            )
+        self._require_known(scope)
+        values = [scope.get_current_value(v) for v in model.non_trainable_variables]
+        return outputs, loss, values
+
+    def _constrained(self, weights: Any) -> Any:
+        """Apply the constraints of weights, such as ``MaxNorm``."""
+        constraints = [v.constraint for v in self._model.trainable_variables]
+        if not any(constraints):
+            return weights
+        rows = []
+        for fold in range(self._n_folds):
+            parts = [
+                part if constraint is None else constraint(part)
+                for part, constraint in zip(
+                    self.split(weights[fold]), constraints, strict=True
+                )
+            ]
+            rows.append(tf.concat([tf.reshape(part, [-1]) for part in parts], 0))
+        return tf.stack(rows)
+
+    def _require_known(self, scope: Any) -> None:
+        """Refuse a model that changes variables which are not its own."""
+        if set(scope.state_mapping) - self._known:
+            raise NotForGraph(
+                "a layer changes a variable that is not the model's, such as Keras's "
+                "global random state"
+            )
+
+
+def _specs(arguments: tuple[Any, ...]) -> list[Any]:
+    """Describe arguments, leaving the number of rows and of steps open."""
+
+    def exact(tensor: Any) -> Any:
+        return tf.TensorSpec(tensor.shape, tensor.dtype)
+
+    def open_ended(tensor: Any) -> Any:
+        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+    state, rates, *others = arguments
+    return [
+        tf.nest.map_structure(exact, state),
+        exact(rates),
+        *(tf.nest.map_structure(open_ended, part) for part in others),
+    ]
+
+
+def _by_step(rows: np.ndarray, n_steps: int, batch_size: int) -> np.ndarray:
+    """From (n_folds, n_steps * batch_size) to (n_steps, n_folds, batch_size)."""
+    steps = rows.reshape(len(rows), n_steps, batch_size).transpose(1, 0, 2)
+    return np.ascontiguousarray(steps, dtype=np.int32)
+
+
+def _by_fold(data: Any) -> list[tuple[Any, Any, Any]]:
+    features, targets, row_weights = data
+    row_weights = row_weights or [None] * len(features)
+    return list(zip(features, targets, row_weights, strict=True))
+
+
+def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:
+    """Run ``step(i, *carried)`` so many times."""
+    result = tf.while_loop(lambda i, *_: i < n_steps, step, (0, *carried))
+    return result[1:]
+
+
+def _where_any(counts: Any, new: Any, old: Any) -> Any:
+    """Keep the old state of folds that had no rows."""
+    if counts is None:
+        return new
+    is_active = counts > 0
+
+    def stacked(new: Any, old: Any) -> Any:
+        return tf.where(
+            tf.reshape(is_active, [-1] + [1] * (len(new.shape) - 1)), new, old
+        )
+
+    def by_fold(k: int) -> list[Any]:
+        pairs = zip(new[2][k], old[2][k], strict=True)
+        return [tf.where(is_active[k], a, b) for a, b in pairs]
+
+    return (
+        stacked(new[0], old[0]),
+        [
+            stacked(a, b) if len(a.shape) else tf.where(is_active[0], a, b)
+            for a, b in zip(new[1], old[1], strict=True)
+        ],
+        [by_fold(k) for k in range(len(new[2]))],
+    )

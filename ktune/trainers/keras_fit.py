@@ -1,0 +1,257 @@
+"""The reference trainer: Keras's own ``fit``, one epoch at a time.
+
+It takes any model, callback and backend, and is what other trainers are tested
+against.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ktune.dataset import Inputs, take_rows
+from ktune.preprocessing import PreparedFold
+from ktune.protocols import FoldEpoch, TrainingTask
+from ktune.seeds import derive_seed
+from ktune.targets import encode_targets, returns_logits
+from ktune.trainers.callbacks import CallbackDriver, make_callbacks
+from ktune.trainers.common import (
+    batch_order,
+    build_model,
+    bytes_of,
+    chunks,
+    fold_epoch,
+    metric_logs,
+    require_finite,
+    row_weights,
+    scored_rows,
+    summarise,
+)
+
+SCORING_CHUNK = 512
+"""Rows per call when scoring; it does not change the result."""
+
+COPY_AT_MOST = 2**28
+"""Bytes of features up to which an epoch's rows are copied in order beforehand."""
+
+
+class KerasFitTrainer:
+    """Trains with ``model.fit``."""
+
+    name = "keras_fit"
+
+    def start(self, task: TrainingTask) -> "KerasFitTraining":
+        """Build one model a fold."""
+        return KerasFitTraining(task)
+
+
+class KerasFitTraining:
+    """All folds of a trial, each with its own Keras model.
+
+    Args:
+        task: What to train.
+    """
+
+    def __init__(self, task: TrainingTask) -> None:
+        self._folds = [_FoldTraining(task, i) for i in range(len(task.folds))]
+        self._epoch = 0
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable and other weights of one model."""
+        return int(self._folds[0].model.count_params())
+
+    @property
+    def summary(self) -> str:
+        """The model's layers as text."""
+        return summarise(self._folds[0].model)
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """Whether a callback of any fold has set ``model.stop_training``."""
+        return any(fold.callbacks.wants_to_stop for fold in self._folds)
+
+    def run_epoch(self) -> list[FoldEpoch]:
+        """Train every fold for one more epoch and score it.
+
+        Raises:
+            TrialFailed: The loss or the outputs are no longer finite.
+        """
+        scores = [fold.run_epoch(self._epoch) for fold in self._folds]
+        self._epoch += 1
+        return [score for score in scores if score is not None]
+
+    def model(self, fold_index: int) -> Any:
+        """Return the Keras model of a fold."""
+        return self._folds[fold_index].model
+
+    def close(self) -> None:
+        """Fire the last callbacks."""
+        for fold in self._folds:
+            fold.callbacks.finish()
+
+
+class _FoldTraining:
+    """One fold and its model."""
+
+    def __init__(self, task: TrainingTask, index: int) -> None:
+        self._task = task
+        self._fold: PreparedFold = task.folds[index]
+        self._seed = task.seeds[index]
+        self._weights = row_weights(self._fold, task)
+        callbacks = make_callbacks(task.settings.callbacks)
+        self._is_logging = bool(callbacks)
+        self.model = build_model(task, index)
+        self._targets = encode_targets(
+            self._fold.y, self.model, task.data.task, task.data.n_outputs
+        )
+        self.callbacks = CallbackDriver(
+            callbacks,
+            self.model,
+            epochs=task.settings.epochs,
+            steps=-(-len(self._fold.train) // task.settings.batch_size),
+        )
+
+    def run_epoch(self, epoch: int) -> FoldEpoch | None:
+        """Train one epoch and score it; None when there is nothing to score."""
+        _seed_globally(self._seed, epoch)
+        self.callbacks.begin_epoch(epoch)
+        logs = self._fit(epoch)
+        require_finite(logs["loss"], f"training loss of fold {self._fold.index}")
+        if not len(self._fold.validation):
+            self.callbacks.end_epoch(epoch, logs)
+            return None
+        score, validation_logs = self._score()
+        self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
+        return score
+
+    def _fit(self, epoch: int) -> dict[str, float]:
+        order = batch_order(self._fold, self._seed, epoch)
+        history = self.model.fit(
+            **self._epoch_data(order),
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[self.callbacks.batch_forwarder()],
+        )
+        return {name: float(values[-1]) for name, values in history.history.items()}
+
+    def _epoch_data(self, order: np.ndarray) -> dict[str, Any]:
+        """Return the data arguments of ``fit``."""
+        size = self._task.settings.batch_size
+        share = len(order) / len(self._targets)
+        if bytes_of(self._fold.x) * share > COPY_AT_MOST:
+            return {
+                "x": _batches(self._fold.x, self._targets, self._weights, order, size)
+            }
+        return {
+            "x": take_rows(self._fold.x, order),
+            "y": self._targets[order],
+            "sample_weight": None if self._weights is None else self._weights[order],
+            "batch_size": size,
+        }
+
+    def _score(self) -> tuple[FoldEpoch, dict[str, float]]:
+        outputs = self._outputs(scored_rows(self._fold))
+        n_train = len(self._fold.train_sample)
+        train_logs = self._logs(self._fold.train_sample, outputs[:n_train])
+        logs = self._logs(self._fold.validation, outputs[n_train:])
+        losses = (train_logs["loss"], logs["loss"])
+        score = fold_epoch(
+            outputs,
+            losses,
+            self._fold,
+            self._task.data,
+            is_logits=returns_logits(self.model),
+        )
+        return score, {f"val_{name}": value for name, value in logs.items()}
+
+    def _outputs(self, rows: np.ndarray) -> np.ndarray:
+        parts = [
+            self.model.predict_on_batch(take_rows(self._fold.x, part))
+            for part in chunks(rows, SCORING_CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    def _logs(self, rows: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+        """Return the loss over rows and, when callbacks read them, the metrics."""
+        targets = self._targets[rows]
+        if not loss_comes_from_outputs(self.model):
+            return _evaluate(self.model, take_rows(self._fold.x, rows), targets)
+        loss = self.model.compute_loss(y=targets, y_pred=outputs)
+        metrics = metric_logs(self.model, targets, outputs) if self._is_logging else {}
+        return {**metrics, "loss": float(loss)}
+
+
+def _seed_globally(seed: int, epoch: int) -> None:
+    """Make what draws from global random states depend on fold and epoch alone.
+
+    Layers carry their own state; a custom layer, ``train_step`` or callback may not,
+    and other folds train in between.
+    """
+    import keras
+
+    epoch_seed = derive_seed(seed, "global", epoch)
+    if epoch == 0:  # functions are traced now and take the backend's seed with them
+        keras.utils.set_random_seed(epoch_seed)
+        return
+    # Not set_random_seed: tf.random.set_seed drops every compiled kernel, after which
+    # an epoch of a small model took three times as long (TensorFlow 2.21).
+    random.seed(epoch_seed)
+    np.random.seed(epoch_seed)
+
+
+def loss_comes_from_outputs(model: Any) -> bool:
+    """Whether outputs and weights are all the loss of a model depends on.
+
+    Not so where the model computes its own loss or a layer adds one for what flows
+    through it; then Keras has to evaluate the rows again.
+    """
+    import keras
+
+    def is_own(layer: Any) -> bool:
+        return type(layer).__module__.startswith("keras.")
+
+    has_standard_steps = all(
+        getattr(type(model), name) is getattr(keras.Model, name)
+        for name in ("test_step", "compute_loss", "compute_metrics")
+    )
+    layers = model._flatten_layers(include_self=False)
+    return has_standard_steps and all(
+        is_own(layer) and getattr(layer, "activity_regularizer", None) is None
+        for layer in layers
+    )
+
+
+def _evaluate(model: Any, x: Inputs, targets: np.ndarray) -> dict[str, float]:
+    logs = model.evaluate(
+        x, targets, batch_size=SCORING_CHUNK, verbose=0, return_dict=True
+    )
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _batches(
+    x: Inputs,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    order: np.ndarray,
+    size: int,
+) -> Any:
+    """Return a data set that copies the rows of one batch at a time."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-len(order) // size)
+
+        def __getitem__(self, index: int) -> tuple[Any, ...]:
+            rows = order[index * size : (index + 1) * size]
+            inputs = take_rows(x, rows)
+            if isinstance(inputs, Mapping):
+                inputs = dict(inputs)
+            if weights is None:
+                return inputs, targets[rows]
+            return inputs, targets[rows], weights[rows]
+
+    return Batches()
