@@ -27,14 +27,14 @@ class FlatOptimizer:
 
         self._optimizer = optimizer
         self.clip = optimizer._clip_gradients
+        self.has_schedule = has_schedule(optimizer)
         # A fold has its own learning rate and step count: callbacks may change the
-        # one, and folds of different size differ in the other. A single fold has
-        # scalars, as schedules may branch on the step.
-        shape = (n_folds, 1) if n_folds > 1 else ()
+        # one, and folds of different size differ in the other. A schedule may branch
+        # on the step, so it gets a scalar.
+        shape = () if self.has_schedule else (n_folds, 1)
         self._weights = keras.Variable(np.zeros((n_folds, n_weights), "float32"))
         self._free_of_variables()
         self._replace("_iterations", keras.Variable(np.zeros(shape, "int64")))
-        self.has_schedule = not isinstance(optimizer._learning_rate, keras.Variable)
         self.learning_rate_shape = shape
         if not self.has_schedule:
             rate = keras.Variable(np.zeros(shape, "float32"))
@@ -109,3 +109,10 @@ class FlatOptimizer:
 
     def _is_replaced(self, variable: Any) -> bool:
         return not self.has_schedule and variable is self._optimizer._learning_rate
+
+
+def has_schedule(optimizer: Any) -> bool:
+    """Whether the learning rate is a function of the step."""
+    import keras
+
+    return not isinstance(optimizer._learning_rate, keras.Variable)
