@@ -15,19 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ktune.trainers.flat_optimizer import FlatOptimizer
+from ktune.trainers.flat_optimizer import LANES, FlatOptimizer
 from ktune.trainers.graph_limits import NotForGraph
 
 SCORING_CHUNK = 512
 """Rows scored at a time, so that activations of a whole fold are never held at once."""
-
-ALIGNMENT = 16
-"""Flat weights are padded to a multiple of this.
-
-Vector instructions take up to 16 floats at once and what is left at the end goes one by
-one, rounded differently (by 1 ulp in ``rsqrt``). With every fold's weights beginning at
-a multiple, a fold is computed alike alone and beside others.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +104,7 @@ class EpochProgram:
         self._model = model
         self._shapes = [tuple(v.shape) for v in model.trainable_variables]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._n_padding = -sum(self._sizes) % ALIGNMENT
+        self._n_padding = -sum(self._sizes) % LANES
         self._known = {id(variable) for variable in model.variables}
         self._optimizer = FlatOptimizer(
             model.optimizer,
@@ -203,10 +195,9 @@ class EpochProgram:
         batches: Batches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> tuple[Any, ...]:
-        rates = np.array(learning_rates, np.float32)
         arguments = (
             (state.weights, state.optimizer, state.rest),
-            tf.constant(rates.reshape(self._optimizer.learning_rate_shape)),
+            tf.constant(self._optimizer.learning_rates(learning_rates)),
             data,
             tuple(tf.constant(part) for part in batches.arrays),
         )
