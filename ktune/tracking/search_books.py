@@ -19,6 +19,7 @@ from ktune.tracking.records import (
     as_json_bytes,
     best_metrics,
     params_of,
+    short,
     trial_record,
 )
 from ktune.tracking.store import Store
@@ -104,6 +105,7 @@ class SearchBooks:
             {
                 names.BEST_TRIAL: str(trial.number),
                 names.BEST_RUN: self.trial_runs[trial.number],
+                names.NOTE: description(trial, result, record.metrics),
             },
         )
 
@@ -141,6 +143,28 @@ def start_record(start: SearchStart) -> RunRecord:
         },
         params=params_of(_search_params(start)),
         files=_search_files(start),
+    )
+
+
+def description(
+    trial: Trial, result: TrialResult, points: Sequence[MetricPoint]
+) -> str:
+    """Return what MLflow's page shows on top of a search, as Markdown."""
+    values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
+    tested = {
+        p.key.removeprefix("test_"): p.value
+        for p in points
+        if p.key.startswith("test_") and not p.key.endswith(("_low", "_high"))
+    }
+    scores = "".join(
+        f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
+        for name, value in tested.items()
+    )
+    return (
+        f"Best: trial {trial.number}, score {result.score:.4f} over "
+        f"{len(result.folds)} folds, {(result.best_epoch or 0) + 1} epochs.\n\n"
+        f"| parameter | value |\n|---|---|\n{values}"
+        + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
     )
 
 
