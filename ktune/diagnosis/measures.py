@@ -23,6 +23,8 @@ _TINY = 1e-9
 
 POOR_SKILL = 0.1
 POOR_LOSS_SKILL = 0.05
+LEAST_EPOCHS = 4
+STEADY_SHARE = 0.9
 EVEN = 1.5
 """Classes are even when the largest has at most this times its equal share."""
 HEAVIEST = 0.3
@@ -188,7 +190,7 @@ def has_learned(view: TrialView) -> bool:
     loss_skill = _best_loss_skill(view)
     if loss_skill is None:
         return gap.train_skill >= POOR_SKILL or not _is_blind(view)
-    if loss_skill >= POOR_LOSS_SKILL:
+    if loss_skill >= POOR_LOSS_SKILL and not _creeps(view):
         is_poor = max(gap.train_skill, loss_skill) < POOR_SKILL
         return not is_poor or not _is_blind(view)
     return not _is_blind(view)
@@ -201,6 +203,21 @@ def _best_loss_skill(view: TrialView) -> float | None:
     except NotApplicable:
         return None
     return float(train.mean(axis=0).max())
+
+
+def _creeps(view: TrialView) -> bool:
+    """Whether training still is where its random weights put it, only moving slowly.
+
+    Random weights can be better than a constant prediction. A loss that then falls in
+    nearly every epoch, but hardly, tells a far too small learning rate from a weak
+    signal that was learned in the first epoch: there the loss does not go on falling.
+    """
+    train, _ = skill_curves(view)
+    mean = train.mean(axis=0)
+    if len(mean) < LEAST_EPOCHS or mean.max() >= 2 * POOR_SKILL:
+        return False
+    is_steady = float(np.mean(np.diff(mean) > 0)) >= STEADY_SHARE
+    return is_steady and float(mean[-1] - mean[0]) < POOR_LOSS_SKILL
 
 
 def _is_blind(view: TrialView) -> bool:
