@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from ktune.errors import ExperimentError
@@ -159,26 +159,20 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     Raises:
         ExperimentError: With every problem found, in one message.
     """
-    known = [field.name for field in fields(Experiment)]
     of_fit = {
         name.removeprefix("fit."): value
         for name, value in changes.items()
         if name.startswith("fit.")
     }
     of_experiment = {k: v for k, v in changes.items() if not k.startswith("fit.")}
-    problems = [
-        f"an experiment has no field {name!r}. Known: {', '.join(known)}."
-        + did_you_mean(name, known)
-        for name in of_experiment
-        if name not in known
-    ]
-    if problems:
-        raise ExperimentError(_as_one_message(problems))
     if of_fit:
         of_experiment["fit_overrides"] = {**(experiment.fit_overrides or {}), **of_fit}
-    if "engine" in of_experiment and "sampler" not in of_experiment:
-        of_experiment["sampler"] = None
-    return replace(experiment, **of_experiment)
+    if of_experiment.get("engine", experiment.engine) != experiment.engine:
+        of_experiment.setdefault("sampler", None)
+    before = {
+        field.name: getattr(experiment, field.name) for field in fields(Experiment)
+    }
+    return Experiment(**{**before, **of_experiment})
 
 
 def parse_duration(value: float | str) -> float:
@@ -201,7 +195,7 @@ def parse_duration(value: float | str) -> float:
 
 
 def _seconds(value: Any) -> float | None:
-    if isinstance(value, str) and not value.isdigit():
+    if isinstance(value, str) and not value.isdecimal():
         match = _DURATION.fullmatch(value)
         parts = [int(group or 0) for group in match.groups()] if match else []
         return float(sum(n * m for n, m in zip(parts, (3600, 60, 1), strict=False)))
@@ -220,7 +214,7 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
     for name, check in _CHECKS.items():
         if name in given and (problem := check(given[name])):
             problems.append(problem)
-    if "engine" in given and given["engine"] in SAMPLERS:
+    if given.get("engine") in tuple(SAMPLERS):
         problems += _sampler_problem(given["engine"], given.get("sampler"))
     return problems
 
@@ -286,9 +280,15 @@ def _check_metrics(metrics: Any) -> str | None:
 def _check_cv(cv: Any) -> str | None:
     is_int = isinstance(cv, int) and not isinstance(cv, bool)
     is_splitter = callable(getattr(cv, "split", None)) and not isinstance(cv, str)
+    if isinstance(cv, type):
+        return _class_problem("cv", "splitter", cv)
     if (is_int and cv >= 2) or is_splitter:
         return None
-    hint = " For a single hold-out use ShuffleSplit(n_splits=1)." if cv == 1 else ""
+    hint = (
+        " For a single hold-out use ShuffleSplit(n_splits=1)."
+        if is_int and cv == 1
+        else ""
+    )
     return (
         f"`cv` must be an int of at least 2 or a scikit-learn splitter; got {cv!r}."
         + hint
@@ -312,11 +312,22 @@ def _check_timeout(timeout: Any) -> str | None:
 
 
 def _check_preprocess(preprocess: Any) -> str | None:
-    if preprocess is None or preprocess == "auto" or hasattr(preprocess, "transform"):
+    if isinstance(preprocess, type):
+        return _class_problem("preprocess", "transformer", preprocess)
+    if preprocess is None or hasattr(preprocess, "transform"):
+        return None
+    if isinstance(preprocess, str) and preprocess == "auto":
         return None
     return (
         "`preprocess` must be None, 'auto' or a scikit-learn transformer; "
         f"got {preprocess!r}"
+    )
+
+
+def _class_problem(field: str, noun: str, given: type) -> str:
+    return (
+        f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
+        f"Give an instance: {given.__name__}(...)"
     )
 
 
@@ -337,10 +348,11 @@ def _one_of(
     name: str, known: Sequence[str], *, optional: bool = False
 ) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
-        if value in known or (optional and value is None):
+        is_text = isinstance(value, str)
+        if (is_text and value in known) or (optional and value is None):
             return None
         return f"`{name}` must be one of {', '.join(known)}; got {value!r}." + (
-            did_you_mean(value, known) if isinstance(value, str) else ""
+            did_you_mean(value, known) if is_text else ""
         )
 
     return check

@@ -47,10 +47,10 @@ def load_experiment(reference: str) -> LoadedExperiment:
 
 
 def _split_reference(reference: str) -> tuple[Path, str | None]:
-    if Path(reference).is_file():
-        return Path(reference), None
+    path, wanted = Path(reference), None
     file, colon, name = reference.rpartition(":")
-    path, wanted = (Path(file), name) if colon and file else (Path(reference), None)
+    if colon and file and not path.exists():
+        path, wanted = Path(file), name
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
         near = [str(folder / p.name) for p in folder.glob("*.py")]
@@ -76,7 +76,7 @@ def _run_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except KtuneError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}{line_in(path, error)}: {error}") from error
     except (Exception, SystemExit) as error:
         raise ExperimentError(_what_happened(path, error)) from error
     return module
@@ -84,15 +84,21 @@ def _run_file(path: Path) -> ModuleType:
 
 def _what_happened(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"{path}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+        # It may be a local module that the file imports.
+        file = path if _is_same(error.filename, path) else error.filename
+        return f"{file}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     return f"{path}{line_in(path, error)}: {type(error).__name__}: {error}"
 
 
 def line_in(path: Path, error: BaseException) -> str:
     """Return ", line N" for the last line of the file the error went through."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if Path(f.filename) == path or f.filename == path]
+    lines = [frame.lineno for frame in frames if _is_same(frame.filename, path)]
     return f", line {lines[-1]}" if lines else ""
+
+
+def _is_same(file: str | None, path: Path) -> bool:
+    return file is not None and Path(file).resolve() == path.resolve()
 
 
 def _choose(found: dict[str, Experiment], name: str | None, path: Path) -> str:
@@ -103,10 +109,11 @@ def _choose(found: dict[str, Experiment], name: str | None, path: Path) -> str:
         )
     names = ", ".join(found)
     if name is None:
-        if len(found) == 1:
+        distinct = set(found.values())
+        if len(distinct) == 1:
             return next(iter(found))
         raise ExperimentError(
-            f"{path}: defines {len(found)} experiments: {names}. "
+            f"{path}: defines {len(distinct)} experiments: {names}. "
             f"Say which, for instance {path}:{next(iter(found))}"
         )
     by_name = {found[variable].name: variable for variable in found}

@@ -89,6 +89,7 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
     else:
         rows, test_rows = _hold_out(dataset, test_size)
     y = dataset.y[rows]
+    _check_every_class_is_left(dataset, y)
     groups = None if dataset.groups is None else dataset.groups[rows]
     x_test, y_test = dataset.x_test, dataset.y_test
     if test_rows is not None:
@@ -152,7 +153,7 @@ def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
 def _hold_out(dataset: Dataset, test_size: float) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(dataset.n_rows)
     if dataset.groups is not None:
-        return _hold_out_groups(dataset.groups, test_size)
+        return _hold_out_groups(dataset, dataset.groups, test_size)
     stratify = dataset.y if dataset.task.is_classification else None
     try:
         kept, held_out = train_test_split(
@@ -171,15 +172,32 @@ def _hold_out(dataset: Dataset, test_size: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _hold_out_groups(
-    groups: np.ndarray, test_size: float
+    dataset: Dataset, groups: np.ndarray, test_size: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hold out whole groups until about ``test_size`` of the rows are held out."""
     labels = np.unique(groups)
     order = np.random.default_rng(derive_seed("test")).permutation(labels)
     sizes = np.array([np.sum(groups == label) for label in order])
     n_groups = int(np.searchsorted(np.cumsum(sizes), test_size * len(groups))) + 1
+    if n_groups >= len(labels):
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all {len(labels)} "
+            "groups. Use another `test_size`; 0.0 means no untouched test set."
+        )
     held_out = np.isin(groups, order[:n_groups])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:
+    if not dataset.task.is_classification:
+        return
+    missing = np.setdiff1d(np.arange(dataset.n_outputs), y)
+    if len(missing):
+        raise DataError(
+            f"{dataset.name}: class {missing[0]} has 0 rows outside the test set, so "
+            "it cannot be learned. Use another `test_size`, or groups that hold "
+            "several classes."
+        )
 
 
 def _default_splitter(
@@ -214,8 +232,7 @@ def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
     if not folds:
         raise ExperimentError("`cv` yields no folds for these data.")
     for fold in folds:
-        if not len(fold.train) or not len(fold.validation):
-            raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+        _check_sides(fold, len(y))
         if not task.is_classification:
             continue
         missing = np.setdiff1d(np.unique(y), np.unique(y[fold.train]))
@@ -224,3 +241,20 @@ def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
                 f"fold {fold.index} has no training row of class {missing[0]}. "
                 "Shuffle or stratify in `cv`, use fewer folds, or merge rare classes."
             )
+
+
+def _check_sides(fold: Fold, n_rows: int) -> None:
+    if not len(fold.train) or not len(fold.validation):
+        raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+    if max(fold.train[-1], fold.validation[-1]) >= n_rows:
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} names row "
+            f"{max(fold.train[-1], fold.validation[-1])}, but without the test set "
+            f"there are {n_rows} rows. Make the splitter for these, or use "
+            "test_size=0.0."
+        )
+    shared = np.intersect1d(fold.train, fold.validation)
+    if len(shared):
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} validates on {len(shared)} rows it trains on."
+        )

@@ -60,6 +60,9 @@ def estimate_metrics(
     )
     estimates = {name: Estimate(value) for name, value in values.items()}
     for column, name in enumerate(cheap):
-        low, high = np.nanpercentile(draws[:, column], [2.5, 97.5])
+        defined = draws[~np.isnan(draws[:, column]), column]
+        if not len(defined):
+            continue
+        low, high = np.percentile(defined, [2.5, 97.5])
         estimates[name] = Estimate(values[name], float(low), float(high))
     return estimates

@@ -16,7 +16,8 @@ from ktune.dataset import Inputs, Kind, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
 
-MAX_PIXEL = 255.0
+FULL_SCALES = (1.0, 255.0, 65535.0)
+"""The value of full light in images: scaled already, of 8 bits, of 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +46,21 @@ class FittedPreprocessing:
         if isinstance(x, Mapping):
             return {name: as_model_numbers(part) for name, part in x.items()}
         if self.transformer is not None:
-            x = _dense(self.transformer.transform(plain_table(x)))
+            x = _dense(self._transformed(plain_table(x)))
         numbers = as_model_numbers(x)
         if self.scale is None:
             return numbers
         scaled = numbers.astype(np.float32) * np.float32(self.scale)
         return scaled if self.shift is None else scaled + np.float32(self.shift)
+
+    def _transformed(self, table: Any) -> Any:
+        try:
+            return self.transformer.transform(table)
+        except (TypeError, ValueError) as error:
+            raise ExperimentError(
+                f"`preprocess`: {type(self.transformer).__name__} cannot transform "
+                f"rows it was not fitted on: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +143,13 @@ def fit_preprocessing(
         kind: What the features are.
 
     Raises:
-        ExperimentError: The transformer rejects the rows.
+        ExperimentError: The transformer rejects the rows, or there are several inputs.
     """
+    if kind is Kind.SEVERAL and preprocess not in (None, "auto"):
+        raise ExperimentError(
+            f"`preprocess`: {type(preprocess).__name__} cannot take several inputs. "
+            "Preprocess them in the model, for instance by keras.layers.Normalization."
+        )
     if preprocess is None or kind is Kind.SEVERAL:
         return FittedPreprocessing()
     if preprocess != "auto":
@@ -150,19 +165,27 @@ def plain_table(table: Any) -> Any:
     """Return rows as transformers get them, the same whatever type they came in.
 
     Numbers become float64, so that a model registered with float32 rows gives the very
-    same bits for float64 ones; text becomes objects, missing text NaN.
+    same bits for float64 ones; categories become text, missing ones NaN.
     """
     if not isinstance(table, pd.DataFrame):
         return table.astype(np.float64) if table.dtype.kind in "fiub" else table
     text = text_columns(table)
     return table.assign(
         **{
-            name: table[name].astype(object).where(table[name].notna(), np.nan)
+            name: table[name].astype(object).map(_as_category).astype(object)
             if name in text
             else table[name].astype(np.float64)
             for name in table.columns
         }
     )
+
+
+def _as_category(value: Any) -> Any:
+    """Write a category as text: 1, 1.0 and "1" are the same one."""
+    if pd.isna(value):
+        return np.nan
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if is_whole else str(value)
 
 
 def text_columns(table: pd.DataFrame) -> list[str]:
@@ -228,8 +251,10 @@ def _fit_transformer(
 
 def _pixel_scale(x: np.ndarray) -> FittedPreprocessing:
     # A fixed factor, not one learned from the rows, so there is nothing to leak.
-    is_scaled = np.issubdtype(x.dtype, np.floating) and np.nanmax(x) <= 1.0
-    return FittedPreprocessing(scale=None if is_scaled else 1.0 / MAX_PIXEL)
+    largest = float(x.max())
+    full = next((scale for scale in FULL_SCALES if largest <= scale), largest)
+    is_scaled = full == 1.0 and np.issubdtype(x.dtype, np.floating)
+    return FittedPreprocessing(scale=None if is_scaled else 1.0 / full)
 
 
 def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
@@ -237,7 +262,9 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
         return FittedPreprocessing()
     features = x.reshape(-1, x.shape[-1]).astype(np.float64)
     mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
-    scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
+    # A constant deviates by rounding alone; dividing by that would blow it up.
+    is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
+    scale = 1.0 / np.where(is_constant, 1.0, deviation)
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
 
 
@@ -259,9 +286,7 @@ def _table_transformer(x: Inputs) -> Any:
 def _category_encoder(columns: pd.DataFrame) -> Any:
     """One-hot, over every category of the data so that all folds are equally wide."""
     missing = "(missing)"
-    categories = [
-        sorted({str(v) for v in columns[name].dropna()} | {missing}) for name in columns
-    ]
+    categories = [sorted(set(columns[name].dropna()) | {missing}) for name in columns]
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=missing),
         OneHotEncoder(

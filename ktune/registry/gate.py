@@ -55,11 +55,15 @@ def decide(
         old = compute_metrics(names, y[rows], champion[rows], task)
         return sign * (new[objective.metric] - old[objective.metric])
 
+    whole = gain(np.arange(len(y)))
+    if np.isnan(whole):
+        reason = f"{objective.metric} is not defined on the {len(y)} test rows"
+        return Decision(False, reason)
     gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
     low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     told = (
         f"{objective.metric} on {len(y)} test rows better by "
-        f"{gain(np.arange(len(y))):+.4f} [{low:+.4f}, {high:+.4f}]"
+        f"{whole:+.4f} [{low:+.4f}, {high:+.4f}]"
     )
     if low > 0:
         return Decision(True, f"{told}: more than noise")

@@ -81,7 +81,7 @@ class ServedModel(PythonModel):
             raise ValueError(f"columns {missing} are missing")
         text = self.spec["text_columns"]
         changed: dict[str, Any] = {
-            name: data[name].astype(object).where(data[name].notna(), np.nan)
+            name: data[name].astype(object).map(_as_category).astype(object)
             if name in text
             else pd.to_numeric(data[name]).astype(np.float64)
             for name in columns
@@ -106,6 +106,14 @@ class ServedModel(PythonModel):
         if numbers.dtype.kind in "iu" and self.spec["keeps_integers"]:
             return numbers
         return numbers.astype(np.float32)
+
+
+def _as_category(value: Any) -> Any:
+    """Write a category as training did: 1, 1.0 and "1" are the same one."""
+    if pd.isna(value):
+        return np.nan
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if is_whole else str(value)
 
 
 mlflow.models.set_model(ServedModel())

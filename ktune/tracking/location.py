@@ -68,10 +68,11 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
     if uri.startswith(_SQLITE):
         database = Path(uri.removeprefix(_SQLITE)).resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
-    if "://" not in uri:
+    if uri.startswith("file:") or "://" not in uri:
+        folder = uri.removeprefix("file:").removeprefix("//").rstrip("/")
         raise StoreError(
             f"the tracking URI {uri!r} is a folder, which MLflow no longer writes to. "
-            f"Use {_SQLITE}{uri.rstrip('/')}/mlflow.db or the address of a server."
+            f"Use {_SQLITE}{folder}/mlflow.db or the address of a server."
         )
     return StoreLocation(uri, None)
 
@@ -91,15 +92,17 @@ def relocate(database: Path) -> bool:
     new = (database.parent / _ROOT_NAME).as_uri()
     try:
         with closing(sqlite3.connect(database, timeout=20)) as connection:
-            old = _remembered_root(connection)
-            if old is None or old == new:
+            roots = _remembered_roots(connection)
+            if not roots or new in roots:
                 return False
+            old = roots[0]
             with connection:
                 for table, column in _existing(connection):
                     connection.execute(
+                        # Not LIKE: it ignores case and takes "_" for any letter.
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE {column} = ? OR {column} LIKE ? || '/%'",
-                        (new, len(old) + 1, old, old),
+                        f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
+                        (new, len(old) + 1, len(old) + 1, old),
                     )
             return True
     except sqlite3.Error as error:
@@ -109,16 +112,19 @@ def relocate(database: Path) -> bool:
         ) from error
 
 
-def _remembered_root(connection: sqlite3.Connection) -> str | None:
-    """The artifact root of ktune's experiments, None where there is none yet."""
+def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
+    """Return what may be the artifact root of ktune's experiments, newest first.
+
+    Not all are: others may keep the artifacts of an experiment wherever they like.
+    """
     if ("experiments", "artifact_location") not in _existing(connection):
-        return None
-    row = connection.execute(
+        return []
+    rows = connection.execute(
         "SELECT artifact_location FROM experiments WHERE artifact_location LIKE ? "
-        "ORDER BY experiment_id DESC LIMIT 1",
+        "ORDER BY experiment_id DESC",
         (f"file://%/{_ROOT_NAME}",),
-    ).fetchone()
-    return row[0] if row else None
+    )
+    return [row[0] for row in rows]
 
 
 def _existing(connection: sqlite3.Connection) -> list[tuple[str, str]]:

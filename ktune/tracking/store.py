@@ -164,8 +164,7 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
             location.database.parent.mkdir(parents=True, exist_ok=True)
             if location.exists:
                 relocate(location.database)
-        mlflow.set_tracking_uri(location.uri)
-        mlflow.set_registry_uri(location.uri)
+        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
         client = mlflow.MlflowClient(location.uri, location.uri)
         client.search_experiments(max_results=1)  # makes or migrates the tables
     return Store(location, client)

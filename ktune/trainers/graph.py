@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from ktune.trainers.common import (
     summarise,
 )
 from ktune.trainers.device_data import DeviceArrays
+from ktune.trainers.flat_optimizer import has_schedule
 from ktune.trainers.graph_callbacks import FoldCallbacks
 from ktune.trainers.graph_limits import NotForGraph, why_not
 from ktune.trainers.graph_program import EpochProgram, State, make_batches
@@ -123,7 +124,7 @@ class GraphTraining:
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
-        size = 1 if _is_heavy(model, task) else len(task.folds)
+        size = len(task.folds) if _go_side_by_side(model, task) else 1
         indices = [
             range(first, first + size) for first in range(0, len(task.folds), size)
         ]
@@ -228,9 +229,9 @@ class GraphTraining:
         """Go on from what callbacks have made of weights and learning rates."""
         assert self._callbacks is not None
         read = [self._callbacks.read(k) for k in group.indices]
-        weights = tf.constant(np.stack([weights for weights, _ in read]))
-        rest = [[tf.constant(value) for value in values] for _, values in read]
-        group.state = State(weights, group.state.optimizer, rest)
+        weights = np.stack([weights for weights, _ in read])
+        fresh = self._program.initial_state(weights, [values for _, values in read])
+        group.state = replace(fresh, optimizer=group.state.optimizer)
         if not self._program.has_schedule:
             for k in group.indices:
                 self._learning_rates[k] = self._callbacks.learning_rate(k)
@@ -297,8 +298,10 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _is_heavy(model: Any, task: TrainingTask) -> bool:
-    return model.count_params() * task.settings.batch_size > SIDE_BY_SIDE_BELOW
+def _go_side_by_side(model: Any, task: TrainingTask) -> bool:
+    if has_schedule(model.optimizer):  # its step counter is one number
+        return False
+    return model.count_params() * task.settings.batch_size < SIDE_BY_SIDE_BELOW
 
 
 def _learning_rate(model: Any) -> float:
