@@ -18,6 +18,7 @@ from ktune.tracking.records import (
     RunRecord,
     as_json_bytes,
     best_metrics,
+    finite,
     params_of,
     short,
     trial_record,
@@ -108,7 +109,7 @@ class SearchBooks:
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
         """Copy what matters of the best trial to the parent run."""
-        points = [*best_metrics(result), *extra]
+        points = [*best_metrics(result), *finite(extra)]
         record = RunRecord(name="", status="RUNNING", metrics=points)
         self._store.update_run(self.run_id, record)
         self._store.set_tags(
