@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktune.dataset import DataDescription, Task, take_rows
+from ktune.dataset import DataDescription, Task
 from ktune.errors import ExperimentError, TrialFailed
 from ktune.fit_settings import FitSettings
 from ktune.preprocessing import PreparedFold
@@ -178,16 +178,17 @@ class TrainerContract:
         task = make_task(build, shape)
         _, together = self._train(task, 2)
         for index in range(N_FOLDS):
-            alone = TrainingTask(
-                task.build,
-                [task.folds[index]],
-                task.settings,
-                [task.seeds[index]],
-                task.data,
-            )
-            _, scores = self._train(alone, 2)
+            _, scores = self._train(_only(task, index), 2)
             for epoch in range(2):
                 _assert_same(together[epoch][index], scores[epoch][0])
+
+    def test_many_folds_in_step_equal_folds_alone(self) -> None:
+        """Also where vector instructions span folds."""
+        task = make_task(build_random, (6,), n_folds=9)
+        _, together = self._train(task, 2)
+        for index in (0, 8):
+            _, scores = self._train(_only(task, index), 2)
+            _assert_same(together[-1][index], scores[-1][0])
 
     def test_same_seed_twice_is_identical(self) -> None:
         """Running a trial again gives the same numbers, to the last bit."""
@@ -241,8 +242,7 @@ class TrainerContract:
         task = make_task(build_mlp, (6,))
         training, scores = self._train(task, 1)
         fold, score = task.folds[1], scores[0][1]
-        rows = take_rows(fold.x, fold.validation)
-        expected = training.model(1).predict(rows, verbose=0)
+        expected = training.model(1).predict(_rows(fold.x, fold.validation), verbose=0)
         np.testing.assert_allclose(score.validation_predictions, expected, atol=1e-6)
         assert score.train_predictions.shape == (40, N_CLASSES)
 
@@ -348,6 +348,12 @@ class TrainerContract:
         return training, [training.run_epoch() for _ in range(epochs)]
 
 
+def _only(task: TrainingTask, index: int) -> TrainingTask:
+    """Return the task of one of the folds."""
+    fold, seed = task.folds[index], task.seeds[index]
+    return TrainingTask(task.build, [fold], task.settings, [seed], task.data)
+
+
 def _plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
     """Train one fold with nothing but Keras; also return its final losses."""
     import keras
@@ -404,8 +410,8 @@ def _two_input_task() -> TrainingTask:
         return model
 
     task = make_task(build, (6,))
-    table = np.asarray(task.folds[0].x)
-    x = {"left": table, "right": table[:, :4].copy()}
+    rows, _ = make_rows((6,))
+    x = {"left": rows, "right": rows[:, :4].copy()}
     folds = [
         PreparedFold(f.index, x, f.y, f.train, f.train_sample, f.validation)
         for f in task.folds
