@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ktune.dataset import Inputs, Task
 from ktune.diagnosis.view import Baselines
+from ktune.errors import KtuneError
 from ktune.metrics import LOSS, compute_metrics
 from ktune.preprocessing import PreparedFold
 
@@ -85,7 +86,7 @@ def _mean_scores(
             predictions = _fit_predict(model, fold, task, seed)
             y = fold.y[fold.validation]
             scores.append(compute_metrics(names, y, predictions, task))
-        except ValueError:  # NaN in the features, one class only, …
+        except (ValueError, KtuneError):  # NaN in the features, one class only, …
             return {}
     means = {name: float(np.mean([s[name] for s in scores])) for name in names}
     return {name: mean for name, mean in means.items() if np.isfinite(mean)}

@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktune.report.content import page_of
 from ktune.report.figures.figure import Figure
 from ktune.report.view import SearchReport
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _TEMPLATES = "ktune.report"
 
@@ -46,6 +49,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["with_code"] = with_code
     folder = files(_TEMPLATES) / "templates"
     return environment.get_template(template).render(
         page=page,
@@ -54,6 +58,20 @@ def render_page(
         plotly=get_plotlyjs(),
         figures=as_script_json([_figure_json(figure) for figure in figures]),
     )
+
+
+def with_code(text: str) -> "Markup":
+    """Return text for HTML, escaped, with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # a backtick without its partner is one of the user's
+        return escape(text)
+    marked = (
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(parts)
+    )
+    return Markup("").join(marked)
 
 
 def as_script_json(content: Any) -> str:

@@ -15,7 +15,7 @@ from ktune.report.importances import measure_importances
 from ktune.report.space import read_space
 from ktune.report.view import SearchReport
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, list_trials, read_file, read_trial
+from ktune.tracking.reader import RunView, list_trials, read_run_file, read_trial
 from ktune.tracking.store import Store
 from ktune.trial import TrialState
 
@@ -37,7 +37,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
     Raises:
         StoreError: A record of the search or of a trial is missing.
     """
-    record = _read_json(store, search.run_id, names.SEARCH_FILE)
+    record = _read_json(store, search, names.SEARCH_FILE)
     runs = list_trials(store, search)
     view = read_search_view(store, search, record=record, runs=runs)
     data = record.get("data", {})
@@ -60,7 +60,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
         importances=measure_importances(view),
         refit_seconds=search.metrics.get("refit_seconds", 0.0),
         model=search.tags.get(names.MODEL_VERSION, ""),
-        **_environment(store, search.run_id),
+        **_environment(store, search),
     )
 
 
@@ -79,7 +79,7 @@ def read_search_view(
         record: Content of its ``search.json`` if it was read already.
         runs: Its trials if they were listed already.
     """
-    record = record or _read_json(store, search.run_id, names.SEARCH_FILE)
+    record = record or _read_json(store, search, names.SEARCH_FILE)
     context = _context(store, search, record)
     runs = list_trials(store, search) if runs is None else runs
     return SearchView(
@@ -94,14 +94,14 @@ def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
     """Return a trial as the diagnosis rules see it, with its predictions."""
     trial, result = read_trial(store, run)
     if result.state is not TrialState.FAILED and result.folds:
-        predictions = _read_or_nothing(store, run.run_id, names.OUT_OF_FOLD_FILE)
+        predictions = _read_or_nothing(store, run, names.OUT_OF_FOLD_FILE)
         result = replace(result, out_of_fold=predictions)
     return TrialView(trial, result, context)
 
 
 def read_context(store: Store, search: RunView) -> Context:
     """Return what all trials of a search have in common."""
-    return _context(store, search, _read_json(store, search.run_id, names.SEARCH_FILE))
+    return _context(store, search, _read_json(store, search, names.SEARCH_FILE))
 
 
 def test_estimates(search: RunView) -> dict[str, Estimate]:
@@ -123,7 +123,7 @@ def test_estimates(search: RunView) -> dict[str, Estimate]:
 
 
 def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Context:
-    references = _read_references(store, search.run_id)
+    references = _read_references(store, search)
     return Context(
         objective=search.objective,
         task=Task(record["data"]["task"]),
@@ -133,13 +133,13 @@ def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Contex
     )
 
 
-def _read_references(store: Store, run_id: str) -> References | None:
-    content = _read_or_nothing(store, run_id, names.REFERENCES_FILE)
+def _read_references(store: Store, run: RunView) -> References | None:
+    content = _read_or_nothing(store, run, names.REFERENCES_FILE)
     return references_from_dict(json.loads(content)) if content else None
 
 
-def _environment(store: Store, run_id: str) -> dict[str, Any]:
-    content = _read_or_nothing(store, run_id, names.ENVIRONMENT_FILE)
+def _environment(store: Store, run: RunView) -> dict[str, Any]:
+    content = _read_or_nothing(store, run, names.ENVIRONMENT_FILE)
     if not content:
         return {}
     found = json.loads(content)
@@ -156,12 +156,12 @@ def _study_file(store: Store, search: RunView) -> Path:
     return store.location.folder / STUDIES / f"{search.run_id}.log"
 
 
-def _read_json(store: Store, run_id: str, name: str) -> Any:
-    return json.loads(read_file(store, run_id, name))
+def _read_json(store: Store, run: RunView, name: str) -> Any:
+    return json.loads(read_run_file(store, run, name))
 
 
-def _read_or_nothing(store: Store, run_id: str, name: str) -> bytes:
+def _read_or_nothing(store: Store, run: RunView, name: str) -> bytes:
     try:
-        return read_file(store, run_id, name)
+        return read_run_file(store, run, name)
     except StoreError:
         return b""

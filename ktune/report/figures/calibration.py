@@ -49,7 +49,6 @@ def calibration_figure(view: TrialView) -> Figure | None:
         layout={
             "xaxis": axis("probability of the predicted class", range=[start, 1.02]),
             "yaxis": axis("share that is right", rangemode="normal"),
-            "legend": {"orientation": "h", "y": 1.12},
         },
         caption="Below the dashed line the model is surer than it should be. Bars are "
         "95 % intervals; each point stands for equally many rows.",

@@ -31,7 +31,10 @@ def confusion_figure(view: TrialView) -> Figure | None:
         "(%{z:.1%})<extra></extra>",
     }
     if len(counts) <= LARGEST_WITH_NUMBERS:
-        heatmap |= {"texttemplate": "%{customdata}"}
+        heatmap |= {
+            "text": [[f"{c:.0f}" for c in row] for row in counts],
+            "texttemplate": "%{text}",
+        }
     return Figure(
         key="confusion",
         data=[heatmap],

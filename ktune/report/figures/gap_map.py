@@ -50,7 +50,6 @@ def gap_map(report: SearchReport) -> Figure | None:
         layout={
             "xaxis": axis(f"validation {metric}"),
             "yaxis": axis(f"gap in {metric}", zeroline=True),
-            "legend": {"orientation": "h", "y": 1.12},
             "showlegend": True,
         },
         height=380,

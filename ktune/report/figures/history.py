@@ -33,7 +33,6 @@ def history(report: SearchReport) -> Figure | None:
         layout={
             "xaxis": axis("trial"),
             "yaxis": axis(report.metric),
-            "legend": {"orientation": "h", "y": 1.15},
         },
         height=380,
         caption="Hollow: pruned trials, judged at the epoch they were stopped. Lines "

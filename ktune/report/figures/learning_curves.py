@@ -17,7 +17,7 @@ def learning_curves(view: TrialView) -> Figure | None:
     if not metrics:
         return None
     data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"legend": {"orientation": "h", "y": 1.12}, "shapes": []}
+    layout: dict[str, Any] = {"shapes": []}
     for panel, metric in enumerate(metrics):
         data += _panel(view, metric, panel)
         layout |= _axes(metric, panel, len(metrics))

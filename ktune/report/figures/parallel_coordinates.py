@@ -91,7 +91,6 @@ def _layout(parameters: list[Any]) -> dict[str, Any]:
         },
         "yaxis": {"visible": False, "range": [-0.12, 1.12]},
         "annotations": notes,
-        "legend": {"orientation": "h", "y": 1.15},
     }
 
 

@@ -55,7 +55,8 @@ def _slice(report: SearchReport, parameter: Any, index: int) -> Figure:
         for verdict, (x, y, text) in groups.items()
     ]
     kind = "category" if not is_number else "log" if parameter.is_log else "linear"
-    extra = {"dtick": 1} if kind == "log" else {}
+    is_count = parameter.step == 1 and parameter.high - parameter.low <= 10
+    extra = {"dtick": 1} if kind == "log" or (is_number and is_count) else {}
     return Figure(
         key=f"slice-{index}",
         data=data,

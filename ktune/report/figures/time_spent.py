@@ -31,7 +31,7 @@ def time_spent(report: SearchReport) -> Figure | None:
             "barmode": "stack",
             "xaxis": axis("seconds"),
             "yaxis": {"visible": False},
-            "legend": {"orientation": "h", "y": 1.3, "traceorder": "normal"},
+            "legend": {"traceorder": "normal"},
         },
         height=210,
         caption="Overhead is everything but trials and refit: loading, proposing, "

@@ -24,7 +24,7 @@
     Object.keys(layout).forEach(function (key) {
       if (/^[xy]axis/.test(key)) {
         layout[key] = Object.assign(
-          { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line") },
+          { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), exponentformat: "power" },
           layout[key]
         );
         if (phone.matches) { layout[key].fixedrange = true; }
@@ -40,16 +40,29 @@
     layout.yaxis2 = Object.assign({}, layout.yaxis2, { domain: [0, 0.42] });
     return 1.7;
   }
+  // How many lines the legend takes: it stands above the figure, not over it.
+  function legendRows(figure) {
+    var named = figure.data.filter(function (t) { return t.name && t.showlegend !== false; });
+    if (named.length < 2 && !figure.layout.showlegend) { return 0; }
+    if (figure.layout.showlegend === false) { return 0; }
+    var longest = Math.max.apply(null, named.map(function (t) { return t.name.length; }));
+    var width = Math.min(window.innerWidth, 1120) - (phone.matches ? 60 : 120);
+    return Math.ceil(named.length / Math.max(1, Math.floor(width / (56 + 7 * longest))));
+  }
   function draw(figure) {
     var place = document.getElementById("figure-" + figure.key);
     if (!place) { return; }
     var layout = paint(figure.layout);
     var factor = stack(layout);
     axes(layout);
+    var rows = legendRows(figure);
+    layout.legend = Object.assign({}, layout.legend, {
+      orientation: "h", yref: "container", y: 1, yanchor: "top", x: 0, xanchor: "left"
+    });
     layout = Object.assign({
       autosize: true,
-      height: Math.round(figure.height * factor),
-      margin: { l: 54, r: 14, t: 26, b: 46 },
+      height: Math.round(figure.height * factor) + (phone.matches ? 21 * rows : 0),
+      margin: { l: phone.matches ? 44 : 54, r: 14, t: 16 + 21 * rows, b: 46 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 12.5, color: colour("text") },
