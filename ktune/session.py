@@ -195,6 +195,7 @@ def _run_trials(
         bench.recipe.declare,
         objective=bench.objective,
         path=folder / f"{books.run_id}.log",
+        epochs=bench.recipe.settings(ready.defaults).epochs,
     )
     results: list[tuple[Trial, TrialResult]] = []
 
