@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from ktune.errors import ExperimentError
@@ -69,7 +69,7 @@ def _explains_unknown_fields(cls: _C) -> _C:
 class Experiment:
     """A model family, its data, and how to search and judge it.
 
-    Main arguments:
+    Args:
         name: Names the MLflow experiment and the registered model.
         data: Arrays ``(X, y)`` or ``(X, y, X_test, y_test)``, a source of
             `ktune.data`, or a function returning any of these.
@@ -81,8 +81,6 @@ class Experiment:
             ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
             classes, macro F1 for several labels, RMSE for numbers.
         trials: How many finished trials end the search.
-
-    Other arguments:
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
             The data's own test set is used instead, if they have one. 0: none.
@@ -161,26 +159,20 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     Raises:
         ExperimentError: With every problem found, in one message.
     """
-    known = [field.name for field in fields(Experiment)]
     of_fit = {
         name.removeprefix("fit."): value
         for name, value in changes.items()
         if name.startswith("fit.")
     }
     of_experiment = {k: v for k, v in changes.items() if not k.startswith("fit.")}
-    problems = [
-        f"an experiment has no field {name!r}. Known: {', '.join(known)}."
-        + did_you_mean(name, known)
-        for name in of_experiment
-        if name not in known
-    ]
-    if problems:
-        raise ExperimentError(_as_one_message(problems))
     if of_fit:
         of_experiment["fit_overrides"] = {**(experiment.fit_overrides or {}), **of_fit}
-    if "engine" in of_experiment and "sampler" not in of_experiment:
-        of_experiment["sampler"] = None
-    return replace(experiment, **of_experiment)
+    if of_experiment.get("engine", experiment.engine) != experiment.engine:
+        of_experiment.setdefault("sampler", None)
+    before = {
+        field.name: getattr(experiment, field.name) for field in fields(Experiment)
+    }
+    return Experiment(**{**before, **of_experiment})
 
 
 def parse_duration(value: float | str) -> float:
@@ -193,20 +185,22 @@ def parse_duration(value: float | str) -> float:
         >>> parse_duration("1h30m"), parse_duration("45s"), parse_duration(2)
         (5400.0, 45.0, 2.0)
     """
-    seconds: float | None = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and value.isdigit():
-        seconds = float(value)
-    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        hours, minutes, rest = (int(group or 0) for group in match.groups())
-        seconds = float(3600 * hours + 60 * minutes + rest)
+    seconds = _seconds(value)
     if seconds is None or not 0 < seconds < float("inf"):
         raise ExperimentError(
             f"`timeout` must be a positive number of seconds or text such as '20m' or "
             f"'1h30m'; got {value!r}"
         )
     return seconds
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, str) and not value.isdecimal():
+        match = _DURATION.fullmatch(value)
+        parts = [int(group or 0) for group in match.groups()] if match else []
+        return float(sum(n * m for n, m in zip(parts, (3600, 60, 1), strict=False)))
+    is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def _as_one_message(problems: list[str]) -> str:
@@ -220,7 +214,7 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
     for name, check in _CHECKS.items():
         if name in given and (problem := check(given[name])):
             problems.append(problem)
-    if "engine" in given and given["engine"] in SAMPLERS:
+    if given.get("engine") in tuple(SAMPLERS):
         problems += _sampler_problem(given["engine"], given.get("sampler"))
     return problems
 
@@ -285,10 +279,16 @@ def _check_metrics(metrics: Any) -> str | None:
 
 def _check_cv(cv: Any) -> str | None:
     is_int = isinstance(cv, int) and not isinstance(cv, bool)
-    if (is_int and cv >= 2) or callable(getattr(cv, "split", None)):
-        if not isinstance(cv, str):
-            return None
-    hint = " For a single hold-out use ShuffleSplit(n_splits=1)." if cv == 1 else ""
+    is_splitter = callable(getattr(cv, "split", None)) and not isinstance(cv, str)
+    if isinstance(cv, type):
+        return _class_problem("cv", "splitter", cv)
+    if (is_int and cv >= 2) or is_splitter:
+        return None
+    hint = (
+        " For a single hold-out use ShuffleSplit(n_splits=1)."
+        if is_int and cv == 1
+        else ""
+    )
     return (
         f"`cv` must be an int of at least 2 or a scikit-learn splitter; got {cv!r}."
         + hint
@@ -296,9 +296,9 @@ def _check_cv(cv: Any) -> str | None:
 
 
 def _check_test_size(test_size: Any) -> str | None:
-    if isinstance(test_size, int | float) and not isinstance(test_size, bool):
-        if 0 <= test_size < 1:
-            return None
+    is_number = isinstance(test_size, int | float) and not isinstance(test_size, bool)
+    if is_number and 0 <= test_size < 1:
+        return None
     return f"`test_size` must be a share in [0, 1); got {test_size!r}"
 
 
@@ -312,11 +312,22 @@ def _check_timeout(timeout: Any) -> str | None:
 
 
 def _check_preprocess(preprocess: Any) -> str | None:
-    if preprocess is None or preprocess == "auto" or hasattr(preprocess, "transform"):
+    if isinstance(preprocess, type):
+        return _class_problem("preprocess", "transformer", preprocess)
+    if preprocess is None or hasattr(preprocess, "transform"):
+        return None
+    if isinstance(preprocess, str) and preprocess == "auto":
         return None
     return (
         "`preprocess` must be None, 'auto' or a scikit-learn transformer; "
         f"got {preprocess!r}"
+    )
+
+
+def _class_problem(field: str, noun: str, given: type) -> str:
+    return (
+        f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
+        f"Give an instance: {given.__name__}(...)"
     )
 
 
@@ -337,10 +348,11 @@ def _one_of(
     name: str, known: Sequence[str], *, optional: bool = False
 ) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
-        if value in known or (optional and value is None):
+        is_text = isinstance(value, str)
+        if (is_text and value in known) or (optional and value is None):
             return None
         return f"`{name}` must be one of {', '.join(known)}; got {value!r}." + (
-            did_you_mean(value, known) if isinstance(value, str) else ""
+            did_you_mean(value, known) if is_text else ""
         )
 
     return check

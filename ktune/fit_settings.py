@@ -59,23 +59,27 @@ def _unknown_fields(given: Mapping[str, Any]) -> list[str]:
 
 
 def _wrong_values(given: Mapping[str, Any]) -> list[str]:
-    problems = []
-    for name in ("batch_size", "epochs"):
-        if name in given and not _is_count(given[name]):
-            problems.append(
-                f"`fit` setting {name!r} must be an int of at least 1; "
-                f"got {given[name]!r}"
-            )
+    problems = [
+        f"`fit` setting {name!r} must be an int of at least 1; got {given[name]!r}"
+        for name in ("batch_size", "epochs")
+        if name in given and not _is_count(given[name])
+    ]
     patience = given.get("early_stopping", False)
     if patience is not False and not _is_count(patience):
         problems.append(
             "`fit` setting 'early_stopping' must be a patience in epochs (an int of "
             f"at least 1) or False; got {patience!r}"
         )
-    if given.get("class_weight") not in (None, "balanced"):
+    weight = given.get("class_weight")
+    if weight is not None and not (isinstance(weight, str) and weight == "balanced"):
         problems.append(
-            "`fit` setting 'class_weight' must be None or 'balanced'; "
-            f"got {given['class_weight']!r}"
+            f"`fit` setting 'class_weight' must be None or 'balanced'; got {weight!r}"
+        )
+    callbacks = given.get("callbacks", ())
+    if not isinstance(callbacks, list | tuple):
+        problems.append(
+            "`fit` setting 'callbacks' must be a list of Keras callbacks, or of "
+            f"functions that return one; got {callbacks!r}"
         )
     return problems
 

@@ -1,5 +1,6 @@
 """Cut off the test set and make the folds every trial of a search is judged on."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -41,15 +42,30 @@ class Partition:
         x: Features of the rows trials may use.
         y: Their targets.
         folds: The folds of ``x``, the same for every trial.
+        rows: Their positions in the data set.
         x_test: Features of the untouched test set; None when there is none.
         y_test: Its targets.
+        test_rows: Their positions in the data set; None when the data came with a
+            test set of their own, or there is none.
     """
 
     x: Inputs
     y: np.ndarray
     folds: tuple[Fold, ...]
-    x_test: Inputs | None
-    y_test: np.ndarray | None
+    rows: np.ndarray
+    x_test: Inputs | None = None
+    y_test: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
+
+    @property
+    def test_digest(self) -> str:
+        """Hash of which rows are test rows; "" when there are none."""
+        if self.y_test is None:
+            return ""
+        if self.test_rows is None:
+            return f"own test set of {len(self.y_test)} rows"
+        rows = np.ascontiguousarray(self.test_rows, dtype="<i8")
+        return hashlib.sha256(rows.data).hexdigest()[:16]
 
 
 def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partition:
@@ -60,7 +76,9 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out, in [0, 1). Ignored when the data have a
             test set of their own; 0 means no untouched test set.
-        seed: Of the search.
+        seed: Of the search; it decides about the folds. The test rows do not depend
+            on it, so that models of several searches are measured on the same rows
+            and none of them has trained on these.
 
     Raises:
         DataError: Too few rows of a class (or in all) for the split asked for.
@@ -69,15 +87,16 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
     if dataset.x_test is not None or test_size == 0:
         rows, test_rows = np.arange(dataset.n_rows), None
     else:
-        rows, test_rows = _hold_out(dataset, test_size, seed)
+        rows, test_rows = _hold_out(dataset, test_size)
     y = dataset.y[rows]
+    _check_every_class_is_left(dataset, y)
     groups = None if dataset.groups is None else dataset.groups[rows]
     x_test, y_test = dataset.x_test, dataset.y_test
     if test_rows is not None:
         x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
     folds = make_folds(cv, y, task=dataset.task, groups=groups, seed=seed)
     x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
-    return Partition(x=x, y=y, folds=folds, x_test=x_test, y_test=y_test)
+    return Partition(x, y, folds, rows, x_test, y_test, test_rows)
 
 
 def make_folds(
@@ -131,19 +150,17 @@ def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
     return assignment
 
 
-def _hold_out(
-    dataset: Dataset, test_size: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _hold_out(dataset: Dataset, test_size: float) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(dataset.n_rows)
     if dataset.groups is not None:
-        return _hold_out_groups(dataset.groups, test_size, seed)
+        return _hold_out_groups(dataset, dataset.groups, test_size)
     stratify = dataset.y if dataset.task.is_classification else None
     try:
         kept, held_out = train_test_split(
             rows,
             test_size=test_size,
             stratify=stratify,
-            random_state=derive_seed(seed, "test"),
+            random_state=derive_seed("test"),
         )
     except ValueError as error:
         raise DataError(
@@ -155,15 +172,32 @@ def _hold_out(
 
 
 def _hold_out_groups(
-    groups: np.ndarray, test_size: float, seed: int
+    dataset: Dataset, groups: np.ndarray, test_size: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hold out whole groups until about ``test_size`` of the rows are held out."""
     labels = np.unique(groups)
-    order = np.random.default_rng(derive_seed(seed, "test")).permutation(labels)
+    order = np.random.default_rng(derive_seed("test")).permutation(labels)
     sizes = np.array([np.sum(groups == label) for label in order])
     n_groups = int(np.searchsorted(np.cumsum(sizes), test_size * len(groups))) + 1
+    if n_groups >= len(labels):
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all {len(labels)} "
+            "groups. Use another `test_size`; 0.0 means no untouched test set."
+        )
     held_out = np.isin(groups, order[:n_groups])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:
+    if not dataset.task.is_classification:
+        return
+    missing = np.setdiff1d(np.arange(dataset.n_outputs), y)
+    if len(missing):
+        raise DataError(
+            f"{dataset.name}: class {missing[0]} has 0 rows outside the test set, so "
+            "it cannot be learned. Use another `test_size`, or groups that hold "
+            "several classes."
+        )
 
 
 def _default_splitter(
@@ -198,8 +232,7 @@ def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
     if not folds:
         raise ExperimentError("`cv` yields no folds for these data.")
     for fold in folds:
-        if not len(fold.train) or not len(fold.validation):
-            raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+        _check_sides(fold, len(y))
         if not task.is_classification:
             continue
         missing = np.setdiff1d(np.unique(y), np.unique(y[fold.train]))
@@ -208,3 +241,20 @@ def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
                 f"fold {fold.index} has no training row of class {missing[0]}. "
                 "Shuffle or stratify in `cv`, use fewer folds, or merge rare classes."
             )
+
+
+def _check_sides(fold: Fold, n_rows: int) -> None:
+    if not len(fold.train) or not len(fold.validation):
+        raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+    if max(fold.train[-1], fold.validation[-1]) >= n_rows:
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} names row "
+            f"{max(fold.train[-1], fold.validation[-1])}, but without the test set "
+            f"there are {n_rows} rows. Make the splitter for these, or use "
+            "test_size=0.0."
+        )
+    shared = np.intersect1d(fold.train, fold.validation)
+    if len(shared):
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} validates on {len(shared)} rows it trains on."
+        )

@@ -6,6 +6,8 @@ input checks, more than a small model's epoch). All others come from scikit-lear
 the best epoch only.
 """
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -177,15 +179,53 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
     """Score by scikit-learn's scorer of that name; NaN where it is not defined."""
     if task.is_classification and len(np.unique(y)) < 2:
         return float("nan")
+    is_ranking = name.startswith("roc_auc")
+    if is_ranking and task is Task.MULTICLASS:
+        if len(np.unique(y)) < predictions.shape[1]:
+            return float("nan")  # a class without rows has no ranking
     if name == "roc_auc" and task is Task.BINARY:
         return float(roc_auc_score(y, predictions))
-    replay = _Classifier if task is not Task.REGRESSION else _Regressor
     try:
-        return float(get_scorer(name)(replay(predictions, task), None, y))
-    except ValueError as error:
+        return _score_by_scikit_learn(name, y, predictions, task)
+    except (ValueError, AttributeError) as error:
+        if _fits(name, task, y.shape[1:]):
+            return float("nan")  # these rows are at fault: a class is absent, say
         raise ExperimentError(
             f"metric {name!r} cannot score a {task} task: {error}"
         ) from error
+
+
+def _score_by_scikit_learn(
+    name: str, y: np.ndarray, predictions: np.ndarray, task: Task
+) -> float:
+    replay = _Classifier if task is not Task.REGRESSION else _Regressor
+    with warnings.catch_warnings():
+        # It warns of what is not defined on these rows, for every fold of a trial.
+        warnings.simplefilter("ignore")
+        return float(get_scorer(name)(replay(predictions, task), None, y))
+
+
+@functools.cache
+def _fits(name: str, task: Task, columns: tuple[int, ...]) -> bool:
+    """Whether a metric is defined on rows of this task that lack nothing."""
+    y, predictions = _rows_that_lack_nothing(task, columns)
+    try:
+        _score_by_scikit_learn(name, y, predictions, task)
+    except (ValueError, AttributeError):
+        return False
+    return True
+
+
+def _rows_that_lack_nothing(
+    task: Task, columns: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions: every class, positive numbers, no whole ones."""
+    numbers = np.arange(6)
+    if task is Task.MULTICLASS:
+        return numbers % 3, np.eye(3)[numbers % 3]
+    rows = numbers % 2 if task is not Task.REGRESSION else (numbers + 0.5) / 6
+    y = np.broadcast_to(rows.reshape(-1, *[1] * len(columns)), (6, *columns))
+    return y, y.astype(np.float64)
 
 
 class _Classifier(ClassifierMixin, BaseEstimator):
@@ -194,8 +234,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):
     def __init__(self, predictions: np.ndarray, task: Task) -> None:
         self.predictions = predictions
         self.task = task
-        columns = 2 if task is Task.BINARY else predictions.shape[1]
-        self.classes_ = np.arange(columns)
+        self.classes_ = _classes(predictions, task)
 
     def predict(self, x: None) -> np.ndarray:
         return predicted_classes(self.predictions, self.task)
@@ -208,6 +247,13 @@ class _Classifier(ClassifierMixin, BaseEstimator):
             rows = self.predictions.astype(np.float64)
             return rows / rows.sum(axis=1, keepdims=True)
         return self.predictions
+
+
+def _classes(predictions: np.ndarray, task: Task) -> np.ndarray | list[np.ndarray]:
+    """Return ``classes_`` as scikit-learn's own classifiers have it."""
+    if task is Task.MULTILABEL:
+        return [np.arange(2) for _ in range(predictions.shape[1])]
+    return np.arange(2 if task is Task.BINARY else predictions.shape[1])
 
 
 class _Regressor(RegressorMixin, BaseEstimator):

@@ -16,7 +16,8 @@ from ktune.dataset import Inputs, Kind, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
 
-MAX_PIXEL = 255.0
+FULL_SCALES = (1.0, 255.0, 65535.0)
+"""The value of full light in images: scaled already, of 8 bits, of 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,21 @@ class FittedPreprocessing:
         if isinstance(x, Mapping):
             return {name: as_model_numbers(part) for name, part in x.items()}
         if self.transformer is not None:
-            rows = plain_table(x) if isinstance(x, pd.DataFrame) else x
-            x = _dense(self.transformer.transform(rows))
+            x = _dense(self._transformed(plain_table(x)))
         numbers = as_model_numbers(x)
         if self.scale is None:
             return numbers
         scaled = numbers.astype(np.float32) * np.float32(self.scale)
         return scaled if self.shift is None else scaled + np.float32(self.shift)
+
+    def _transformed(self, table: Any) -> Any:
+        try:
+            return self.transformer.transform(table)
+        except (TypeError, ValueError) as error:
+            raise ExperimentError(
+                f"`preprocess`: {type(self.transformer).__name__} cannot transform "
+                f"rows it was not fitted on: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,27 +143,54 @@ def fit_preprocessing(
         kind: What the features are.
 
     Raises:
-        ExperimentError: The transformer rejects the rows.
+        ExperimentError: The transformer rejects the rows, or there are several inputs.
     """
+    if kind is Kind.SEVERAL and preprocess not in (None, "auto"):
+        raise ExperimentError(
+            f"`preprocess`: {type(preprocess).__name__} cannot take several inputs. "
+            "Preprocess them in the model, for instance by keras.layers.Normalization."
+        )
     if preprocess is None or kind is Kind.SEVERAL:
         return FittedPreprocessing()
     if preprocess != "auto":
         return _fit_transformer(clone(preprocess), x, y, rows)
     if kind is Kind.IMAGE:
-        return _pixel_scale(x)
+        return _pixel_scale(np.asarray(x))
     if kind is Kind.SEQUENCE:
-        return _standardise_last_axis(take_rows(x, rows))
+        return _standardise_last_axis(np.asarray(x)[rows])
     return _fit_transformer(_table_transformer(x), x, y, rows)
 
 
-def plain_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text as objects and missing text as NaN."""
-    text = [name for name in table.columns if is_text(table[name])]
-    columns = {
-        name: table[name].astype(object).where(table[name].notna(), np.nan)
-        for name in text
-    }
-    return table.assign(**columns)
+def plain_table(table: Any) -> Any:
+    """Return rows as transformers get them, the same whatever type they came in.
+
+    Numbers become float64, so that a model registered with float32 rows gives the very
+    same bits for float64 ones; categories become text, missing ones NaN.
+    """
+    if not isinstance(table, pd.DataFrame):
+        return table.astype(np.float64) if table.dtype.kind in "fiub" else table
+    text = text_columns(table)
+    return table.assign(
+        **{
+            name: table[name].astype(object).map(_as_category).astype(object)
+            if name in text
+            else table[name].astype(np.float64)
+            for name in table.columns
+        }
+    )
+
+
+def _as_category(value: Any) -> Any:
+    """Write a category as text: 1, 1.0 and "1" are the same one."""
+    if pd.isna(value):
+        return np.nan
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if is_whole else str(value)
+
+
+def text_columns(table: pd.DataFrame) -> list[str]:
+    """Return the names of the columns that hold categories rather than numbers."""
+    return [str(name) for name in table.columns if is_text(table[name])]
 
 
 def is_text(column: pd.Series) -> bool:
@@ -204,9 +240,8 @@ def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
 def _fit_transformer(
     transformer: Any, x: Inputs, y: np.ndarray, rows: np.ndarray
 ) -> FittedPreprocessing:
-    x = plain_table(x) if isinstance(x, pd.DataFrame) else x
     try:
-        transformer.fit(take_rows(x, rows), y[rows])
+        transformer.fit(plain_table(take_rows(x, rows)), y[rows])
     except (TypeError, ValueError) as error:
         raise ExperimentError(
             f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"
@@ -214,10 +249,12 @@ def _fit_transformer(
     return FittedPreprocessing(transformer=transformer)
 
 
-def _pixel_scale(x: Inputs) -> FittedPreprocessing:
+def _pixel_scale(x: np.ndarray) -> FittedPreprocessing:
     # A fixed factor, not one learned from the rows, so there is nothing to leak.
-    is_scaled = np.issubdtype(x.dtype, np.floating) and np.nanmax(x) <= 1.0
-    return FittedPreprocessing(scale=None if is_scaled else 1.0 / MAX_PIXEL)
+    largest = float(x.max())
+    full = next((scale for scale in FULL_SCALES if largest <= scale), largest)
+    is_scaled = full == 1.0 and np.issubdtype(x.dtype, np.floating)
+    return FittedPreprocessing(scale=None if is_scaled else 1.0 / full)
 
 
 def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
@@ -225,7 +262,9 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
         return FittedPreprocessing()
     features = x.reshape(-1, x.shape[-1]).astype(np.float64)
     mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
-    scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
+    # A constant deviates by rounding alone; dividing by that would blow it up.
+    is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
+    scale = 1.0 / np.where(is_constant, 1.0, deviation)
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
 
 
@@ -236,7 +275,7 @@ def _table_transformer(x: Inputs) -> Any:
     if not isinstance(x, pd.DataFrame):
         return numbers
     table = plain_table(x)
-    text = [name for name in table.columns if is_text(table[name])]
+    text = text_columns(table)
     others = [name for name in table.columns if name not in text]
     parts = [("numbers", numbers, others)] if others else []
     if text:
@@ -247,9 +286,7 @@ def _table_transformer(x: Inputs) -> Any:
 def _category_encoder(columns: pd.DataFrame) -> Any:
     """One-hot, over every category of the data so that all folds are equally wide."""
     missing = "(missing)"
-    categories = [
-        sorted({str(v) for v in columns[name].dropna()} | {missing}) for name in columns
-    ]
+    categories = [sorted(set(columns[name].dropna()) | {missing}) for name in columns]
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=missing),
         OneHotEncoder(
@@ -260,4 +297,3 @@ def _category_encoder(columns: pd.DataFrame) -> Any:
 
 def _dense(x: Any) -> np.ndarray:
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
-

@@ -27,7 +27,7 @@ def encode_targets(y: np.ndarray, model: Any, task: Task, n_outputs: int) -> np.
         return y.astype(np.float32).reshape(len(y), -1)
     if uses_sparse_loss(model):
         return y.astype(np.int32)
-    if model.output_shape[-1] == 1:
+    if _has_one_output(model, task):
         return y.astype(np.float32).reshape(-1, 1)
     return np.eye(n_outputs, dtype=np.float32)[y]
 
@@ -65,10 +65,22 @@ def returns_logits(model: Any) -> bool:
 
 def uses_sparse_loss(model: Any) -> bool:
     """Whether the compiled loss takes class numbers."""
+    return "sparse" in _loss_name(model)
+
+
+def _has_one_output(model: Any, task: Task) -> bool:
+    shape = getattr(model, "output_shape", None)
+    if isinstance(shape, tuple):
+        return bool(shape[-1] == 1)
+    # A subclassed model does not tell its shape. Two columns of class probabilities
+    # go with a categorical loss, one column with any other.
+    return task is Task.BINARY and "categorical" not in _loss_name(model)
+
+
+def _loss_name(model: Any) -> str:
     loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    name = name or getattr(loss, "__name__", "")
-    return "sparse" in name.lower()
+    named = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    return str(named or getattr(loss, "__name__", "")).lower()
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

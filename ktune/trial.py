@@ -36,6 +36,10 @@ class Trial:
     """Derived from the seed of the search and ``number`` alone."""
     epochs: int | None = None
     """Budget in epochs set by the searcher; None: the experiment decides."""
+    parent: int | None = None
+    """Number of the trial whose training this one goes on with, up to ``epochs`` in
+    all; None: fresh weights. Its values are the same, so a worker that does not have
+    the weights may train all ``epochs`` anew."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Contract tests for the doors of ktune, used by built-ins and extensions alike."""

@@ -1,0 +1,1 @@
+"""What stands in MLflow: pure records, one writer, one reader."""

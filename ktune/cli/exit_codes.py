@@ -1,0 +1,11 @@
+"""What a command's exit code says."""
+
+DONE = 0
+FAULT = 1
+"""Our own fault."""
+MISTAKE = 2
+"""The user's mistake, explained in one message."""
+DIFFERENT = 3
+"""``reproduce``: the result is different."""
+INTERRUPTED = 130
+"""Ctrl-C; everything finished is kept."""

@@ -1,0 +1,54 @@
+"""Options that several verbs share."""
+
+import argparse
+import ast
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ktune.errors import ExperimentError
+
+
+def add_store_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tracking-uri``."""
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow store (default: MLFLOW_TRACKING_URI, else mlruns/mlflow.db here)",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of a table"
+    )
+
+
+def print_json(content: Any) -> None:
+    """Print JSON for other programs; NaN becomes null."""
+    from ktune.tracking.records import as_json_bytes
+
+    print(json.dumps(json.loads(as_json_bytes(content)), indent=2))
+
+
+def parse_settings(settings: list[str]) -> Mapping[str, Any]:
+    """Parse ``-S key=value`` words; values are Python literals or plain text.
+
+    Raises:
+        ExperimentError: A word is not of that form.
+
+    Example:
+        >>> parse_settings(["cv=3", "sampler=random", "fit.epochs=4"])
+        {'cv': 3, 'sampler': 'random', 'fit.epochs': 4}
+    """
+    parsed = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise ExperimentError(f"-S needs key=value; got {setting!r}")
+        try:
+            parsed[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parsed[name] = text
+    return parsed

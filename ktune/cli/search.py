@@ -1,0 +1,116 @@
+"""Search the space of an experiment and register the best model.
+
+FILE is a Python file that defines a `ktune.Experiment`; FILE:NAME picks one of several.
+Options override what the file says.
+"""
+
+import argparse
+import signal
+import sys
+from typing import Any
+
+from ktune.cli.exit_codes import DONE, INTERRUPTED
+from ktune.cli.options import (
+    add_json_option,
+    add_store_option,
+    parse_settings,
+    print_json,
+)
+
+_FIELDS = (
+    "trials",
+    "timeout",
+    "engine",
+    "sampler",
+    "pruner",
+    "objective",
+    "seed",
+    "trainer",
+    "executor",
+    "jobs",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``search``."""
+    parser.add_argument("file", metavar="FILE[:NAME]", help="the experiment")
+    parser.add_argument("--trials", type=int, help="finished trials wanted")
+    parser.add_argument("--epochs", type=int, help="most epochs a fold is trained")
+    parser.add_argument("--folds", type=int, help="number of folds")
+    parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
+    parser.add_argument("--engine", help="optuna or kerastuner")
+    parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
+    parser.add_argument("--pruner", help="none, median, asha … stops poor trials")
+    parser.add_argument("--objective", help="metric to make as good as possible")
+    parser.add_argument("--seed", type=int, help="everything random derives from it")
+    parser.add_argument("--trainer", help="auto, graph or keras_fit")
+    parser.add_argument("--executor", help="where trials run: serial")
+    parser.add_argument("--jobs", type=int, help="trials evaluated at the same time")
+    parser.add_argument(
+        "-S",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other field of the experiment, or fit.NAME; may be repeated",
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="try it: 2 trials, 1 epoch, 2 folds"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the search and print what it has found."""
+    changes = _changes(arguments)
+    from ktune.progress import make_listener
+
+    # `kill` and a closing terminal end the search as Ctrl-C does: books finished.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    listener = make_listener(quiet=arguments.quiet or arguments.json)
+    try:
+        listener.on_phase(f"reading {arguments.file}")
+        return _search(arguments, changes, listener)
+    finally:
+        listener.close()
+
+
+def _search(
+    arguments: argparse.Namespace, changes: dict[str, Any], listener: Any
+) -> int:
+    from ktune.runtime import import_keras
+
+    import_keras()
+    from ktune.experiment_file import load_experiment
+    from ktune.session import search
+    from ktune.summary import print_search, search_as_dict
+
+    result = search(
+        load_experiment(arguments.file),
+        tracking_uri=arguments.tracking_uri,
+        listener=listener,
+        is_smoke_test=arguments.smoke,
+        **changes,
+    )
+    if arguments.json:
+        print_json(search_as_dict(result))
+    else:
+        print_search(result, sys.stdout)
+    is_interrupted = result.outcome is not None and result.outcome.is_interrupted
+    return INTERRUPTED if is_interrupted else DONE
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that options replace."""
+    changes = {
+        name: getattr(arguments, name)
+        for name in _FIELDS
+        if getattr(arguments, name) is not None
+    }
+    if arguments.epochs is not None:
+        changes["fit.epochs"] = arguments.epochs
+    if arguments.folds is not None:
+        changes["cv"] = arguments.folds
+    return {**changes, **parse_settings(arguments.settings)}

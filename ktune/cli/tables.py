@@ -1,0 +1,26 @@
+"""Tables in the terminal."""
+
+import sys
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+
+def make_table(*columns: str) -> Table:
+    """Return an empty table with these columns."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_table(table: Table, *, empty: str) -> None:
+    """Print a table, or a sentence when it has no rows."""
+    # A file or pipe has no width: give the lines room instead of folding them.
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=sys.stdout, highlight=False, width=width)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(empty, markup=False)

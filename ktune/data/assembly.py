@@ -1,0 +1,118 @@
+"""Put a data set together: every source ends here, so every source is checked."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ktune.data.coding import TargetCoding, make_coding
+from ktune.data.features import as_inputs, check_row_counts, check_same_form
+from ktune.dataset import Dataset, Inputs, Kind, Task
+from ktune.errors import DataError
+from ktune.spelling import did_you_mean
+
+
+def assemble(
+    x: Any,
+    y: Any,
+    *,
+    name: str,
+    x_test: Any = None,
+    y_test: Any = None,
+    task: str | None = None,
+    kind: str | None = None,
+    class_names: tuple[str, ...] = (),
+    groups: Any = None,
+) -> Dataset:
+    """Check features and targets, code the targets, and return the data set.
+
+    Args:
+        x: Features of n rows: an array, a DataFrame, or a dict of arrays.
+        y: Targets, shape (n,) or (n, k), as `ktune.data.coding` describes.
+        name: Recorded with every search.
+        x_test: Features of the data's own test set, if it has one.
+        y_test: Its targets, written like ``y``.
+        task: A `Task` by name, where the targets do not tell.
+        kind: A `Kind` by name, where the features do not tell.
+        class_names: Names for the sorted labels.
+        groups: One label a row; rows of a group are never split.
+
+    Raises:
+        DataError: Something is malformed; the message says what, where and how to
+            correct it.
+    """
+    wanted_task = None if task is None else as_task(task)
+    inputs, found_kind = as_inputs(x, name=name, kind=_as_kind(kind))
+    coding = make_coding(y, name=name, task=wanted_task, class_names=class_names)
+    targets = coding.encode(y, name=name)
+    check_row_counts(inputs, targets, name=name)
+    dataset = Dataset(
+        name=name,
+        x=inputs,
+        y=targets,
+        task=coding.task,
+        kind=found_kind,
+        class_names=coding.class_names,
+        feature_names=_feature_names(inputs),
+        groups=None if groups is None else _as_groups(groups, len(targets), name),
+    )
+    if x_test is None and y_test is None:
+        return dataset
+    return _with_test_set(dataset, x_test, y_test, coding)
+
+
+def as_task(task: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        DataError: There is none of that name.
+    """
+    return _member(Task, task, "task")
+
+
+def _as_kind(kind: str | None) -> Kind | None:
+    return None if kind is None else _member(Kind, kind, "kind")
+
+
+def _member(kinds: Any, word: str, what: str) -> Any:
+    known = [str(member) for member in kinds]
+    if word in known:
+        return kinds(word)
+    raise DataError(
+        f"{what} must be one of {', '.join(known)}; got {word!r}."
+        + did_you_mean(str(word), known)
+    )
+
+
+def _with_test_set(
+    dataset: Dataset, x_test: Any, y_test: Any, coding: TargetCoding
+) -> Dataset:
+    name = f"{dataset.name} (test set)"
+    _check_both(x_test, y_test, name)
+    inputs, _ = as_inputs(x_test, name=name, kind=dataset.kind)
+    inputs = check_same_form(dataset.x, inputs, name=name)
+    targets = coding.encode(y_test, name=name)
+    check_row_counts(inputs, targets, name=name)
+    return replace(dataset, x_test=inputs, y_test=targets)
+
+
+def _feature_names(x: Inputs) -> tuple[str, ...]:
+    return tuple(x.columns) if isinstance(x, pd.DataFrame) else ()
+
+
+def _check_both(x_test: Any, y_test: Any, name: str) -> None:
+    if x_test is None or y_test is None:
+        missing = "features" if x_test is None else "targets"
+        raise DataError(f"{name}: the {missing} are missing. Give both, or neither.")
+
+
+def _as_groups(groups: Any, n_rows: int, name: str) -> np.ndarray:
+    """Number the groups, so that their labels may be of any type."""
+    labels = pd.Series(np.asarray(groups).ravel())
+    if len(labels) != n_rows or labels.isna().any():
+        raise DataError(
+            f"{name}: groups need one label for each of {n_rows} rows; got "
+            f"{len(labels)}, of which {int(labels.isna().sum())} are missing."
+        )
+    return pd.factorize(labels)[0].astype(np.int64)

@@ -1,0 +1,121 @@
+"""From whatever ``Experiment.data`` may be to one data set."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from ktune.data.array_source import Arrays
+from ktune.data.assembly import as_task
+from ktune.dataset import Dataset
+from ktune.errors import DataError, KtuneError
+
+
+def load_data(
+    data: Any, *, name: str | None = None, task: str | None = None
+) -> Dataset:
+    """Load the data of an experiment.
+
+    Args:
+        data: ``(X, y)``, ``(X, y, X_test, y_test)``, Keras's
+            ``((X, y), (X_test, y_test))``, a source with ``load()``, a `Dataset`, or
+            a function without arguments that returns any of these. X may be an
+            array, a DataFrame, or a dict of arrays.
+        name: What to call data that have no name of their own.
+        task: What the targets are, where they do not tell.
+
+    Raises:
+        DataError: The data are missing or malformed, or ``data`` is none of these.
+
+    Example:
+        >>> load_data(([[0.0], [1.0], [0.1], [0.9]], ["no", "yes"] * 2)).class_names
+        ('no', 'yes')
+    """
+    if isinstance(data, Dataset):
+        return _with_task(data, task)
+    if isinstance(data, tuple | list):
+        x, y, x_test, y_test = _take_apart(data)
+        arrays = Arrays(x, y, x_test, y_test, name=name or "arrays", task=task)
+        return arrays.load()
+    if callable(getattr(data, "load", None)) and not isinstance(data, type):
+        return _load_source(data, task)
+    if callable(data):
+        found = _call(data)
+        if found is not data:
+            called = getattr(data, "__name__", "function")
+            return load_data(found, name=name or called, task=task)
+    raise DataError(_explain(data))
+
+
+def _load_source(source: Any, task: str | None) -> Dataset:
+    if task is not None and getattr(source, "task", task) is None:
+        source = dataclasses.replace(source, task=task)
+    dataset = source.load()
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"{type(source).__name__}.load() must return a ktune.dataset.Dataset; it "
+            f"returned {type(dataset).__name__}."
+        )
+    return _with_task(dataset, task)
+
+
+def _with_task(dataset: Dataset, task: str | None) -> Dataset:
+    if task is not None and dataset.task is not as_task(task):
+        raise DataError(
+            f"{dataset.name}: the targets are coded for a {dataset.task} task, but the "
+            f"experiment says task={task!r}. Leave `task` out, or give the raw arrays."
+        )
+    return dataset
+
+
+def _take_apart(data: tuple[Any, ...] | list[Any]) -> tuple[Any, Any, Any, Any]:
+    if len(data) == 2:
+        x, y = data
+        if _is_pair_of_arrays(x) and _is_pair_of_arrays(y):
+            return x[0], x[1], y[0], y[1]
+        return x, y, None, None
+    if len(data) == 4:
+        x, y, x_test, y_test = data
+        return x, y, x_test, y_test
+    raise DataError(
+        "data must be (X, y) or (X, y, X_test, y_test); got a "
+        f"{type(data).__name__} of {len(data)} things."
+    )
+
+
+def _is_pair_of_arrays(pair: Any) -> bool:
+    return (
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and all(hasattr(part, "shape") for part in pair)
+    )
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except KtuneError:
+        raise
+    except Exception as error:
+        called = getattr(function, "__name__", repr(function))
+        raise DataError(
+            f"the data function {called}() failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _explain(data: Any) -> str:
+    if isinstance(data, pd.DataFrame):
+        return (
+            "a DataFrame alone does not tell which column is the target. Use "
+            "ktune.data.table(frame, target='…')."
+        )
+    if isinstance(data, str):
+        return (
+            f"data must be arrays, a source or a function; got the text {data!r}. For "
+            "a file use ktune.data.csv(path, target='…') or ktune.data.npz(path)."
+        )
+    return (
+        "data must be (X, y), (X, y, X_test, y_test), a ktune.data source, or a "
+        f"function that returns one of these; got {type(data).__name__}."
+    )

@@ -1,0 +1,224 @@
+"""Evaluate one trial: train its folds in step, judge it, and say what was found.
+
+`evaluate_trial` is the unit of work of ktune. It writes nothing and asks nobody but
+the ``report`` it is given, so it runs in this process, another one, or elsewhere.
+"""
+
+import io
+import time
+import traceback
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ktune.dataset import DataDescription, Dataset, Kind, Task, input_shape
+from ktune.epoch_book import EpochBook
+from ktune.errors import TrialFailed
+from ktune.experiment import Experiment
+from ktune.fit_settings import FitSettings
+from ktune.folds import Partition
+from ktune.metrics import (
+    Objective,
+    canonical_name,
+    confusion_matrix,
+    make_objective,
+    metrics_of_task,
+    predicted_classes,
+)
+from ktune.preprocessing import PreparedFold, prepare_folds
+from ktune.protocols import Report, Training, TrainingTask
+from ktune.recipe import Recipe
+from ktune.seeds import derive_seed
+from ktune.trainers import choose_trainer
+from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
+
+DEFAULT_OBJECTIVE = {
+    Task.BINARY: "accuracy",
+    Task.MULTICLASS: "accuracy",
+    Task.MULTILABEL: "f1_macro",
+    Task.REGRESSION: "rmse",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """What stays in a worker from trial to trial: data, folds and recipe.
+
+    Attributes:
+        experiment: What is searched.
+        kind: What the features are.
+        partition: The data, split.
+        folds: The folds, preprocessed.
+        recipe: Makes models and fit settings from values.
+        objective: What a trial is judged by.
+        metrics: All metrics that are recorded, without ``loss``.
+    """
+
+    experiment: Experiment
+    kind: Kind
+    partition: Partition
+    folds: tuple[PreparedFold, ...]
+    recipe: Recipe
+    objective: Objective
+    metrics: tuple[str, ...]
+
+    @property
+    def data(self) -> DataDescription:
+        """Task and shape of the data, as the model sees them."""
+        return self.recipe.data
+
+    @property
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics and the objective, which may be one more."""
+        return tuple(dict.fromkeys([*self.metrics, self.objective.metric]))
+
+
+def make_workbench(
+    experiment: Experiment, dataset: Dataset, partition: Partition
+) -> Workbench:
+    """Preprocess the folds and get everything ready that trials share.
+
+    Raises:
+        ExperimentError: A field of the experiment does not fit the data.
+    """
+    folds = prepare_folds(partition, experiment.preprocess, dataset.kind)
+    data = DataDescription(
+        name=dataset.name,
+        task=dataset.task,
+        input_shape=input_shape(folds[0].x),
+        n_outputs=dataset.n_outputs,
+        n_rows=len(partition.y),
+        class_names=dataset.class_names,
+    )
+    objective = make_objective(experiment.objective or DEFAULT_OBJECTIVE[dataset.task])
+    extra = tuple(canonical_name(name) for name in experiment.metrics)
+    return Workbench(
+        experiment=experiment,
+        kind=dataset.kind,
+        partition=partition,
+        folds=folds,
+        recipe=Recipe(experiment, data),
+        objective=objective,
+        metrics=metrics_of_task(dataset.task, extra),
+    )
+
+
+def evaluate_trial(
+    bench: Workbench, trial: Trial, report: Report = lambda _: True
+) -> TrialResult:
+    """Train and judge one trial; never raises for what is wrong with the trial.
+
+    Args:
+        bench: What trials share.
+        trial: The values to evaluate.
+        report: Called after every epoch; its answer False stops the trial.
+
+    Returns:
+        A result in state complete, pruned (stopped by ``report``) or failed.
+    """
+    started = time.perf_counter()
+    try:
+        result = _train_and_judge(bench, trial, report)
+    except Exception as error:
+        result = TrialResult(TrialState.FAILED, failure=_describe(error))
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]:
+    """Return the seed of every fold: it depends on trial and fold alone."""
+    return tuple(derive_seed(trial.seed, fold.index) for fold in folds)
+
+
+def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+    settings = bench.recipe.settings(trial.values)
+    if trial.epochs is not None:
+        settings = replace(settings, epochs=trial.epochs)
+    task = TrainingTask(
+        build=lambda: bench.recipe.model(trial.values),
+        folds=bench.folds,
+        settings=settings,
+        seeds=fold_seeds(trial, bench.folds),
+        data=bench.data,
+        fit=bench.recipe.fit(trial.values),
+    )
+    book = EpochBook(
+        bench.folds,
+        task=bench.data.task,
+        metrics=bench.metrics,
+        objective=bench.objective,
+        takes_last_epoch=settings.early_stopping is False,
+    )
+    trainer = choose_trainer(bench.experiment.trainer, task)
+    training = trainer.start(task)
+    try:
+        state = _train_epochs(training, book, trial, settings, report)
+        return replace(_result(bench, book, training, state), trainer=trainer.name)
+    finally:
+        training.close()
+
+
+def _train_epochs(
+    training: Training,
+    book: EpochBook,
+    trial: Trial,
+    settings: FitSettings,
+    report: Report,
+) -> TrialState:
+    """Advance all folds to the last epoch, early stopping, or a stop from outside."""
+    for epoch in range(settings.epochs):
+        value = book.add(training.run_epoch())
+        if not report(EpochReport(trial.number, epoch, settings.epochs, value)):
+            is_last = epoch == settings.epochs - 1
+            return TrialState.COMPLETE if is_last else TrialState.PRUNED
+        patience = settings.early_stopping
+        if patience is not False and book.epochs_since_best() >= patience:
+            break
+        if training.wants_to_stop:
+            break
+    return TrialState.COMPLETE
+
+
+def _result(
+    bench: Workbench, book: EpochBook, training: Training, state: TrialState
+) -> TrialResult:
+    out_of_fold = book.out_of_fold()
+    return TrialResult(
+        state=state,
+        score=book.best_value,
+        best_epoch=book.best_epoch,
+        epochs=book.n_epochs,
+        folds=book.fold_results(),
+        curves=book.curves(),
+        n_parameters=training.n_parameters,
+        summary=training.summary,
+        out_of_fold=_pack(out_of_fold, bench.data.task),
+        confusion=_confusion(out_of_fold, bench.data),
+    )
+
+
+def _pack(arrays: dict[str, np.ndarray], task: Task) -> bytes:
+    """Pack out-of-fold predictions; three digits of a probability are plenty."""
+    if task is not Task.REGRESSION:
+        arrays = {**arrays, "prediction": arrays["prediction"].astype(np.float16)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _confusion(
+    out_of_fold: dict[str, np.ndarray], data: DataDescription
+) -> tuple[tuple[int, ...], ...]:
+    if not data.task.is_classification:
+        return ()
+    predicted = predicted_classes(out_of_fold["prediction"], data.task)
+    counts = confusion_matrix(out_of_fold["target"], predicted, data.n_outputs)
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
+def _describe(error: Exception) -> Failure:
+    return Failure(
+        kind=type(error).__name__,
+        message=str(error),
+        # Our own verdict on a trial needs no stack; a user's exception does.
+        traceback="" if isinstance(error, TrialFailed) else traceback.format_exc(),
+    )

@@ -1,0 +1,203 @@
+"""The loop of a search: ask, submit, report, track, tell."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ktune.errors import SearchAborted
+from ktune.experiment import Experiment
+from ktune.metrics import Objective
+from ktune.protocols import Executor, Searcher
+from ktune.trial import EpochReport, Trial, TrialResult, TrialState
+
+FIRST_FAILURES = 5
+"""When this many first trials all fail for the same reason, more will not help."""
+
+
+class Listener(Protocol):
+    """Is told what happens in a search, to show it to a person."""
+
+    def on_search_start(
+        self, experiment: Experiment, objective: Objective, run_id: str
+    ) -> None:
+        """The pre-flight is over and trials will follow."""
+        ...
+
+    def on_phase(self, text: str) -> None:
+        """Something begins that may take a while."""
+        ...
+
+    def on_trial_start(self, trial: Trial) -> None:
+        """A trial begins."""
+        ...
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """A trial has finished an epoch."""
+        ...
+
+    def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
+        """A trial is over and recorded."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will happen; safe to call twice."""
+        ...
+
+
+class SilentListener:
+    """Shows nothing."""
+
+    def on_search_start(
+        self, experiment: Experiment, objective: Objective, run_id: str
+    ) -> None:
+        """Ignore it."""
+
+    def on_phase(self, text: str) -> None:
+        """Ignore it."""
+
+    def on_trial_start(self, trial: Trial) -> None:
+        """Ignore it."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Ignore it."""
+
+    def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class LoopOutcome:
+    """How the loop ended."""
+
+    finished: int = 0
+    """Trials that are complete or pruned."""
+    asked: int = 0
+    reason: str = "all trials done"
+    is_interrupted: bool = False
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often trials failed, by reason."""
+
+
+class SearchLoop:
+    """Runs trials until enough are finished, time is up, or nothing is left to try.
+
+    The order at the end of a trial is fixed: first it is tracked (its MLflow run is
+    complete), then the searcher is told. A crash in between costs nothing but that
+    the trial is told again.
+
+    Args:
+        searcher: Proposes trials.
+        executor: Has them evaluated.
+        track: Records a finished trial.
+        listener: Is told what happens.
+        trials: How many finished trials are wanted.
+        timeout: Wall time in seconds; running trials stop at their next epoch.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        executor: Executor,
+        *,
+        track: Callable[[Trial, TrialResult], None],
+        listener: Listener,
+        trials: int,
+        timeout: float | None = None,
+    ) -> None:
+        self._searcher = searcher
+        self._executor = executor
+        self._track = track
+        self._listener = listener
+        self._wanted = trials
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._running: dict[int, Trial] = {}
+        self.outcome = LoopOutcome()
+
+    def run(self) -> LoopOutcome:
+        """Run trials to the end; Ctrl-C ends it early with everything finished kept.
+
+        Raises:
+            SearchAborted: The first trials all failed for the same reason.
+        """
+        try:
+            while self._start_trials():
+                self._finish_one()
+        except KeyboardInterrupt:
+            self.outcome.is_interrupted = True
+            self.outcome.reason = "interrupted"
+        finally:
+            self._executor.close()
+        return self.outcome
+
+    def _start_trials(self) -> bool:
+        """Keep the workers busy; return whether any trial is running."""
+        while self._wants_more() and len(self._running) < self._executor.n_workers:
+            trial = self._searcher.ask()
+            if trial is None:
+                break
+            self._running[trial.number] = trial
+            self.outcome.asked += 1
+            self._listener.on_trial_start(trial)
+            self._executor.submit(trial)
+        if not self._running and self._wants_more():
+            self.outcome.reason = "the space is exhausted"
+        return bool(self._running)
+
+    def _wants_more(self) -> bool:
+        if self.outcome.finished + len(self._running) >= self._wanted:
+            return False
+        if self._is_late():
+            self.outcome.reason = "time is up"
+            return False
+        if self._searcher.is_exhausted:
+            self.outcome.reason = "the space is exhausted"
+            return False
+        if self.outcome.asked >= 2 * self._wanted + FIRST_FAILURES:
+            # Failed trials are replaced, but not without end.
+            self.outcome.reason = "too many trials failed"
+            return False
+        return True
+
+    def _finish_one(self) -> None:
+        trial, result = self._executor.wait(self._report)
+        del self._running[trial.number]
+        self._track(trial, result)
+        self._searcher.tell(trial, result)
+        self._count(result)
+        self._listener.on_trial_end(trial, result)
+        self._abort_if_hopeless()
+
+    def _report(self, report: EpochReport) -> bool:
+        self._listener.on_epoch(report)
+        trial = self._running[report.trial_number]
+        may_go_on = self._searcher.report(trial, report.epoch, report.value)
+        if self._is_late():
+            self.outcome.reason = "time is up"
+            return False
+        return may_go_on
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _count(self, result: TrialResult) -> None:
+        if result.state is not TrialState.FAILED:
+            self.outcome.finished += 1
+        elif result.failure is not None:
+            reason = f"{result.failure.kind}: {result.failure.message}"
+            self.outcome.failures[reason] += 1
+
+    def _abort_if_hopeless(self) -> None:
+        failures = self.outcome.failures
+        if self.outcome.finished or failures.total() < FIRST_FAILURES:
+            return
+        if len(failures) == 1:
+            reason = next(iter(failures))
+            raise SearchAborted(
+                f"the first {failures.total()} trials all failed for the same reason: "
+                f"{reason}"
+            )

@@ -1,0 +1,144 @@
+"""Try everything once with little, before anything is written.
+
+A mistake in an experiment costs seconds here instead of a failed search, and leaves
+nothing behind: the data are loaded and split, the model is built with its default
+values, and one batch goes through loss and gradients.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ktune.data import load_data
+from ktune.dataset import Dataset, Inputs, Task, take_rows
+from ktune.errors import DataError, ExperimentError, KtuneError
+from ktune.evaluation import Workbench, make_workbench
+from ktune.experiment import Experiment
+from ktune.folds import split
+from ktune.hyperparameters import default_values
+from ktune.metrics import LOSS, compute_metrics
+from ktune.targets import as_predictions, encode_targets, returns_logits
+from ktune.trial import Value
+
+_T = TypeVar("_T")
+
+_BATCH = 32
+_EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Preflight:
+    """What the pre-flight found in order.
+
+    Attributes:
+        dataset: The data, loaded and checked.
+        bench: What trials share.
+        defaults: Values of the configuration in which every parameter keeps its
+            default.
+    """
+
+    dataset: Dataset
+    bench: Workbench
+    defaults: Mapping[str, Value]
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(_EXAMPLE_ROWS))
+
+
+def preflight(experiment: Experiment) -> Preflight:
+    """Check an experiment against its data by one small step of everything.
+
+    Raises:
+        KtuneError: Whatever would make the search fail, with the remedy.
+    """
+    dataset = _guarded(
+        "data",
+        lambda: load_data(experiment.data, name=experiment.name, task=experiment.task),
+        DataError,
+    )
+    partition = split(
+        dataset, cv=experiment.cv, test_size=experiment.test_size, seed=experiment.seed
+    )
+    bench = make_workbench(experiment, dataset, partition)
+    defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
+    model = _guarded("build", lambda: bench.recipe.model(defaults))
+    rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
+    _check_outputs(_guarded("build", lambda: model(rows)), bench)
+    _try_one_batch(model, bench)
+    return Preflight(dataset, bench, defaults)
+
+
+def _guarded(
+    field: str,
+    step: Callable[[], _T],
+    kind: type[KtuneError] = ExperimentError,
+) -> _T:
+    """Run the user's code; tell what went wrong in it without a traceback."""
+    try:
+        return step()
+    except KtuneError:
+        raise
+    except Exception as error:
+        raise kind(
+            f"`{field}` failed{_place(error)}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """Return " at FILE, line N" of the innermost frame outside installed packages."""
+    own = str(Path(__file__).parent)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith(own)
+    ]
+    return f" at {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def _check_outputs(outputs: Any, bench: Workbench) -> None:
+    if isinstance(outputs, list | tuple | dict):
+        raise ExperimentError(
+            f"`build`: the model has {len(outputs)} outputs; ktune tunes models with "
+            "one. Return a model with one output tensor."
+        )
+    data = bench.data
+    valid = {1, 2} if data.task is Task.BINARY else {data.n_outputs}
+    if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
+        wanted = " or ".join(str(n) for n in sorted(valid))
+        raise ExperimentError(
+            f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
+            f"but {data.name} is a {data.task} task with {data.n_outputs} "
+            f"{'classes' if data.task.is_classification else 'targets'}: "
+            f"it needs ({wanted},)."
+        )
+
+
+def _try_one_batch(model: Any, bench: Workbench) -> None:
+    fold, data = bench.folds[0], bench.data
+    rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
+    x = take_rows(fold.x, rows)
+    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs)
+    model.run_eagerly = True  # a single step is not worth a traced graph
+    _guarded("build", lambda: model.train_on_batch(x, y))
+    outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
+    predictions = as_predictions(outputs, data.task, is_logits=returns_logits(model))
+    names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
+    compute_metrics(
+        tuple(name for name in names if name != LOSS),
+        fold.y[rows],
+        predictions,
+        data.task,
+    )
+
+
+def smoke(experiment: Experiment) -> Experiment:
+    """Return the experiment cut down to two trials of one epoch in two folds."""
+    overrides = {**(experiment.fit_overrides or {}), "epochs": 1}
+    cv = 2 if isinstance(experiment.cv, int) else experiment.cv
+    return replace(experiment, trials=2, cv=cv, fit_overrides=overrides)

@@ -1,0 +1,1 @@
+"""The model registry: register models, decide who is champion, load them again."""

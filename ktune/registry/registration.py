@@ -1,0 +1,210 @@
+"""Register refitted models in MLflow, and find and load them again."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ktune.errors import StoreError
+from ktune.tracking import names
+from ktune.tracking.store import Store, quiet_mlflow
+
+if TYPE_CHECKING:  # looking up a version must not wait for Keras
+    from ktune.registry.packaging import PackagedModel
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A version of a registered model.
+
+    Attributes:
+        name: Of the registered model, the experiment's name.
+        version: 1, 2, 3, …
+        alias: The alias it holds, None for none.
+        model_id: Of MLflow's logged model.
+        tags: Lineage, digests and the gate's reason.
+    """
+
+    name: str
+    version: int
+    alias: str | None
+    model_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def register(
+    store: Store,
+    package: "PackagedModel",
+    *,
+    name: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    alias: str,
+) -> Registration:
+    """Log a model to a run and register it.
+
+    Args:
+        store: Where to.
+        package: Model, preprocessing, example.
+        name: Of the registered model.
+        run_id: The run whose page lists the model.
+        tags: Lineage and scores, on logged model and version alike.
+        alias: ``champion`` or ``challenger``.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = store.client
+    logged = _log_model(store, package, name=name, run_id=run_id, tags=tags)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(
+        name,
+        source=logged.artifact_location,
+        run_id=run_id,
+        model_id=logged.model_id,
+        tags=dict(tags),
+        await_creation_for=0,
+    )
+    number = int(version.version)
+    # MLflow's page finds the version of a logged model by this tag.
+    link = json.dumps([{"name": name, "version": number}])
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+    client.set_registered_model_alias(name, alias, str(number))
+    return Registration(name, number, alias, logged.model_id, tags)
+
+
+def registration_of(store: Store, search_run_id: str) -> Registration | None:
+    """Return the newest model version a search has registered, if any."""
+    found = store.client.search_model_versions(f"run_id = '{search_run_id}'")
+    if not found:
+        return None
+    newest = max(found, key=lambda version: int(version.version))
+    return _describe(store, newest.name, int(newest.version))
+
+
+def find_champion(store: Store, name: str) -> Registration | None:
+    """Return the version that holds alias ``champion``, if any."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = store.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return None  # no such model, or no such alias yet
+    return _describe(store, name, int(version.version))
+
+
+def load_keras_model(store: Store, registration: Registration) -> Any:
+    """Return the Keras model of a registered version, without its preprocessing.
+
+    Raises:
+        StoreError: Its files cannot be read.
+    """
+    import keras
+
+    with _downloaded(store, registration) as folder:
+        return keras.saving.load_model(folder / "artifacts" / "model.keras")
+
+
+def load_served_model(store: Store, registration: Registration) -> Any:
+    """Return MLflow's pyfunc of a registered version: raw rows in."""
+    import mlflow.pyfunc
+
+    with _downloaded(store, registration) as folder:
+        return mlflow.pyfunc.load_model(str(folder))
+
+
+@contextlib.contextmanager
+def _downloaded(store: Store, registration: Registration) -> Iterator[Path]:
+    """A copy of a model's folder; MLflow may write into the folder it loads from.
+
+    Raises:
+        StoreError: The files cannot be read.
+    """
+    import mlflow.artifacts
+
+    source = store.client.get_model_version_download_uri(
+        registration.name, str(registration.version)
+    )
+    try:
+        with quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
+            path = mlflow.artifacts.download_artifacts(
+                source, dst_path=folder, tracking_uri=store.location.uri
+            )
+            yield Path(path)
+    except Exception as error:
+        raise StoreError(
+            f"model {registration.name!r} version {registration.version} cannot be "
+            f"loaded: {error}"
+        ) from error
+
+
+def _log_model(
+    store: Store,
+    package: "PackagedModel",
+    *,
+    name: str,
+    run_id: str,
+    tags: Mapping[str, str],
+) -> Any:
+    """Log through the client alone: MLflow's fluent calls keep global state."""
+    import keras
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    from ktune.registry.packaging import save_package
+
+    client = store.client
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        experiment_id=run.info.experiment_id,
+        name=_logged_model_name(name),
+        source_run_id=run_id,
+        tags=dict(tags),
+        model_type="keras",
+    )
+    identity = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=logged.model_id,
+        run_id=run_id,
+        model_id=logged.model_id,
+    )
+    identity.add_flavor(
+        "keras",
+        data="artifacts",
+        keras_version=keras.__version__,
+        keras_backend=keras.backend.backend(),
+        save_exported_model=False,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model")
+        save_package(package, path, identity=identity)
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged
+
+
+def _logged_model_name(name: str) -> str:
+    # MLflow forbids / : . % " ' in the names of logged models.
+    return "".join("_" if letter in "/:.%\"'" else letter for letter in name)
+
+
+def _describe(store: Store, name: str, number: int) -> Registration:
+    version = store.client.get_model_version(name, str(number))
+    aliases = list(version.aliases or [])
+    alias = CHAMPION if CHAMPION in aliases else (aliases or [None])[0]
+    return Registration(name, number, alias, version.model_id or "", dict(version.tags))
+
+
+def lineage(search_run_id: str, trial_run_id: str) -> dict[str, str]:
+    """Return the tags that lead from a model back to where it came from."""
+    return {names.SEARCH_RUN: search_run_id, names.TRIAL_RUN: trial_run_id}

@@ -1,0 +1,78 @@
+"""What stops hopeless trials: Optuna's pruners, set for epochs as steps."""
+
+from collections.abc import Callable, Mapping
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+
+from ktune.searchers.study import quiet
+
+FIRST_TRIALS = 5
+"""So many complete trials come before anything is compared with them."""
+
+WARMUP_EPOCHS = 3
+"""No trial is judged before these: early epochs say little about the last."""
+
+
+def make_pruner(name: str, epochs: int | None = None) -> BasePruner:
+    """Return a pruner.
+
+    Args:
+        name: One of `ktune.experiment.PRUNERS`. "racing" compares folds inside the
+            evaluation, so nothing is pruned here.
+        epochs: The most epochs a trial takes; None: as many as the first one.
+    """
+    with quiet():
+        return _MAKERS[name](epochs)
+
+
+def _median(epochs: int | None) -> BasePruner:
+    return optuna.pruners.MedianPruner(
+        n_startup_trials=FIRST_TRIALS, n_warmup_steps=WARMUP_EPOCHS, n_min_trials=3
+    )
+
+
+def _percentile(epochs: int | None) -> BasePruner:
+    return optuna.pruners.PercentilePruner(
+        25.0,
+        n_startup_trials=FIRST_TRIALS,
+        n_warmup_steps=WARMUP_EPOCHS,
+        n_min_trials=3,
+    )
+
+
+def _asha(epochs: int | None) -> BasePruner:
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=WARMUP_EPOCHS, reduction_factor=3
+    )
+
+
+def _hyperband(epochs: int | None) -> BasePruner:
+    most: int | str = epochs if epochs is not None else "auto"
+    least = min(WARMUP_EPOCHS, epochs or WARMUP_EPOCHS)
+    return optuna.pruners.HyperbandPruner(
+        min_resource=least,
+        max_resource=most,
+        reduction_factor=3,
+    )
+
+
+def _wilcoxon(epochs: int | None) -> BasePruner:
+    # Its test compares a trial with the best one epoch by epoch; with fewer than five
+    # pairs no difference is significant at this level (1 / 2**4 > 0.05).
+    return optuna.pruners.WilcoxonPruner(p_threshold=0.05, n_startup_steps=5)
+
+
+def _none(epochs: int | None) -> BasePruner:
+    return NopPruner()
+
+
+_MAKERS: Mapping[str, Callable[[int | None], BasePruner]] = {
+    "none": _none,
+    "median": _median,
+    "percentile": _percentile,
+    "asha": _asha,
+    "hyperband": _hyperband,
+    "wilcoxon": _wilcoxon,
+    "racing": _none,
+}

@@ -1,0 +1,142 @@
+"""Where a search stands: what was tried, what comes next; kept in the ledger."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ktune.searchers.discovery import (
+    Declare,
+    Propose,
+    discover,
+    propose_first,
+    propose_given,
+)
+from ktune.searchers.entry import Entry
+from ktune.searchers.explored import Explored, Pick
+from ktune.searchers.ledger import Ledger, Slot
+from ktune.searchers.parameter import Parameter
+from ktune.searchers.path import Path, values_of
+from ktune.seeds import derive_seed
+from ktune.trial import Trial, TrialResult, Value
+
+_RANDOM_TRIES = 20
+
+
+class SearchState:
+    """The part of a searcher that does not depend on its engine.
+
+    Made on a ledger that holds trials already, it goes on after them.
+
+    Args:
+        declare: Asks an ``hp`` for everything a trial needs.
+        ledger: Takes down every trial.
+        seed: The search's seed.
+        start_from: Values of trials to begin with, after that of all defaults; what
+            they do not say keeps its default.
+    """
+
+    def __init__(
+        self,
+        declare: Declare,
+        ledger: Ledger,
+        seed: int,
+        start_from: Sequence[Mapping[str, Value]] = (),
+    ) -> None:
+        self.ledger = ledger
+        self.seed = seed
+        self.explored = Explored()
+        self._declare = declare
+        self._to_start_from: list[Mapping[str, Value]] = [{}, *start_from]
+        self._planned: Path | None = None
+        self._to_repeat: list[Entry] = ledger.recover()
+        self.past: Sequence[Entry] = ledger.entries()
+        for entry in self.past:
+            self.explored.add(entry.path)
+        self.next_number = self.past[-1].trial.number + 1 if self.past else 0
+        self.n_running = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether everything has been tried, and nothing is to be repeated."""
+        return self.explored.is_exhausted and not self._to_repeat
+
+    def repeat(self) -> Trial | None:
+        """Return the next trial that was running in a crash, if any is left."""
+        if not self._to_repeat:
+            return None
+        entry = self._to_repeat.pop(0)
+        self.ledger.enter(entry.trial, entry.path, note=entry.note)
+        self.n_running += 1
+        return entry.trial
+
+    def discover(self, propose: Propose) -> Path:
+        """Run the builder; return what it asked for and got."""
+        return discover(self._declare, propose, self.ledger.key_of)
+
+    def planned_path(self) -> Path | None:
+        """Return the next configuration to begin with; None: the plan is done.
+
+        Raises:
+            SpaceError: A value to begin with is not possible.
+        """
+        while self._to_start_from:
+            path = self.discover(propose_given(self._to_start_from[0]))
+            if path not in self.explored:
+                self._planned = path
+                return path
+            self._to_start_from.pop(0)
+        return None
+
+    def path_left(self, pick: Pick, then: Propose) -> Path | None:
+        """Return a configuration that has not been tried; None: there is none.
+
+        Args:
+            pick: Chooses among the values below which something is left.
+            then: Answers what is new territory.
+        """
+        answers = self.explored.unexplored(pick)
+        return None if answers is None else self.discover(propose_first(answers, then))
+
+    def random_path_left(self) -> Path | None:
+        """Return a random configuration that has not been tried, if there is one."""
+        generator = random.Random(derive_seed(self.seed, "left", self.next_number))
+
+        def draw(key: str, parameter: Parameter) -> Value:
+            return parameter.draw(generator)
+
+        for _ in range(_RANDOM_TRIES):
+            path = self.path_left(generator.choice, draw)
+            if path is None or path not in self.explored:
+                return path
+        return None
+
+    def enter(
+        self,
+        path: Path,
+        slot: Slot | None = None,
+        *,
+        epochs: int | None = None,
+        parent: int | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Make a trial of a configuration, and take it down as running."""
+        trial = Trial(
+            number=self.next_number,
+            values=values_of(path),
+            seed=derive_seed(self.seed, self.next_number),
+            epochs=epochs,
+            parent=parent,
+        )
+        self.ledger.enter(trial, path, slot, note=note)
+        if path is self._planned:
+            self._to_start_from.pop(0)
+            self._planned = None
+        self.explored.add(path)
+        self.next_number += 1
+        self.n_running += 1
+        return trial
+
+    def tell(self, trial: Trial, result: TrialResult) -> None:
+        """Take down the result of a trial."""
+        self.ledger.tell(trial.number, result)
+        self.n_running -= 1

@@ -1,0 +1,298 @@
+"""A search from beginning to end: `search`, and `load` for an earlier one."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ktune.diagnosis import diagnosis_as_dict
+from ktune.diagnosis.references import references_as_dict
+from ktune.errors import SearchAborted
+from ktune.evaluation import evaluate_trial
+from ktune.executors import make_executor
+from ktune.experiment import Experiment, override
+from ktune.experiment_file import LoadedExperiment
+from ktune.judging import Judge, look_at_data
+from ktune.loop import Listener, LoopOutcome, SearchLoop
+from ktune.preflight import Preflight, preflight, smoke
+from ktune.progress import make_listener
+from ktune.refit import Refit, refit
+from ktune.registry.champion import Candidate, register_best
+from ktune.registry.registration import Registration
+from ktune.report import read_report, render_report
+from ktune.result import SearchResult, result_of
+from ktune.runtime import import_keras
+from ktune.searchers import make_searcher
+from ktune.snapshot import read_environment, read_git_state, read_sources
+from ktune.tracking import names
+from ktune.tracking.reader import find_search
+from ktune.tracking.records import MetricPoint, rank
+from ktune.tracking.search_books import SearchBooks, SearchStart
+from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.trial import Trial, TrialResult
+
+STUDIES = "studies"
+"""Folder below the store's for the search state of the engines."""
+
+_log = logging.getLogger("ktune")
+
+
+def search(
+    experiment: Experiment | LoadedExperiment,
+    *,
+    tracking_uri: str | None = None,
+    listener: Listener | None = None,
+    is_smoke_test: bool = False,
+    **changes: Any,
+) -> SearchResult:
+    """Search, judge every trial by cross-validation, and register the best model.
+
+    Args:
+        experiment: What to search.
+        tracking_uri: Where MLflow's store is. None: MLFLOW_TRACKING_URI, else
+            ``mlruns/mlflow.db`` below the working folder.
+        listener: Shows progress. None: a progress bar in a terminal, else a line a
+            trial.
+        is_smoke_test: Only try whether it runs: two trials, one epoch, two folds.
+        **changes: Fields of the experiment to replace, for instance ``trials=20``.
+
+    Returns:
+        The trials, the refitted model and its test scores.
+
+    Raises:
+        KtuneError: Something the user can mend; nothing is written if it shows
+            before the first trial.
+    """
+    loaded = experiment if isinstance(experiment, LoadedExperiment) else None
+    plain = loaded.experiment if loaded else experiment
+    assert isinstance(plain, Experiment)
+    plain = override(plain, changes)
+    plain = smoke(plain) if is_smoke_test else plain
+    listener = listener or make_listener()
+    try:
+        listener.on_phase("loading TensorFlow and Keras")
+        import_keras()
+        with _quiet_libraries():
+            return _search(plain, loaded, tracking_uri, listener)
+    finally:
+        listener.close()
+
+
+def load(
+    reference: str | None = None, *, tracking_uri: str | None = None
+) -> SearchResult:
+    """Return an earlier search.
+
+    Args:
+        reference: Run id or unique prefix of one, or an experiment's name for its
+            newest search. None: the newest search of all.
+        tracking_uri: Where MLflow's store is; see `search`.
+
+    Raises:
+        UnknownReference: There is no such search.
+    """
+    store = open_store(tracking_uri)
+    return result_of(store, find_search(store, reference))
+
+
+def _search(
+    experiment: Experiment,
+    loaded: LoadedExperiment | None,
+    tracking_uri: str | None,
+    listener: Listener,
+) -> SearchResult:
+    listener.on_phase("checking data, folds and model")
+    ready = preflight(experiment)
+    store = open_store(tracking_uri, create=True)
+    with quiet_mlflow(), store_errors(store.location):
+        books = SearchBooks(store, _search_start(experiment, ready, loaded))
+        judge = _appoint_judge(books, ready, listener)
+        status, reason = "FAILED", "an error"
+        try:
+            listener.on_search_start(experiment, ready.bench.objective, books.run_id)
+            outcome, results = _run_trials(store, books, ready, judge, listener)
+            status = "KILLED" if outcome.is_interrupted else "FINISHED"
+            reason = outcome.reason
+            fitted, registration = None, None
+            if not outcome.is_interrupted:
+                fitted, registration = _refit_best(
+                    store, books, ready, results, listener
+                )
+            _conclude(store, books, judge, fitted, listener)
+        except KeyboardInterrupt:
+            status, reason = "KILLED", "interrupted"
+            raise
+        except SearchAborted:
+            reason = "the first trials all failed for the same reason"
+            raise
+        finally:
+            books.finish(status=status, reason=reason)
+        view = find_search(store, books.run_id)
+        return result_of(
+            store, view, outcome=outcome, fitted=fitted, registration=registration
+        )
+
+
+def _search_start(
+    experiment: Experiment, ready: Preflight, loaded: LoadedExperiment | None
+) -> SearchStart:
+    dataset, partition = ready.dataset, ready.bench.partition
+    return SearchStart(
+        experiment=experiment,
+        objective=ready.bench.objective,
+        data={
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "task": dataset.task.value,
+            "kind": dataset.kind.value,
+            "n_rows": len(partition.y),
+            "n_test_rows": 0 if partition.y_test is None else len(partition.y_test),
+            "n_outputs": dataset.n_outputs,
+            "input_shape": ready.bench.data.input_shape,
+        },
+        partition=partition,
+        class_names=dataset.class_names,
+        environment=read_environment(),
+        sources=read_sources(loaded.path) if loaded else {},
+        git=read_git_state(loaded.path.parent) if loaded else {},
+        command=_command(loaded),
+    )
+
+
+def _command(loaded: LoadedExperiment | None) -> str:
+    if loaded is None:
+        return "ktune.search(experiment)"
+    path = loaded.path
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"ktune search {path}:{loaded.variable}"
+
+
+def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> Judge:
+    """Measure what trials are compared with, and record it."""
+    listener.on_phase("measuring simple models on the folds")
+    references = look_at_data(ready.bench, ready.dataset)
+    books.note_references(references_as_dict(references), ready.bench.objective.metric)
+    return Judge(ready.bench, tuple(ready.dataset.class_names), references)
+
+
+def _run_trials(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    judge: Judge,
+    listener: Listener,
+) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
+    bench = ready.bench
+    experiment = bench.experiment
+    folder = store.location.folder / STUDIES
+    folder.mkdir(parents=True, exist_ok=True)
+    searcher = make_searcher(
+        experiment,
+        bench.recipe.declare,
+        objective=bench.objective,
+        path=folder / f"{books.run_id}.log",
+        epochs=bench.recipe.settings(ready.defaults).epochs,
+    )
+    results: list[tuple[Trial, TrialResult]] = []
+
+    def track(trial: Trial, result: TrialResult) -> None:
+        diagnosis = judge.judge(trial, result)
+        books.track(trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis))
+        # Predictions stand in MLflow now; keeping them here would add up.
+        results.append((trial, replace(result, out_of_fold=b"")))
+
+    loop = SearchLoop(
+        searcher,
+        make_executor(
+            experiment.executor, lambda trial, r: evaluate_trial(bench, trial, r)
+        ),
+        track=track,
+        listener=listener,
+        trials=experiment.trials,
+        timeout=experiment.timeout_seconds,
+    )
+    return loop.run(), results
+
+
+def _refit_best(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    results: list[tuple[Trial, TrialResult]],
+    listener: Listener,
+) -> tuple[Refit | None, Registration | None]:
+    """Refit, test and register the best complete trial; nothing if there is none."""
+    ranked = rank(results, ready.bench.objective)
+    if not ranked or not ranked[0][1].is_complete:
+        return None, None
+    trial, result = ranked[0]
+    assert result.best_epoch is not None
+    epochs = result.best_epoch + 1
+    listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
+    fitted = refit(ready.bench, trial, epochs=epochs)
+    books.note_best(trial, result, extra=list(_test_metrics(fitted)))
+    listener.on_phase("registering the model")
+    registration, decision = register_best(
+        store,
+        ready.bench,
+        Candidate(
+            search_run_id=books.run_id,
+            trial_run_id=books.trial_runs[trial.number],
+            fitted=fitted,
+            example=ready.example,
+            class_names=ready.dataset.class_names,
+            data_digest=ready.dataset.digest,
+        ),
+    )
+    books.note_model(
+        f"{registration.name}/{registration.version}",
+        f"{registration.alias}: {decision.reason}",
+    )
+    return fitted, registration
+
+
+def _conclude(
+    store: Store,
+    books: SearchBooks,
+    judge: Judge,
+    fitted: Refit | None,
+    listener: Listener,
+) -> None:
+    """Judge the search as a whole and write its report."""
+    found = judge.judge_search(fitted.test if fitted else {})
+    for number, diagnosis in judge.changed(found).items():
+        books.note_verdict(number, diagnosis.verdict)
+    books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
+    listener.on_phase("writing the report")
+    report = read_report(store, find_search(store, books.run_id))
+    books.add_file(names.REPORT_FILE, render_report(report).encode())
+
+
+def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
+    yield MetricPoint("refit_seconds", fitted.seconds)
+    yield MetricPoint("refit_epochs", fitted.epochs)
+    for name, estimate in fitted.test.items():
+        yield MetricPoint(f"test_{name}", estimate.value)
+        if estimate.low is not None and estimate.high is not None:
+            yield MetricPoint(f"test_{name}_low", estimate.low)
+            yield MetricPoint(f"test_{name}_high", estimate.high)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep what libraries log from breaking into the progress display."""
+    levels: Mapping[str, int] = {"tensorflow": logging.ERROR, "absl": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(keras|tensorflow|optuna)\b")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

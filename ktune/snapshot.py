@@ -1,0 +1,150 @@
+"""What a search ran with: source, versions, machine. Enough to run it again.
+
+Of the environment variables only a fixed list is recorded, so secrets stay out.
+"""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+RECORDED_VARIABLES = (
+    "KERAS_BACKEND",
+    "KTUNE_DATA_DIR",
+    "OMP_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
+
+_KEY_PACKAGES = (
+    "keras",
+    "keras-tuner",
+    "mlflow",
+    "numpy",
+    "optuna",
+    "pandas",
+    "scikit-learn",
+    "tensorflow",
+)
+_LARGEST_SOURCE = 1_000_000  # bytes; a module is text, anything larger is not
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the software a search runs on.
+
+    Attributes:
+        python: Version of Python.
+        platform: Operating system and architecture.
+        processor: Model of the CPU.
+        cpus: How many of them this process may use.
+        ktune: Version of ktune.
+        packages: Installed package to version.
+        variables: The environment variables of a fixed list that are set.
+    """
+
+    python: str
+    platform: str
+    processor: str
+    cpus: int
+    ktune: str
+    packages: Mapping[str, str]
+    variables: Mapping[str, str]
+
+    @property
+    def key_versions(self) -> dict[str, str]:
+        """Versions of the packages results depend on most."""
+        found = {n: self.packages[n] for n in _KEY_PACKAGES if n in self.packages}
+        return {"python": self.python, "ktune": self.ktune, **found}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+    def requirements(self) -> str:
+        """Return the packages as lines of a requirements file."""
+        return "".join(f"{n}=={v}\n" for n, v in sorted(self.packages.items()))
+
+
+def read_environment() -> Environment:
+    """Return the environment of this process."""
+    from ktune import __version__
+
+    packages = {
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in importlib.metadata.distributions()
+        if distribution.metadata["Name"]
+    }
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        ktune=__version__,
+        packages=packages,
+        variables={n: os.environ[n] for n in RECORDED_VARIABLES if n in os.environ},
+    )
+
+
+def read_sources(path: Path) -> dict[str, bytes]:
+    """Return an experiment file and the local modules it has imported.
+
+    Args:
+        path: The experiment file, already loaded.
+
+    Returns:
+        Path relative to the file's folder to content. A module counts as local when
+        it lies in that folder or below.
+    """
+    folder = path.resolve().parent
+    files = {path.resolve()}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and file.endswith(".py") and "site-packages" not in file:
+            files.add(Path(file).resolve())
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(files)
+        if file.is_relative_to(folder)
+        and file.is_file()
+        and file.stat().st_size < _LARGEST_SOURCE
+    }
+
+
+def read_git_state(folder: Path) -> dict[str, str]:
+    """Return ``commit`` and ``diff`` (what is not committed), or {} outside git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    # Plain, whatever colours and tools the user has configured for reading.
+    plain = ("--no-color", "--no-ext-diff")
+    diff = _git(folder, "diff", *plain, "HEAD", "--", ".") or ""
+    return {"commit": commit.strip(), "diff": diff}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git, no repository, no commit yet
+    return done.stdout.decode(errors="replace")
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,55 @@
+"""Both ends of every preset: what comes in, and the output layer of the task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ktune.dataset import DataDescription, Task
+from ktune.errors import ExperimentError
+
+
+def output_layer(data: DataDescription) -> Any:
+    """Return the last layer: as many units as the task needs, as probabilities.
+
+    | task | layer |
+    |---|---|
+    | binary | one sigmoid unit, the probability of class 1 |
+    | multiclass | softmax over the classes |
+    | multilabel | one sigmoid unit a label |
+    | regression | one linear unit a target |
+    """
+    import keras
+
+    if data.task is Task.BINARY:
+        return keras.layers.Dense(1, activation="sigmoid", name="output")
+    activation = {Task.MULTICLASS: "softmax", Task.MULTILABEL: "sigmoid"}
+    return keras.layers.Dense(
+        data.n_outputs, activation=activation.get(data.task), name="output"
+    )
+
+
+def single_shape(
+    data: DataDescription, preset: str, *, ranks: tuple[int, ...], needs: str
+) -> tuple[int, ...]:
+    """Return the shape of one row, for a preset with one input.
+
+    Args:
+        data: What the model will see.
+        preset: Name of the preset, for the message.
+        ranks: Numbers of axes of a row the preset can take.
+        needs: What it needs, in words.
+
+    Raises:
+        ExperimentError: There are several inputs, or rows of another rank.
+    """
+    shape = data.input_shape
+    if isinstance(shape, Mapping):
+        raise ExperimentError(
+            f"{preset} takes one input, but {data.name} has {len(shape)}: "
+            f"{', '.join(shape)}. Use ktune.spaces.mlp(), or your own build function."
+        )
+    if len(shape) not in ranks:
+        raise ExperimentError(
+            f"{preset} needs {needs}, but a row of {data.name} has shape {shape}. Use "
+            "another preset, or reshape the data."
+        )
+    return tuple(shape)

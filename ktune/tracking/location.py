@@ -1,0 +1,136 @@
+"""Where the MLflow store is, and keeping it usable when its folder has moved.
+
+MLflow writes artifact locations as absolute paths. After ``mv project elsewhere``
+nothing would be found, so a store that is opened at another place than the one it
+remembers has its paths rewritten first.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ktune.errors import StoreError
+
+DEFAULT_FOLDER = Path("mlruns")
+_SQLITE = "sqlite:///"
+_ROOT_NAME = "artifacts"
+
+# Every column of MLflow's schema that holds an artifact path (3.10 – 3.17).
+_PATH_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+@dataclass(frozen=True)
+class StoreLocation:
+    """Address of a store.
+
+    Attributes:
+        uri: Tracking and registry URI for MLflow.
+        database: The SQLite file; None when the store is a server.
+    """
+
+    uri: str
+    database: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the studies stand, and for SQLite everything else too."""
+        return self.database.parent if self.database else DEFAULT_FOLDER.resolve()
+
+    @property
+    def artifact_root(self) -> str | None:
+        """Artifact location for new experiments; None: the server decides."""
+        return (self.folder / _ROOT_NAME).as_uri() if self.database else None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to read. A server is assumed to exist."""
+        return self.database is None or self.database.exists()
+
+
+def find_store(tracking_uri: str | None = None) -> StoreLocation:
+    """Return the store asked for, named by MLFLOW_TRACKING_URI, or the default one.
+
+    Raises:
+        StoreError: The URI is of a kind MLflow no longer writes to.
+    """
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        database = (DEFAULT_FOLDER / "mlflow.db").resolve()
+        return StoreLocation(f"{_SQLITE}{database}", database)
+    if uri.startswith(_SQLITE):
+        database = Path(uri.removeprefix(_SQLITE)).resolve()
+        return StoreLocation(f"{_SQLITE}{database}", database)
+    if uri.startswith("file:") or "://" not in uri:
+        folder = uri.removeprefix("file:").removeprefix("//").rstrip("/")
+        raise StoreError(
+            f"the tracking URI {uri!r} is a folder, which MLflow no longer writes to. "
+            f"Use {_SQLITE}{folder}/mlflow.db or the address of a server."
+        )
+    return StoreLocation(uri, None)
+
+
+def relocate(database: Path) -> bool:
+    """Rewrite artifact paths if the store's folder has moved since they were written.
+
+    Args:
+        database: The SQLite file, where it stands now.
+
+    Returns:
+        Whether anything was rewritten.
+
+    Raises:
+        StoreError: The file is not a database MLflow has made.
+    """
+    new = (database.parent / _ROOT_NAME).as_uri()
+    try:
+        with closing(sqlite3.connect(database, timeout=20)) as connection:
+            roots = _remembered_roots(connection)
+            if not roots or new in roots:
+                return False
+            old = roots[0]
+            with connection:
+                for table, column in _existing(connection):
+                    connection.execute(
+                        # Not LIKE: it ignores case and takes "_" for any letter.
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                        f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
+                        (new, len(old) + 1, len(old) + 1, old),
+                    )
+            return True
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{database} is not a readable MLflow database: {error}. Move it away to "
+            "start anew, or restore it from a copy."
+        ) from error
+
+
+def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
+    """Return what may be the artifact root of ktune's experiments, newest first.
+
+    Not all are: others may keep the artifacts of an experiment wherever they like.
+    """
+    if ("experiments", "artifact_location") not in _existing(connection):
+        return []
+    rows = connection.execute(
+        "SELECT artifact_location FROM experiments WHERE artifact_location LIKE ? "
+        "ORDER BY experiment_id DESC",
+        (f"file://%/{_ROOT_NAME}",),
+    )
+    return [row[0] for row in rows]
+
+
+def _existing(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    found = []
+    for table, column in _PATH_COLUMNS:
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        if any(c[1] == column for c in columns):
+            found.append((table, column))
+    return found

@@ -1,0 +1,57 @@
+"""The names under which things stand in MLflow: the contract with everybody's scripts.
+
+| kind | name | meaning |
+|---|---|---|
+| tag | `ktune.kind` | `search` (parent run) or `trial` (child run) |
+| tag | `ktune.trial` | number of the trial |
+| tag | `ktune.state` | `complete`, `pruned`, `failed` |
+| tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
+| metric | `val_<metric>`, `val_<metric>_std` | mean and deviation over folds |
+| metric | `train_<metric>` | mean over folds, on training rows |
+| metric | `fold<k>_val_<metric>` | one fold |
+| metric | `epoch_val_<metric>`, `epoch_train_<metric>` | curves, step = epoch |
+| metric | `fit_seconds`, `epochs`, `best_epoch`, `n_parameters` | of a trial |
+| metric | `best_val_<metric>`, `best_val_<metric>_std` | of a search: its best trial |
+| metric | `best_train_<metric>` | likewise, on training rows |
+| metric | `test_<metric>` | of a search: the refit on the test set |
+| metric | `test_<metric>_low`, `test_<metric>_high` | its 95 % interval |
+| metric | `refit_seconds`, `refit_epochs` | of a search |
+"""
+
+KIND = "ktune.kind"
+SEARCH = "search"
+TRIAL = "trial"
+
+TRIAL_NUMBER = "ktune.trial"
+STATE = "ktune.state"
+VERDICT = "ktune.verdict"
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+
+BEST_TRIAL = "ktune.best_trial"
+BEST_RUN = "ktune.best_run_id"
+OBJECTIVE = "ktune.objective"
+DIRECTION = "ktune.direction"
+REASON = "ktune.ended_because"
+MODEL_VERSION = "ktune.model_version"
+GATE = "ktune.gate"
+DATA_DIGEST = "ktune.data_digest"
+TEST_DIGEST = "ktune.test_digest"
+SEARCH_RUN = "ktune.search_run_id"
+TRIAL_RUN = "ktune.trial_run_id"
+
+TRIAL_FILE = "trial.json"
+OUT_OF_FOLD_FILE = "out_of_fold.npz"
+CONFUSION_FILE = "confusion_matrix.csv"
+SUMMARY_FILE = "model_summary.txt"
+TRACEBACK_FILE = "traceback.txt"
+FOLDS_FILE = "folds.npz"
+SEARCH_FILE = "search.json"
+SOURCE_FOLDER = "source"
+ENVIRONMENT_FILE = "environment.json"
+REQUIREMENTS_FILE = "requirements.txt"
+REFERENCES_FILE = "references.json"
+DIAGNOSIS_FILE = "diagnosis.json"
+REPORT_FILE = "report.html"
+REPORT_FILE = "report.html"
+DIAGNOSIS_FILE = "diagnosis.json"

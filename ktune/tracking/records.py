@@ -1,0 +1,268 @@
+"""What is to be written to MLflow, as plain values: pure, so it is tested as a list.
+
+Nothing here knows MLflow; `ktune.tracking.store` is the only writer.
+"""
+
+import csv
+import io
+import itertools
+import json
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ktune.metrics import Objective
+from ktune.tracking import names
+from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
+
+_FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
+_LONGEST_KEY = 240  # MLflow refuses keys of more than 250
+_LONGEST_PARAM = 6000  # MLflow cuts longer values with a warning
+
+RUN_STATUS = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAILED: "FAILED",
+}
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of a metric."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything one MLflow run holds.
+
+    Attributes:
+        name: Shown in the UI.
+        status: FINISHED, KILLED, FAILED or RUNNING.
+        tags: Tag name to text.
+        params: Parameter name to text.
+        metrics: All points, curves included.
+        files: Path below the run's artifacts to content.
+        seconds: How long what the run stands for took.
+    """
+
+    name: str
+    status: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[MetricPoint] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def trial_record(
+    trial: Trial, result: TrialResult, class_names: Sequence[str] = ()
+) -> RunRecord:
+    """Return what the child run of a trial holds.
+
+    Args:
+        trial: What was evaluated.
+        result: What was found.
+        class_names: For the confusion matrix.
+    """
+    return RunRecord(
+        name=f"trial {trial.number}",
+        status=RUN_STATUS[result.state],
+        tags={
+            names.KIND: names.TRIAL,
+            names.TRIAL_NUMBER: str(trial.number),
+            names.STATE: result.state.value,
+            "ktune.trainer": result.trainer,
+            **_failure_tags(result.failure),
+        },
+        params=params_of(trial.values),
+        metrics=tuple(finite(_trial_metrics(result))),
+        files=_trial_files(trial, result, class_names),
+        seconds=result.seconds,
+    )
+
+
+def params_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return MLflow params: keys it allows, values as text it does not cut."""
+    keys = _keys_of(list(values))
+    return {keys[name]: str(value)[:_LONGEST_PARAM] for name, value in values.items()}
+
+
+def best_metrics(result: TrialResult) -> list[MetricPoint]:
+    """Return the ``best_*`` metrics a search takes over from its best trial."""
+    points = _fold_means(result.folds)
+    return list(finite(MetricPoint(f"best_{p.key}", p.value) for p in points))
+
+
+def finite(points: Iterable[MetricPoint]) -> Iterable[MetricPoint]:
+    """Drop metrics that are not defined: MLflow would show NaN and inf as numbers."""
+    return (point for point in points if math.isfinite(point.value))
+
+
+def trial_as_json(trial: Trial, result: TrialResult) -> dict[str, Any]:
+    """Return the full record of a trial, without its predictions."""
+    found = asdict(result)
+    found.pop("out_of_fold")
+    return {"trial": asdict(trial), "result": found}
+
+
+def trial_from_json(record: Mapping[str, Any]) -> tuple[Trial, TrialResult]:
+    """Return what `trial_as_json` was given, without predictions."""
+    found = dict(record["result"])
+    found["state"] = TrialState(found["state"])
+    found["folds"] = tuple(_fold_from_json(fold) for fold in found["folds"])
+    found["curves"] = {
+        name: tuple(tuple(map(_number, fold)) for fold in folds)
+        for name, folds in found["curves"].items()
+    }
+    found["confusion"] = tuple(tuple(row) for row in found["confusion"])
+    if found["failure"] is not None:
+        found["failure"] = Failure(**found["failure"])
+    return Trial(**record["trial"]), TrialResult(**found)
+
+
+def rank(
+    results: Iterable[tuple[Trial, TrialResult]], objective: Objective
+) -> list[tuple[Trial, TrialResult]]:
+    """Return trials with a score, complete ones first, best first."""
+    sign = -1.0 if objective.direction == "max" else 1.0
+    scored = [pair for pair in results if pair[1].score is not None]
+    return sorted(
+        scored,
+        key=lambda pair: (not pair[1].is_complete, sign * (pair[1].score or 0.0)),
+    )
+
+
+def as_json_bytes(content: Any) -> bytes:
+    """Return JSON text; NaN becomes null, which every reader understands."""
+    return json.dumps(_without_nan(content), default=str).encode()
+
+
+def values_text(values: Mapping[str, Value]) -> str:
+    """Return values on one line for a person."""
+    return ", ".join(f"{name}={short(value)}" for name, value in values.items())
+
+
+def short(value: Value) -> str:
+    """Return a value in few characters.
+
+    Example:
+        >>> short(0.00123456), short(64), short("adam")
+        ('0.001235', '64', 'adam')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _keys_of(param_names: Sequence[str]) -> dict[str, str]:
+    """Return one key a name; names MLflow allows keep theirs, others get a free one."""
+    keys = {name: name for name in param_names if _as_key(name) == name}
+    taken = set(keys)
+    for name in param_names:
+        if name not in keys:
+            key = _as_key(name)
+            further = (f"{key}_{number}" for number in itertools.count(2))
+            free = (k for k in itertools.chain([key], further) if k not in taken)
+            keys[name] = next(free)
+            taken.add(keys[name])
+    return keys
+
+
+def _as_key(name: str) -> str:
+    """Replace what MLflow refuses, names that are no tidy paths among it."""
+    parts = _FORBIDDEN_IN_KEYS.sub("_", name[:_LONGEST_KEY]).split("/")
+    return "/".join(
+        part if part.strip(".") else "_" * max(1, len(part)) for part in parts
+    )
+
+
+def _fold_from_json(record: Mapping[str, Any]) -> FoldResult:
+    sides = {
+        side: {name: _number(value) for name, value in record[side].items()}
+        for side in ("validation", "train")
+    }
+    return FoldResult(**{**record, **sides})
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _failure_tags(failure: Failure | None) -> dict[str, str]:
+    if failure is None:
+        return {}
+    return {"ktune.failure": f"{failure.kind}: {failure.message}"[:5000]}
+
+
+def _trial_metrics(result: TrialResult) -> Iterable[MetricPoint]:
+    yield MetricPoint("fit_seconds", result.seconds)
+    yield MetricPoint("epochs", result.epochs)
+    if result.best_epoch is not None:
+        yield MetricPoint("best_epoch", result.best_epoch)
+    if result.n_parameters is not None:
+        yield MetricPoint("n_parameters", result.n_parameters)
+    yield from _fold_means(result.folds)
+    for fold in result.folds:
+        for name, value in fold.validation.items():
+            yield MetricPoint(f"fold{fold.index}_val_{name}", value)
+    for name, folds in result.curves.items():
+        for epoch, values in enumerate(zip(*folds, strict=True)):
+            yield MetricPoint(f"epoch_{name}", statistics.fmean(values), epoch)
+
+
+def _fold_means(folds: Sequence[FoldResult]) -> Iterable[MetricPoint]:
+    if not folds:
+        return
+    for name in folds[0].validation:
+        values = [fold.validation[name] for fold in folds]
+        yield MetricPoint(f"val_{name}", statistics.fmean(values))
+        if len(values) > 1:
+            yield MetricPoint(f"val_{name}_std", _deviation(values))
+        train = [fold.train[name] for fold in folds]
+        yield MetricPoint(f"train_{name}", statistics.fmean(train))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    # Python 3.11's stdev raises AttributeError for NaN.
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def _trial_files(
+    trial: Trial, result: TrialResult, class_names: Sequence[str]
+) -> dict[str, bytes]:
+    files = {names.TRIAL_FILE: as_json_bytes(trial_as_json(trial, result))}
+    if result.out_of_fold:
+        files[names.OUT_OF_FOLD_FILE] = result.out_of_fold
+    if result.confusion:
+        files[names.CONFUSION_FILE] = _confusion_csv(result.confusion, class_names)
+    if result.summary:
+        files[names.SUMMARY_FILE] = result.summary.encode()
+    if result.failure is not None and result.failure.traceback:
+        files[names.TRACEBACK_FILE] = result.failure.traceback.encode()
+    return files
+
+
+def _confusion_csv(
+    counts: Sequence[Sequence[int]], class_names: Sequence[str]
+) -> bytes:
+    labels = list(class_names) or [str(index) for index in range(len(counts))]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["true \\ predicted", *labels])
+    writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
+    return text.getvalue().encode()
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(key): _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(item) for item in content]
+    return content

@@ -1,0 +1,267 @@
+"""The books of one search in MLflow: its parent run and a child run a trial."""
+
+import ast
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ktune.experiment import Experiment
+from ktune.folds import Partition
+from ktune.metrics import Objective
+from ktune.snapshot import Environment
+from ktune.tracking import names
+from ktune.tracking.records import (
+    MetricPoint,
+    RunRecord,
+    as_json_bytes,
+    best_metrics,
+    finite,
+    params_of,
+    short,
+    trial_record,
+)
+from ktune.tracking.store import Store
+from ktune.trial import Trial, TrialResult
+
+_RECORDED_FIELDS = (
+    "engine",
+    "pruner",
+    "trials",
+    "timeout",
+    "seed",
+    "test_size",
+    "trainer",
+    "executor",
+    "jobs",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchStart:
+    """What is known when a search starts.
+
+    Attributes:
+        experiment: What is searched.
+        objective: What trials are judged by.
+        data: Name, digest, task and sizes of the data.
+        partition: Its split.
+        class_names: In the order of class numbers.
+        environment: Machine and versions.
+        sources: Path to content of the experiment file and its local modules.
+        git: ``commit`` and ``diff``, or nothing.
+        command: How to run the search again.
+    """
+
+    experiment: Experiment
+    objective: Objective
+    data: Mapping[str, Any]
+    partition: Partition
+    class_names: Sequence[str]
+    environment: Environment
+    sources: Mapping[str, bytes]
+    git: Mapping[str, str]
+    command: str
+
+
+class SearchBooks:
+    """Writes a search and its trials; remembers which run belongs to which trial."""
+
+    def __init__(self, store: Store, start: SearchStart) -> None:
+        self._store = store
+        self._class_names = start.class_names
+        self._experiment_id = store.experiment_id(start.experiment.name)
+        self.run_id = store.start_run(self._experiment_id, start_record(start))
+        store.log_dataset(
+            self.run_id,
+            name=str(start.data["name"]),
+            digest=str(start.data["digest"]),
+            profile=start.data,
+        )
+        self.trial_runs: dict[int, str] = {}
+
+    @property
+    def experiment_id(self) -> str:
+        """Id of the MLflow experiment."""
+        return self._experiment_id
+
+    def track(
+        self,
+        trial: Trial,
+        result: TrialResult,
+        verdict: str,
+        diagnosis: Mapping[str, Any],
+    ) -> None:
+        """Write the child run of a trial, complete, with what was found about it."""
+        record = trial_record(trial, result, self._class_names)
+        record = replace(
+            record,
+            tags={**record.tags, names.VERDICT: verdict},
+            files={**record.files, names.DIAGNOSIS_FILE: as_json_bytes(diagnosis)},
+        )
+        self.trial_runs[trial.number] = self._store.add_run(
+            self._experiment_id, self.run_id, record
+        )
+
+    def note_best(
+        self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
+    ) -> None:
+        """Copy what matters of the best trial to the parent run."""
+        points = [*best_metrics(result), *finite(extra)]
+        record = RunRecord(name="", status="RUNNING", metrics=points)
+        self._store.update_run(self.run_id, record)
+        self._store.set_tags(
+            self.run_id,
+            {
+                names.BEST_TRIAL: str(trial.number),
+                names.BEST_RUN: self.trial_runs[trial.number],
+                names.NOTE: description(trial, result, record.metrics),
+            },
+        )
+
+    def note_references(self, references: Mapping[str, Any], objective: str) -> None:
+        """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
+        points = [
+            MetricPoint(f"baseline_{model}_{objective}", scores[objective])
+            for model, scores in references["baselines"].items()
+            if objective in scores
+        ]
+        files = {names.REFERENCES_FILE: as_json_bytes(references)}
+        record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
+        self._store.update_run(self.run_id, record)
+
+    def note_verdict(self, number: int, verdict: str) -> None:
+        """Replace the verdict of a trial that looks otherwise at the end."""
+        self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
+
+    def note_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
+        """Keep the verdict on the best trial and the findings about the search."""
+        self._store.set_tags(self.run_id, {names.VERDICT: verdict})
+        self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
+
+    def add_file(self, name: str, content: bytes) -> None:
+        """Add an artifact to the parent run."""
+        record = RunRecord(name="", status="RUNNING", files={name: content})
+        self._store.update_run(self.run_id, record)
+
+    def note_model(self, version: str, gate: str) -> None:
+        """Say on the parent run which model version came of it, and its standing."""
+        self._store.set_tags(
+            self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
+        )
+
+    def finish(self, *, status: str, reason: str) -> None:
+        """End the parent run."""
+        self._store.set_tags(self.run_id, {names.REASON: reason})
+        self._store.update_run(self.run_id, RunRecord(name="", status=status))
+
+
+def start_record(start: SearchStart) -> RunRecord:
+    """Return what the parent run holds from the beginning."""
+    experiment = start.experiment
+    return RunRecord(
+        name=f"search of {experiment.name}",
+        status="RUNNING",
+        tags={
+            names.KIND: names.SEARCH,
+            names.OBJECTIVE: start.objective.metric,
+            names.DIRECTION: start.objective.direction,
+            "ktune.version": start.environment.ktune,
+            "ktune.data": str(start.data["name"]),
+            names.DATA_DIGEST: str(start.data["digest"]),
+            "ktune.command": start.command,
+            **(
+                {"mlflow.source.git.commit": c}
+                if (c := start.git.get("commit"))
+                else {}
+            ),
+        },
+        params=params_of(_search_params(start)),
+        files=_search_files(start),
+    )
+
+
+def description(
+    trial: Trial, result: TrialResult, points: Sequence[MetricPoint]
+) -> str:
+    """Return what MLflow's page shows on top of a search, as Markdown."""
+    values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
+    tested = {
+        p.key.removeprefix("test_"): p.value
+        for p in points
+        if p.key.startswith("test_") and not p.key.endswith(("_low", "_high"))
+    }
+    scores = "".join(
+        f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
+        for name, value in tested.items()
+    )
+    return (
+        f"Best: trial {trial.number}, score {result.score:.4f} over "
+        f"{len(result.folds)} folds, {(result.best_epoch or 0) + 1} epochs.\n\n"
+        f"| parameter | value |\n|---|---|\n{values}"
+        + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
+    )
+
+
+def parse_value(text: str) -> Any:
+    """Return the value a param's text stands for.
+
+    Example:
+        >>> parse_value("0.001"), parse_value("adam"), parse_value("True")
+        (0.001, 'adam', True)
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _search_params(start: SearchStart) -> dict[str, Any]:
+    experiment = start.experiment
+    return {
+        **{name: getattr(experiment, name) for name in _RECORDED_FIELDS},
+        "sampler": experiment.chosen_sampler,
+        "objective": start.objective.metric,
+        "cv": experiment.cv,
+        "preprocess": experiment.preprocess,
+        "data": start.data["name"],
+        "n_rows": start.data["n_rows"],
+        "n_test_rows": start.data["n_test_rows"],
+    }
+
+
+def _search_files(start: SearchStart) -> dict[str, bytes]:
+    files = {
+        names.SEARCH_FILE: as_json_bytes(
+            {
+                "params": _search_params(start),
+                "data": dict(start.data),
+                "class_names": list(start.class_names),
+                "command": start.command,
+                "git_commit": start.git.get("commit"),
+            }
+        ),
+        names.ENVIRONMENT_FILE: as_json_bytes(start.environment.as_dict()),
+        names.REQUIREMENTS_FILE: start.environment.requirements().encode(),
+        names.FOLDS_FILE: _folds_file(start.partition),
+    }
+    for name, content in start.sources.items():
+        files[f"{names.SOURCE_FOLDER}/{name}"] = content
+    if start.git.get("diff"):
+        files["git_diff.patch"] = start.git["diff"].encode()
+    return files
+
+
+def _folds_file(partition: Partition) -> bytes:
+    """Pack row positions: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``."""
+    arrays = {"rows": partition.rows.astype(np.int64)}
+    if partition.test_rows is not None:
+        arrays["test_rows"] = partition.test_rows.astype(np.int64)
+    for fold in partition.folds:
+        arrays[f"train{fold.index}"] = fold.train.astype(np.int32)
+        arrays[f"validation{fold.index}"] = fold.validation.astype(np.int32)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

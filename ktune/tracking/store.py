@@ -1,0 +1,225 @@
+"""The MLflow store of ktune: the only place that writes to MLflow.
+
+Only the driver uses it, from one thread. A run is written in few calls (one
+``log_batch`` for all metrics, params and tags): single calls cost ten times as much.
+"""
+
+import contextlib
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktune.errors import KtuneError, StoreError
+from ktune.runtime import prepare_environment
+from ktune.tracking import names
+from ktune.tracking.location import StoreLocation, find_store, relocate
+from ktune.tracking.records import RunRecord
+
+_LARGEST_BATCH = 1000  # metrics MLflow servers take in one call
+_MOST_TAGS = 100
+
+_CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
+
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+
+class Store:
+    """An open MLflow store.
+
+    Args:
+        location: Where it is.
+        client: MLflow's client for it.
+    """
+
+    def __init__(self, location: StoreLocation, client: Any) -> None:
+        self.location = location
+        self.client = client
+
+    def experiment_id(self, name: str) -> str:
+        """Return the id of the MLflow experiment of that name, made if need be.
+
+        Raises:
+            StoreError: It was deleted in MLflow, so its name is taken.
+        """
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            return str(
+                self.client.create_experiment(
+                    name,
+                    artifact_location=self.location.artifact_root,
+                    tags=EXPERIMENT_KIND,
+                )
+            )
+        if experiment.lifecycle_stage != "active":
+            raise StoreError(
+                f"the MLflow experiment {name!r} was deleted. Restore it with "
+                f"`mlflow experiments restore -x {experiment.experiment_id}`, or give "
+                "the experiment another `name`."
+            )
+        return str(experiment.experiment_id)
+
+    def start_run(self, experiment_id: str, record: RunRecord) -> str:
+        """Start a run that stays open, and return its id."""
+        run_id = self._create(experiment_id, record, {})
+        self._fill(run_id, record)
+        return run_id
+
+    def add_run(self, experiment_id: str, parent_id: str, record: RunRecord) -> str:
+        """Write a finished run below a parent, and return its id.
+
+        The run is terminated last, so a run with a final status is complete.
+        """
+        run_id = self._create(experiment_id, record, {names.PARENT: parent_id})
+        self._fill(run_id, record)
+        self.client.set_terminated(run_id, record.status)
+        return run_id
+
+    def update_run(self, run_id: str, record: RunRecord) -> None:
+        """Add to a run; a record that is not RUNNING ends it."""
+        self._fill(run_id, record)
+        if record.status != "RUNNING":
+            self.client.set_terminated(run_id, record.status)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        for name, value in tags.items():
+            self.client.set_tag(run_id, name, value)
+
+    def log_dataset(
+        self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]
+    ) -> None:
+        """Record as the run's input which data it used: name, digest, sizes."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        from ktune.tracking.records import as_json_bytes
+
+        dataset = Dataset(
+            name=name,
+            digest=digest,
+            source_type="local",
+            source=as_json_bytes({"name": name}).decode(),
+            profile=as_json_bytes(profile).decode(),
+        )
+        use = InputTag("mlflow.data.context", "search")
+        self.client.log_inputs(run_id, [DatasetInput(dataset, [use])])
+
+    def _create(
+        self, experiment_id: str, record: RunRecord, tags: Mapping[str, str]
+    ) -> str:
+        started = int(1000 * (time.time() - record.seconds))
+        run = self.client.create_run(
+            experiment_id,
+            start_time=started,
+            tags={**record.tags, **tags},
+            run_name=record.name,
+        )
+        return str(run.info.run_id)
+
+    def _fill(self, run_id: str, record: RunRecord) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(1000 * time.time())
+        metrics = [Metric(p.key, p.value, now, p.step) for p in record.metrics]
+        params = [Param(name, value) for name, value in record.params.items()]
+        for first in range(0, len(params), _MOST_TAGS):
+            self.client.log_batch(run_id, params=params[first : first + _MOST_TAGS])
+        for first in range(0, len(metrics), _LARGEST_BATCH):
+            part = metrics[first : first + _LARGEST_BATCH]
+            self.client.log_batch(run_id, metrics=part)
+        if record.files:
+            self._write_files(run_id, record.files)
+
+    def _write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self.client.log_artifacts(run_id, folder)
+
+
+def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
+    """Open the store, made first if ``create``; paths are mended if it has moved.
+
+    Raises:
+        StoreError: There is none yet (and ``create`` is not set), or it cannot be
+            read or written.
+    """
+    location = find_store(tracking_uri)
+    if not location.exists and not create:
+        raise StoreError(
+            f"there is no MLflow store at {location.database} yet. Run a search first "
+            "(`ktune search FILE`), change to its folder, or name a store with "
+            "--tracking-uri."
+        )
+    prepare_environment()
+    import mlflow
+
+    with quiet_mlflow(), store_errors(location):
+        if location.database is not None:
+            location.database.parent.mkdir(parents=True, exist_ok=True)
+            if location.exists:
+                relocate(location.database)
+        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
+        client = mlflow.MlflowClient(location.uri, location.uri)
+        client.search_experiments(max_results=1)  # makes or migrates the tables
+    return Store(location, client)
+
+
+@contextlib.contextmanager
+def store_errors(location: StoreLocation) -> Iterator[None]:
+    """Turn what MLflow raises about the store itself into one clear message."""
+    import mlflow.exceptions
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except KtuneError:
+        raise
+    except (
+        mlflow.exceptions.MlflowException,
+        sqlalchemy.exc.SQLAlchemyError,
+        OSError,
+    ) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error) else ""
+        raise StoreError(
+            f"the MLflow store {location.uri} cannot be used: "
+            f"{type(error).__name__}: {first_line}"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet_mlflow(level: int = logging.ERROR) -> Iterator[None]:
+    """Keep MLflow and its database migrations from writing to the screen."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
+
+
+def pages(client: Any, experiment_ids: Sequence[str], query: str) -> Iterator[Any]:
+    """Yield every run a query finds, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            list(experiment_ids),
+            filter_string=query,
+            max_results=1000,
+            page_token=token,
+            order_by=["attributes.start_time DESC"],
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,168 @@
+"""The commands, as a user types them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ktune.cli.main import VERBS, main
+
+HEAVY = ("tensorflow", "mlflow", "optuna", "keras_tuner", "sklearn", "pandas", "numpy")
+
+
+def run_command(*words, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "ktune", *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in VERBS)])
+def test_help_imports_nothing_heavy(words, tmp_path):
+    code = (
+        "import sys\n"
+        "from ktune.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
+        "    assert end.code == 0, end.code\n"
+        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: ktune" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["runs", "show"])
+def test_reading_a_search_back_waits_for_no_training_library(in_folder, verb):
+    code = (
+        "import sys\n"
+        "from ktune.cli.main import main\n"
+        f"assert main([{verb!r}, 'small']) == 0\n"
+        "loaded = [n for n in ('tensorflow', 'keras', 'optuna') if n in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_verb_is_answered_with_the_nearest(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["serach", "x.py"])
+    assert end.value.code == 2
+    assert "Did you mean 'search'?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["search", "x.py", "--trails", "3"])
+    assert end.value.code == 2
+    assert "Did you mean '--trials'?" in capsys.readouterr().err
+
+
+def test_runs_lists_searches_and_trials(in_folder, capsys):
+    assert main(["runs"]) == 0
+    assert "small" in capsys.readouterr().out
+    assert main(["runs", "small"]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy" in out
+    assert "learning_rate=" in out
+
+
+def test_runs_as_json_has_every_trial(in_folder, capsys):
+    assert main(["runs", "small", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["trial"] for row in rows] == [0, 1, 2, 3]
+
+
+def test_show_prints_the_folds_of_the_best_trial(in_folder, capsys):
+    assert main(["show", "best"]) == 0
+    out = capsys.readouterr().out
+    assert "fold 2" in out
+    assert "recall" in out
+
+
+def test_show_prints_test_scores_and_model_of_a_search(in_folder, capsys):
+    assert main(["show", "small"]) == 0
+    out = capsys.readouterr().out
+    assert "114 untouched rows" in out
+    assert "small@champion" in out
+    assert "ktune runs" in out
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("smal", "Did you mean 'small'?"),
+        ("ffff", "fits no run"),
+        ("", "fits"),
+    ],
+)
+def test_unknown_references_are_explained(in_folder, capsys, reference, told):
+    code = main(["show", reference or "0123456789abcdef"])
+    assert code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_without_a_store_reading_says_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert main(["runs"]) == 2
+    assert "Run a search first" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_project_folder_can_be_moved(small_search, tmp_path, monkeypatch, capsys):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(small_search.folder, moved)
+    monkeypatch.chdir(moved)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    hidden = small_search.folder.rename(small_search.folder.parent / "hidden")
+    try:
+        assert main(["show", "best"]) == 0
+        assert "fold 2" in capsys.readouterr().out
+        import ktune
+
+        assert ktune.load("small").model.count_params() > 0
+    finally:
+        hidden.rename(small_search.folder)
+
+
+def test_doctor_finds_nothing_broken_and_names_the_store(in_folder, capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "1 searches" in out
+    assert "tensorflow" in out
+
+
+def test_a_search_from_the_shell_is_quiet_and_ends_with_what_to_do(
+    small_search, tmp_path
+):
+    for name in ("small.py", "helper_of_experiment.py"):
+        shutil.copy(small_search.folder / name, tmp_path)
+    done = run_command("search", "small.py", "--smoke", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "small@champion" in done.stdout
+    assert "ktune ui" in done.stdout
+    for noise in ("oneDNN", "WARNING", "INFO", "Warning", "alembic"):
+        assert noise not in done.stderr + done.stdout
+
+
+def test_search_as_json_prints_one_document(small_search, tmp_path):
+    for name in ("small.py", "helper_of_experiment.py"):
+        shutil.copy(small_search.folder / name, tmp_path)
+    done = run_command("search", "small.py", "--smoke", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["trials"]) == 2
+    assert found["model"]["alias"] == "champion"
+    assert found["test"]["accuracy"]["low"] <= found["test"]["accuracy"]["high"]
+    assert done.stderr == ""
