@@ -18,6 +18,7 @@ VERBS = {
     "search": "search, judge by cross-validation, refit and register the best model",
     "runs": "list searches, or the trials of one search",
     "show": "one search or trial in the terminal",
+    "report": "the over/underfitting report of a search, one HTML file",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }

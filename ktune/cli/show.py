@@ -52,9 +52,9 @@ def _show_trial(store: Any, view: Any, as_json: bool) -> None:
     from ktune.tracking.reader import find_search, read_trial
     from ktune.tracking.records import trial_as_json
 
-    trial, result = read_trial(store, view)
     if as_json:
-        print_json({"run_id": view.run_id, **trial_as_json(trial, result)})
+        record = trial_as_json(*read_trial(store, view))
+        print_json({"run_id": view.run_id, **record})
         return
     objective = find_search(store, view.run_id).objective
-    print_trial(view, trial, result, objective, sys.stdout)
+    print_trial(store, view, objective, sys.stdout)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktune.dataset import DataDescription, Task
+from ktune.dataset import DataDescription, Task, take_rows
 from ktune.errors import ExperimentError, TrialFailed
 from ktune.fit_settings import FitSettings
 from ktune.preprocessing import PreparedFold
@@ -241,7 +241,8 @@ class TrainerContract:
         task = make_task(build_mlp, (6,))
         training, scores = self._train(task, 1)
         fold, score = task.folds[1], scores[0][1]
-        expected = training.model(1).predict(fold.x[fold.validation], verbose=0)
+        rows = take_rows(fold.x, fold.validation)
+        expected = training.model(1).predict(rows, verbose=0)
         np.testing.assert_allclose(score.validation_predictions, expected, atol=1e-6)
         assert score.train_predictions.shape == (40, N_CLASSES)
 
@@ -403,7 +404,8 @@ def _two_input_task() -> TrainingTask:
         return model
 
     task = make_task(build, (6,))
-    x = {"left": task.folds[0].x, "right": task.folds[0].x[:, :4].copy()}
+    table = np.asarray(task.folds[0].x)
+    x = {"left": table, "right": table[:, :4].copy()}
     folds = [
         PreparedFold(f.index, x, f.y, f.train, f.train_sample, f.validation)
         for f in task.folds

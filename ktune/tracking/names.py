@@ -10,7 +10,12 @@
 | metric | `train_<metric>` | mean over folds, on training rows |
 | metric | `fold<k>_val_<metric>` | one fold |
 | metric | `epoch_val_<metric>`, `epoch_train_<metric>` | curves, step = epoch |
-| metric | `best_<metric>`, `test_<metric>` | of a search: its best trial, the refit |
+| metric | `fit_seconds`, `epochs`, `best_epoch`, `n_parameters` | of a trial |
+| metric | `best_val_<metric>`, `best_val_<metric>_std` | of a search: its best trial |
+| metric | `best_train_<metric>` | likewise, on training rows |
+| metric | `test_<metric>` | of a search: the refit on the test set |
+| metric | `test_<metric>_low`, `test_<metric>_high` | its 95 % interval |
+| metric | `refit_seconds`, `refit_epochs` | of a search |
 """
 
 KIND = "ktune.kind"
@@ -46,5 +51,7 @@ SOURCE_FOLDER = "source"
 ENVIRONMENT_FILE = "environment.json"
 REQUIREMENTS_FILE = "requirements.txt"
 REFERENCES_FILE = "references.json"
+DIAGNOSIS_FILE = "diagnosis.json"
+REPORT_FILE = "report.html"
 REPORT_FILE = "report.html"
 DIAGNOSIS_FILE = "diagnosis.json"

@@ -5,6 +5,7 @@ Nothing here knows MLflow; `ktune.tracking.store` is the only writer.
 
 import csv
 import io
+import itertools
 import json
 import math
 import re
@@ -18,6 +19,7 @@ from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
+_LONGEST_KEY = 240  # MLflow refuses keys of more than 250
 _LONGEST_PARAM = 6000  # MLflow cuts longer values with a warning
 
 RUN_STATUS = {
@@ -80,7 +82,7 @@ def trial_record(
             **_failure_tags(result.failure),
         },
         params=params_of(trial.values),
-        metrics=tuple(_finite(_trial_metrics(result))),
+        metrics=tuple(finite(_trial_metrics(result))),
         files=_trial_files(trial, result, class_names),
         seconds=result.seconds,
     )
@@ -88,16 +90,19 @@ def trial_record(
 
 def params_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Return MLflow params: keys it allows, values as text it does not cut."""
-    return {
-        _FORBIDDEN_IN_KEYS.sub("_", name): str(value)[:_LONGEST_PARAM]
-        for name, value in values.items()
-    }
+    keys = _keys_of(list(values))
+    return {keys[name]: str(value)[:_LONGEST_PARAM] for name, value in values.items()}
 
 
 def best_metrics(result: TrialResult) -> list[MetricPoint]:
     """Return the ``best_*`` metrics a search takes over from its best trial."""
     points = _fold_means(result.folds)
-    return list(_finite(MetricPoint(f"best_{p.key}", p.value) for p in points))
+    return list(finite(MetricPoint(f"best_{p.key}", p.value) for p in points))
+
+
+def finite(points: Iterable[MetricPoint]) -> Iterable[MetricPoint]:
+    """Drop metrics that are not defined: MLflow would show NaN and inf as numbers."""
+    return (point for point in points if math.isfinite(point.value))
 
 
 def trial_as_json(trial: Trial, result: TrialResult) -> dict[str, Any]:
@@ -154,6 +159,28 @@ def short(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _keys_of(param_names: Sequence[str]) -> dict[str, str]:
+    """Return one key a name; names MLflow allows keep theirs, others get a free one."""
+    keys = {name: name for name in param_names if _as_key(name) == name}
+    taken = set(keys)
+    for name in param_names:
+        if name not in keys:
+            key = _as_key(name)
+            further = (f"{key}_{number}" for number in itertools.count(2))
+            free = (k for k in itertools.chain([key], further) if k not in taken)
+            keys[name] = next(free)
+            taken.add(keys[name])
+    return keys
+
+
+def _as_key(name: str) -> str:
+    """Replace what MLflow refuses, names that are no tidy paths among it."""
+    parts = _FORBIDDEN_IN_KEYS.sub("_", name[:_LONGEST_KEY]).split("/")
+    return "/".join(
+        part if part.strip(".") else "_" * max(1, len(part)) for part in parts
+    )
+
+
 def _fold_from_json(record: Mapping[str, Any]) -> FoldResult:
     sides = {
         side: {name: _number(value) for name, value in record[side].items()}
@@ -195,14 +222,14 @@ def _fold_means(folds: Sequence[FoldResult]) -> Iterable[MetricPoint]:
         values = [fold.validation[name] for fold in folds]
         yield MetricPoint(f"val_{name}", statistics.fmean(values))
         if len(values) > 1:
-            yield MetricPoint(f"val_{name}_std", statistics.stdev(values))
+            yield MetricPoint(f"val_{name}_std", _deviation(values))
         train = [fold.train[name] for fold in folds]
         yield MetricPoint(f"train_{name}", statistics.fmean(train))
 
 
-def _finite(points: Iterable[MetricPoint]) -> Iterable[MetricPoint]:
-    """Drop metrics that are not defined: MLflow would show NaN and inf as numbers."""
-    return (point for point in points if math.isfinite(point.value))
+def _deviation(values: Sequence[float]) -> float:
+    # Python 3.11's stdev raises AttributeError for NaN.
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def _trial_files(

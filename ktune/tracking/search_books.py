@@ -3,7 +3,7 @@
 import ast
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ktune.tracking.records import (
     RunRecord,
     as_json_bytes,
     best_metrics,
+    finite,
     params_of,
     short,
     trial_record,
@@ -86,9 +87,20 @@ class SearchBooks:
         """Id of the MLflow experiment."""
         return self._experiment_id
 
-    def track(self, trial: Trial, result: TrialResult) -> None:
-        """Write the child run of a trial, complete."""
+    def track(
+        self,
+        trial: Trial,
+        result: TrialResult,
+        verdict: str,
+        diagnosis: Mapping[str, Any],
+    ) -> None:
+        """Write the child run of a trial, complete, with what was found about it."""
         record = trial_record(trial, result, self._class_names)
+        record = replace(
+            record,
+            tags={**record.tags, names.VERDICT: verdict},
+            files={**record.files, names.DIAGNOSIS_FILE: as_json_bytes(diagnosis)},
+        )
         self.trial_runs[trial.number] = self._store.add_run(
             self._experiment_id, self.run_id, record
         )
@@ -97,7 +109,7 @@ class SearchBooks:
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
         """Copy what matters of the best trial to the parent run."""
-        points = [*best_metrics(result), *extra]
+        points = [*best_metrics(result), *finite(extra)]
         record = RunRecord(name="", status="RUNNING", metrics=points)
         self._store.update_run(self.run_id, record)
         self._store.set_tags(
@@ -108,6 +120,31 @@ class SearchBooks:
                 names.NOTE: description(trial, result, record.metrics),
             },
         )
+
+    def note_references(self, references: Mapping[str, Any], objective: str) -> None:
+        """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
+        points = [
+            MetricPoint(f"baseline_{model}_{objective}", scores[objective])
+            for model, scores in references["baselines"].items()
+            if objective in scores
+        ]
+        files = {names.REFERENCES_FILE: as_json_bytes(references)}
+        record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
+        self._store.update_run(self.run_id, record)
+
+    def note_verdict(self, number: int, verdict: str) -> None:
+        """Replace the verdict of a trial that looks otherwise at the end."""
+        self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
+
+    def note_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
+        """Keep the verdict on the best trial and the findings about the search."""
+        self._store.set_tags(self.run_id, {names.VERDICT: verdict})
+        self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
+
+    def add_file(self, name: str, content: bytes) -> None:
+        """Add an artifact to the parent run."""
+        record = RunRecord(name="", status="RUNNING", files={name: content})
+        self._store.update_run(self.run_id, record)
 
     def note_model(self, version: str, gate: str) -> None:
         """Say on the parent run which model version came of it, and its standing."""
