@@ -1,4 +1,4 @@
-"""Whatever is wrong with an experiment: one message, exit code 2, nothing left behind."""
+"""Whatever is wrong with an experiment: one message, exit code 2, nothing left."""
 
 import pytest
 
