@@ -8,21 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ktune.diagnosis import diagnosis_as_dict
+from ktune.diagnosis.references import references_as_dict
 from ktune.errors import SearchAborted
 from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.preflight import Preflight, preflight, smoke
 from ktune.progress import make_listener
 from ktune.refit import Refit, refit
 from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
+from ktune.report import read_report, render_report
 from ktune.result import SearchResult, result_of
 from ktune.runtime import import_keras
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state, read_sources
+from ktune.tracking import names
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint, rank
 from ktune.tracking.search_books import SearchBooks, SearchStart
@@ -104,10 +109,11 @@ def _search(
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         books = SearchBooks(store, _search_start(experiment, ready, loaded))
+        judge = _appoint_judge(books, ready, listener)
         status, reason = "FAILED", "an error"
         try:
             listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-            outcome, results = _run_trials(store, books, ready, listener)
+            outcome, results = _run_trials(store, books, ready, judge, listener)
             status = "KILLED" if outcome.is_interrupted else "FINISHED"
             reason = outcome.reason
             fitted, registration = None, None
@@ -115,6 +121,7 @@ def _search(
                 fitted, registration = _refit_best(
                     store, books, ready, results, listener
                 )
+            _conclude(store, books, judge, fitted, listener)
         except KeyboardInterrupt:
             status, reason = "KILLED", "interrupted"
             raise
@@ -164,8 +171,20 @@ def _command(loaded: LoadedExperiment | None) -> str:
     return f"ktune search {path}:{loaded.variable}"
 
 
+def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> Judge:
+    """Measure what trials are compared with, and record it."""
+    listener.on_phase("measuring simple models on the folds")
+    references = look_at_data(ready.bench, ready.dataset)
+    books.note_references(references_as_dict(references), ready.bench.objective.metric)
+    return Judge(ready.bench, tuple(ready.dataset.class_names), references)
+
+
 def _run_trials(
-    store: Store, books: SearchBooks, ready: Preflight, listener: Listener
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    judge: Judge,
+    listener: Listener,
 ) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
     bench = ready.bench
     experiment = bench.experiment
@@ -176,11 +195,13 @@ def _run_trials(
         bench.recipe.declare,
         objective=bench.objective,
         path=folder / f"{books.run_id}.log",
+        epochs=bench.recipe.settings(ready.defaults).epochs,
     )
     results: list[tuple[Trial, TrialResult]] = []
 
     def track(trial: Trial, result: TrialResult) -> None:
-        books.track(trial, result)
+        diagnosis = judge.judge(trial, result)
+        books.track(trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis))
         # Predictions stand in MLflow now; keeping them here would add up.
         results.append((trial, replace(result, out_of_fold=b"")))
 
@@ -232,6 +253,23 @@ def _refit_best(
         f"{registration.alias}: {decision.reason}",
     )
     return fitted, registration
+
+
+def _conclude(
+    store: Store,
+    books: SearchBooks,
+    judge: Judge,
+    fitted: Refit | None,
+    listener: Listener,
+) -> None:
+    """Judge the search as a whole and write its report."""
+    found = judge.judge_search(fitted.test if fitted else {})
+    for number, diagnosis in judge.changed(found).items():
+        books.note_verdict(number, diagnosis.verdict)
+    books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
+    listener.on_phase("writing the report")
+    report = read_report(store, find_search(store, books.run_id))
+    books.add_file(names.REPORT_FILE, render_report(report).encode())
 
 
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:

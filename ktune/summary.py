@@ -1,22 +1,32 @@
 """The end of a search in the terminal: what happened, and what to do next."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ktune.errors import StoreError
 from ktune.intervals import Estimate
 from ktune.metrics import Objective
 from ktune.result import SearchResult
 from ktune.tracking import names
-from ktune.tracking.reader import RunView
+from ktune.tracking.reader import RunView, read_file, read_trial
 from ktune.tracking.records import short
 from ktune.tracking.search_books import parse_value
+from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 
 SHOWN_TRIALS = 5
+_BASELINES = {
+    "constant": "constant guess",
+    "linear": "linear model",
+    "trees": "small forest",
+}
 _LEADING = ("accuracy", "f1", "f1_macro", "recall", "recall_macro", "rmse", "r2")
 
 
@@ -33,6 +43,7 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
     console.print(f"Best values (trial {best.number}): {_values_text(best)}")
     _print_gain(result, console)
     _print_test(result, console)
+    _print_verdict(result, console)
     _print_next(result, console)
 
 
@@ -71,7 +82,7 @@ def trials_table(
     metrics = _shown_metrics(runs, objective.metric)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for name in (*metrics, "train", "epochs", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     if with_values:
@@ -80,7 +91,7 @@ def trials_table(
         values = [_values_text(run)] if with_values else []
         table.add_row(
             str(run.number),
-            run.state,
+            _verdict_text(run),
             _score_text(run, objective.metric),
             *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
@@ -129,18 +140,19 @@ def _print_failures(result: SearchResult, console: Console) -> None:
 
 
 def _print_gain(result: SearchResult, console: Console) -> None:
-    """Say what the search has won over the default values (trial 0)."""
+    """Say what the search has won over no search, and over simple models."""
+    metric = result.objective.metric
     best = result.trial_runs[0]
     default = next((run for run in result.trial_runs if run.number == 0), None)
-    key = f"val_{result.objective.metric}"
-    if default is None or default.number == best.number or key not in default.metrics:
-        return
-    console.print(
-        f"Default values (trial 0): {result.objective.metric} "
-        f"{_score_text(default, result.objective.metric)}; "
-        f"best: {_score_text(best, result.objective.metric)}.",
-        markup=False,
-    )
+    told = [f"best {_score_text(best, metric)}"]
+    if default is not None and f"val_{metric}" in default.metrics:
+        told.append(f"default values (trial 0) {_score_text(default, metric)}")
+    told += [
+        f"{text} {result.view.metrics[key]:.4f}"
+        for kind, text in _BASELINES.items()
+        if (key := f"baseline_{kind}_{metric}") in result.view.metrics
+    ]
+    console.print(f"{metric}: {', '.join(told)}.", markup=False)
 
 
 def _print_test(result: SearchResult, console: Console) -> None:
@@ -165,6 +177,33 @@ def _print_test(result: SearchResult, console: Console) -> None:
     console.print(table)
 
 
+def _print_verdict(result: SearchResult, console: Console) -> None:
+    """Print the best trial's verdict and what was found, each with its remedy."""
+    best = result.trial_runs[0]
+    verdict = best.tags.get(names.VERDICT)
+    if verdict is None:
+        return
+    console.print(Text(f"Verdict on trial {best.number}: {verdict}", style="bold"))
+    print_findings(read_findings(result.store, best), console)
+    print_findings(read_findings(result.store, result.view), console)
+
+
+def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
+    """Return what was found about a trial or search, most severe first."""
+    try:
+        content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
+    except StoreError:
+        return []  # interrupted before it was judged
+    return list(json.loads(content)["findings"])
+
+
+def print_findings(findings: Sequence[Mapping[str, str]], console: Console) -> None:
+    """Print findings with their remedies, wrapped below each other."""
+    for found in findings:
+        text = f"{found['title']}: {found['message']} {found['remedy']}"
+        console.print(Padding(Text(f"{found['code']} {text}"), (0, 0, 0, 2)))
+
+
 def _print_next(result: SearchResult, console: Console) -> None:
     registration = result.registration
     lines = []
@@ -182,6 +221,7 @@ def _print_next(result: SearchResult, console: Console) -> None:
         "Next:",
         f"  ktune show {short_id}    this search: values, folds, curves",
         f"  ktune runs {short_id}    all its trials",
+        f"  ktune report {short_id}  over- and underfitting, as a page",
         "  ktune ui             browse it in MLflow",
     ]
     console.print("\n".join(lines), markup=False, soft_wrap=True)
@@ -223,6 +263,12 @@ def _number_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def _verdict_text(run: RunView) -> str:
+    """The verdict; of a trial that did not run to its end, that."""
+    verdict = run.tags.get(names.VERDICT, run.state)
+    return verdict if run.state == "complete" else run.state
+
+
 def _values_text(run: RunView) -> str:
     return ", ".join(
         f"{name}={short(parse_value(text))}" for name, text in run.params.items()
@@ -230,9 +276,10 @@ def _values_text(run: RunView) -> str:
 
 
 def print_trial(
-    view: RunView, trial: Trial, result: TrialResult, objective: Objective, stream: Any
+    store: Store, view: RunView, objective: Objective, stream: TextIO
 ) -> None:
-    """Print one trial: values, scores of every fold, or why it failed."""
+    """Print one trial: values, scores of every fold, verdict, or why it failed."""
+    trial, result = read_trial(store, view)
     console = Console(file=stream, highlight=False)
     title = f"{view.experiment}, trial {trial.number}: {result.state.value}"
     console.print(Text(f"{title} ({view.run_id[:8]})", style="bold"))
@@ -243,6 +290,10 @@ def print_trial(
         console.print(failure.traceback, markup=False)
     if result.folds:
         console.print(fold_table(result, objective))
+    verdict = view.tags.get(names.VERDICT)
+    if verdict:
+        console.print(Text(f"Verdict: {verdict}", style="bold"))
+        print_findings(read_findings(store, view), console)
 
 
 def fold_table(result: TrialResult, objective: Objective) -> Table:

@@ -62,7 +62,7 @@ def add_search(store, *results, name="birds", **more):
     """Write a finished search with these results; return its books."""
     books = SearchBooks(store, search_start(name, **more))
     for number, result in enumerate(results):
-        books.track(make_trial(number, {"units": 8 * (number + 1)}), result)
+        books.track(make_trial(number, {"units": 8 * (number + 1)}), result, "good", {})
     books.finish(status="FINISHED", reason="all trials done")
     return books
 
@@ -161,7 +161,7 @@ def test_a_run_has_taken_the_time_of_its_trial(store):
 
 def test_the_best_trial_is_noted_on_the_search(store):
     books = SearchBooks(store, search_start())
-    books.track(make_trial(0), trial_result(0.7))
+    books.track(make_trial(0), trial_result(0.7), "good", {})
     undefined = MetricPoint("test_roc_auc", float("nan"))
     extra = [MetricPoint("test_accuracy", 0.65), undefined]
     books.note_best(make_trial(0), trial_result(0.7), extra)

@@ -18,6 +18,8 @@ VERBS = {
     "search": "search, judge by cross-validation, refit and register the best model",
     "runs": "list searches, or the trials of one search",
     "show": "one search or trial in the terminal",
+    "report": "the over/underfitting report of a search, one HTML file",
+    "compare": "trials or searches side by side, with a paired test over folds",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }
@@ -41,8 +43,10 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments"):
             option = words[-1].split()[0].split("=")[0]
             hint = did_you_mean(option, self._option_string_actions)
+        end = "" if message.endswith(("?", ".")) else "."
         print(
-            f"{self.prog}: {message}.{hint} Try `{self.prog} --help`.", file=sys.stderr
+            f"{self.prog}: {message}{end}{hint} Try `{self.prog} --help`.",
+            file=sys.stderr,
         )
         raise SystemExit(MISTAKE)
 
@@ -86,7 +90,7 @@ def _run(words: list[str]) -> int:
         return DONE
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
-        _overview().error(f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)}"[:-1])
+        _overview().error(f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)}")
     module = _module(verb)
     parser = Parser(prog=f"ktune {verb}", description=module.__doc__, epilog=_EPILOG)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

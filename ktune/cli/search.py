@@ -5,6 +5,7 @@ Options override what the file says.
 """
 
 import argparse
+import signal
 import sys
 from typing import Any
 
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     changes = _changes(arguments)
     from ktune.progress import make_listener
 
+    # `kill` and a closing terminal end the search as Ctrl-C does: books finished.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = make_listener(quiet=arguments.quiet or arguments.json)
     try:
         listener.on_phase(f"reading {arguments.file}")

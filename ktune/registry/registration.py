@@ -1,8 +1,9 @@
 """Register refitted models in MLflow, and find and load them again."""
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,27 +109,42 @@ def load_keras_model(store: Store, registration: Registration) -> Any:
         StoreError: Its files cannot be read.
     """
     import keras
-    import mlflow.artifacts
 
-    uri = f"models:/{registration.name}/{registration.version}"
-    try:
-        with quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
-            path = mlflow.artifacts.download_artifacts(
-                uri, dst_path=folder, tracking_uri=store.location.uri
-            )
-            return keras.saving.load_model(Path(path, "artifacts", "model.keras"))
-    except Exception as error:
-        raise StoreError(f"model {uri} cannot be loaded: {error}") from error
+    with _downloaded(store, registration) as folder:
+        return keras.saving.load_model(folder / "artifacts" / "model.keras")
 
 
 def load_served_model(store: Store, registration: Registration) -> Any:
     """Return MLflow's pyfunc of a registered version: raw rows in."""
     import mlflow.pyfunc
 
-    with quiet_mlflow():
-        return mlflow.pyfunc.load_model(
-            f"models:/{registration.name}/{registration.version}"
-        )
+    with _downloaded(store, registration) as folder:
+        return mlflow.pyfunc.load_model(str(folder))
+
+
+@contextlib.contextmanager
+def _downloaded(store: Store, registration: Registration) -> Iterator[Path]:
+    """A copy of a model's folder; MLflow may write into the folder it loads from.
+
+    Raises:
+        StoreError: The files cannot be read.
+    """
+    import mlflow.artifacts
+
+    source = store.client.get_model_version_download_uri(
+        registration.name, str(registration.version)
+    )
+    try:
+        with quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
+            path = mlflow.artifacts.download_artifacts(
+                source, dst_path=folder, tracking_uri=store.location.uri
+            )
+            yield Path(path)
+    except Exception as error:
+        raise StoreError(
+            f"model {registration.name!r} version {registration.version} cannot be "
+            f"loaded: {error}"
+        ) from error
 
 
 def _log_model(

@@ -1,14 +1,21 @@
 """Searchers: what proposes trials."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
-from ktune.metrics import Objective
-from ktune.protocols import Searcher
-from ktune.searchers.discovery import Declare
+from ktune.searchers.requirements import check_installed
+from ktune.trial import Value
+
+if TYPE_CHECKING:
+    # KerasTuner, TensorFlow and scikit-learn come with these; who only reads a study
+    # need not wait for them.
+    from ktune.experiment import Experiment
+    from ktune.metrics import Objective
+    from ktune.protocols import Searcher
+    from ktune.searchers.discovery import Declare
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -18,14 +25,15 @@ _ENGINES: Mapping[str, tuple[str, str]] = {
 
 
 def make_searcher(
-    experiment: Experiment,
-    declare: Declare,
+    experiment: "Experiment",
+    declare: "Declare",
     *,
-    objective: Objective,
+    objective: "Objective",
     path: str | Path,
     study_name: str | None = None,
     epochs: int | None = None,
-) -> Searcher:
+    start_from: Sequence[Mapping[str, Value]] = (),
+) -> "Searcher":
     """Return the searcher an experiment asks for.
 
     Args:
@@ -39,6 +47,8 @@ def make_searcher(
             so it should not be random. None: the experiment's name.
         epochs: The most epochs a trial takes. None: what ``fit`` says, if it is a
             dict, else the default of `FitSettings`.
+        start_from: Values of trials to begin with, after that of all defaults; what
+            they do not say keeps its default.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -46,6 +56,8 @@ def make_searcher(
     """
     from ktune.searchers.ledger import open_ledger
 
+    # Before anything is written.
+    check_installed(experiment.chosen_sampler)
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
     ledger = open_ledger(path, study_name or experiment.name, objective=objective)
@@ -56,11 +68,12 @@ def make_searcher(
         pruner=experiment.pruner,
         seed=experiment.seed,
         epochs=epochs or _epochs(experiment),
+        start_from=start_from,
     )
     return searcher
 
 
-def _epochs(experiment: Experiment) -> int:
+def _epochs(experiment: "Experiment") -> int:
     fit = {} if callable(experiment.fit) else dict(experiment.fit or {})
     settings = {**fit, **(experiment.fit_overrides or {})}
     epochs: int = settings.get("epochs", FitSettings.epochs)

@@ -1,13 +1,13 @@
 """Run a builder to find out what it asks for, and what it was given."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ktune.errors import SpaceError
 from ktune.hyperparameters import ProposingHyperParameters
 from ktune.searchers.parameter import Parameter, parameter_of
+from ktune.searchers.path import Path, Step
 from ktune.trial import Value
 
 Declare: TypeAlias = Callable[[Any], None]
@@ -20,25 +20,6 @@ KeyOf: TypeAlias = Callable[[Parameter], str]
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One answer of a searcher to a builder.
-
-    Attributes:
-        key: What the ledger calls the parameter; see `Ledger.key_of`.
-        parameter: As it was declared.
-        value: What the builder got.
-    """
-
-    key: str
-    parameter: Parameter
-    value: Value
-
-
-Path: TypeAlias = tuple[Step, ...]
-"""Everything a builder asked for, in order: a trial."""
 
 
 def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
@@ -68,17 +49,28 @@ def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
     return tuple(steps)
 
 
-def propose_defaults(key: str, parameter: Parameter) -> Value:
-    """Answer what a builder gets without a search."""
-    return parameter.default
+def propose_given(values: Mapping[str, Value]) -> Propose:
+    """Return a proposal of a user's values, and of defaults for others.
+
+    Raises:
+        SpaceError: When asked for a value that is not possible.
+    """
+
+    def propose(key: str, parameter: Parameter) -> Value:
+        if parameter.name not in values:
+            return parameter.default
+        value = values[parameter.name]
+        if not parameter.admits(value):
+            raise SpaceError(
+                f"parameter {parameter.name!r} cannot be {value!r}: it is "
+                f"{parameter.describe()}"
+            )
+        return parameter.plain(value)
+
+    return propose
 
 
 def propose_first(answers: Sequence[tuple[str, Value]], then: Propose) -> Propose:
     """Return a proposal that gives known answers where it has them."""
     known = dict(answers)
     return lambda key, parameter: known[key] if key in known else then(key, parameter)
-
-
-def values_of(path: Path) -> dict[str, Value]:
-    """Return a trial's values by name, in the order they were asked for."""
-    return {step.parameter.name: step.value for step in path}

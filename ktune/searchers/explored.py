@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ktune.searchers.discovery import Path
+from ktune.searchers.path import Path
 from ktune.trial import Value
 
 Pick = Callable[[Sequence[Value]], Value]

@@ -1,20 +1,21 @@
 """KerasTuner proposes: its oracles behind ktune's `Searcher` door."""
 
 import random
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 
 from ktune.fit_settings import FitSettings
-from ktune.searchers.discovery import Declare, Path, Propose
-from ktune.searchers.ledger import Entry, Ledger
+from ktune.searchers.discovery import Declare, Propose
+from ktune.searchers.entry import Entry
+from ktune.searchers.ledger import Ledger
 from ktune.searchers.oracle import Oracle, Proposal
 from ktune.searchers.parameter import Parameter
+from ktune.searchers.path import Path
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.search_state import SearchState
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, TrialState, Value
-
-_INDEX = "oracle_trial"
 
 
 class KerasTunerSearcher:
@@ -39,6 +40,7 @@ class KerasTunerSearcher:
             goes without.
         seed: The search's seed.
         epochs: The most epochs a trial takes.
+        start_from: Values of trials to begin with, after that of all defaults.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class KerasTunerSearcher:
         pruner: str = "median",
         seed: int = 0,
         epochs: int | None = None,
+        start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
         direction = "max" if ledger.study.direction.name == "MAXIMIZE" else "min"
         self._oracle = Oracle(
@@ -57,7 +60,7 @@ class KerasTunerSearcher:
         )
         is_hyperband = self._oracle.is_hyperband
         ledger.study.pruner = make_pruner("none" if is_hyperband else pruner, epochs)
-        self._state = SearchState(declare, ledger, seed)
+        self._state = SearchState(declare, ledger, seed, start_from)
         self._runs: dict[int, int] = {}  # trial number to index of the oracle's trial
         self._made: dict[int, tuple[int, Path]] = {}  # index to trial number and path
         self._hopeless: set[int] = set()  # indices of trials not to go on with
@@ -83,11 +86,14 @@ class KerasTunerSearcher:
             return repeated
         if self.is_exhausted:
             return None
-        if self._state.next_number == 0:
-            self._oracle.register(self._state.default_path())
-            if not self._oracle.has_space:
-                return self._state.enter(self._state.default_path())
-        return self._ask_oracle()
+        planned = self._state.planned_path()
+        if planned is None:
+            return self._ask_oracle()
+        self._oracle.register(planned)
+        has_own_order = self._oracle.is_grid and self._state.next_number > 0
+        if has_own_order or not self._oracle.has_space:
+            return self._state.enter(planned)
+        return self._ask_oracle(planned)
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Take the objective after an epoch; answer whether the trial may go on."""
@@ -98,12 +104,14 @@ class KerasTunerSearcher:
         self._state.tell(trial, result)
         self._finish(trial.number, result.state, result.score)
 
-    def _ask_oracle(self) -> Trial | None:
+    def _ask_oracle(self, planned: Path | None = None) -> Trial | None:
+        """Have the oracle propose, and put in what is planned where it starts anew."""
         for _ in range(self._oracle.patience):
             proposal = self._oracle.propose()
             if proposal is None:
                 return None
-            path = self._path_of(proposal)
+            is_planned = planned is not None and proposal.parent is None
+            path = planned if is_planned else self._path_of(proposal)
             if path is not None:
                 return self._enter(proposal, path)
             self._drop(proposal)
@@ -115,8 +123,6 @@ class KerasTunerSearcher:
         if proposal.parent is not None:
             is_hopeless = proposal.parent in self._hopeless
             return None if is_hopeless else self._made[proposal.parent][1]
-        if self._state.next_number == 0:
-            return self._state.default_path()
         if self._state.explored.is_exhausted:
             return None
         path = self._state.discover(self._decoder(proposal))
@@ -143,7 +149,7 @@ class KerasTunerSearcher:
             path,
             epochs=proposal.epochs,
             parent=None if parent is None else self._made[parent][0],
-            note={_INDEX: index},
+            note={self._oracle.name: index},
         )
         self._note(trial.number, index, path)
         return trial
@@ -180,7 +186,7 @@ class KerasTunerSearcher:
         self._finish(entry.trial.number, entry.state, entry.score)
 
     def _ask_again(self, entry: Entry) -> None:
-        index = entry.note.get(_INDEX)
+        index = entry.note.get(self._oracle.name)
         if index is None or entry.trial.number == 0:
             self._oracle.register(entry.path)
         if index is None:

@@ -22,78 +22,39 @@ Optuna's trial numbers also count what was dropped (a duplicate, a trial that wa
 running in a crash and was repeated); ktune's are consecutive.
 """
 
-import contextlib
-import math
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import (
-    JournalFileBackend,
-    JournalFileOpenLock,
-    JournalFileSymlinkLock,
-)
-from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from ktune.errors import StoreError
-from ktune.metrics import Direction, Objective
-from ktune.searchers.discovery import Path, Step
+from ktune.searchers.entry import (
+    DROPPED,
+    NUMBER,
+    PARAMETER,
+    RESULT,
+    Entry,
+    entry_of,
+    record_of,
+    record_of_result,
+)
 from ktune.searchers.optuna_space import decode, distribution_of, encode, stored_name
 from ktune.searchers.parameter import (
     Parameter,
     parameter_from_json,
     parameter_to_json,
 )
+from ktune.searchers.path import Path
+from ktune.searchers.study import open_study, quiet
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
-_PARAMETER = "ktune.parameter:"
-_NUMBER = "ktune.number"
-_VALUES = "ktune.values"
-_PATH = "ktune.path"
-_SEED = "ktune.seed"
-_EPOCHS = "ktune.epochs"
-_PARENT = "ktune.parent"
-_NOTE = "ktune.note"
-_RESULT = "ktune.result"
-_DROPPED = "ktune.dropped"
-
-_DIRECTIONS: Mapping[Direction, Literal["maximize", "minimize"]] = {
-    "max": "maximize",
-    "min": "minimize",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the ledger knows of a trial.
-
-    Attributes:
-        trial: As it was asked.
-        path: Its values with the parameters they are of.
-        state: How it ended; None: it has not.
-        score: Fold mean of the objective at the best epoch; None: there is none.
-        reports: Step to what was reported after it.
-        started: When it was first asked, in local time.
-        finished: When it was told.
-        note: What the engine wants to remember of it.
-    """
-
-    trial: Trial
-    path: Path
-    state: TrialState | None
-    score: float | None
-    reports: Mapping[int, float]
-    started: datetime | None
-    finished: datetime | None
-    note: Mapping[str, Any]
+if TYPE_CHECKING:
+    from ktune.metrics import Objective
 
 
 class Slot:
@@ -138,9 +99,9 @@ class Ledger:
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter that was ever asked for, by key."""
         return {
-            name.removeprefix(_PARAMETER): parameter_from_json(stored)
+            name.removeprefix(PARAMETER): parameter_from_json(stored)
             for name, stored in self.study.user_attrs.items()
-            if name.startswith(_PARAMETER)
+            if name.startswith(PARAMETER)
         }
 
     def key_of(self, parameter: Parameter) -> str:
@@ -151,7 +112,7 @@ class Ledger:
         """
         if parameter not in self._keys:
             key = _free_key(parameter, set(self._keys.values()))
-            self.study.set_user_attr(_PARAMETER + key, parameter_to_json(parameter))
+            self.study.set_user_attr(PARAMETER + key, parameter_to_json(parameter))
             self._keys[parameter] = key
         return self._keys[parameter]
 
@@ -162,8 +123,8 @@ class Ledger:
             trials = self.study.get_trials(deepcopy=False)
         found: dict[int, Entry] = {}
         for optuna_trial in trials:
-            if _NUMBER in optuna_trial.user_attrs:
-                entry = _entry(optuna_trial, parameters)
+            if NUMBER in optuna_trial.user_attrs:
+                entry = entry_of(optuna_trial, parameters)
                 first = found.setdefault(entry.trial.number, entry)
                 found[entry.trial.number] = replace(entry, started=first.started)
         return [found[number] for number in sorted(found)]
@@ -191,7 +152,7 @@ class Ledger:
     def drop(self, slot: Slot, reason: str) -> None:
         """Give up a trial that has been begun, before it counts."""
         with quiet():
-            slot.optuna_trial.set_user_attr(_DROPPED, reason)
+            slot.optuna_trial.set_user_attr(DROPPED, reason)
             self.study.tell(slot.optuna_trial, state=OptunaState.FAIL)
 
     def enter(
@@ -210,7 +171,7 @@ class Ledger:
             slot: Where its values were sampled; None: they come from elsewhere.
             note: What the engine wants to remember of it, as JSON can hold it.
         """
-        record = _record(trial, path, note or {})
+        record = record_of(trial, path, note or {})
         with quiet():
             if slot is None:
                 slot = self._write(path, record)
@@ -226,7 +187,7 @@ class Ledger:
         the evaluation to say.
         """
         trial = self._slot(number).optuna_trial
-        if not math.isfinite(value):
+        if not isfinite(value):
             return True
         with quiet():
             trial.report(float(value), step)
@@ -235,11 +196,11 @@ class Ledger:
     def tell(self, number: int, result: TrialResult) -> None:
         """Write down how a trial ended."""
         trial = self._slot(number).optuna_trial
-        record = _result_record(result)
+        record = record_of_result(result)
         with quiet():
             # First all of it in one attribute: `recover` can finish what a crash
             # leaves undone after this line.
-            trial.set_user_attr(_RESULT, record)
+            trial.set_user_attr(RESULT, record)
             self._finish(trial.number, record)
         del self._slots[number]
 
@@ -253,7 +214,7 @@ class Ledger:
             self._take_up_waiting_trials()
             running = (OptunaState.RUNNING,)
             for trial in self.study.get_trials(deepcopy=False, states=running):
-                self._finish(trial.number, trial.user_attrs.get(_RESULT, {}))
+                self._finish(trial.number, trial.user_attrs.get(RESULT, {}))
         return [entry for entry in self.entries() if entry.state is None]
 
     def _write(self, path: Path, record: dict[str, Any]) -> Slot:
@@ -297,7 +258,7 @@ class Ledger:
 
 
 def open_ledger(
-    place: str | FilePath, name: str, *, objective: Objective | None = None
+    place: str | FilePath, name: str, *, objective: "Objective | None" = None
 ) -> Ledger:
     """Open the ledger of a search.
 
@@ -311,73 +272,12 @@ def open_ledger(
         StoreError: It is not there, cannot be read, or is of a search with the
             opposite direction.
     """
-    is_url = "://" in str(place)
-    if objective is None and not is_url and not FilePath(place).exists():
-        raise StoreError(f"there is no study at {place}")
-    if objective is not None and not is_url:
-        _prepare_journal(FilePath(place))
     try:
-        with quiet():
-            return Ledger(_study(_storage(place), name, objective))
+        return Ledger(open_study(place, name, objective))
     except StoreError:
         raise
     except Exception as error:
         raise StoreError(f"the study at {place} cannot be opened: {error}") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna from talking: ktune says what there is to say."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Only Optuna's own code runs in here, never the user's.
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _study(
-    storage: BaseStorage, name: str, objective: Objective | None
-) -> optuna.Study:
-    if objective is None:
-        return optuna.load_study(study_name=name, storage=storage)
-    direction = _DIRECTIONS[objective.direction]
-    study = optuna.create_study(
-        study_name=name, storage=storage, direction=direction, load_if_exists=True
-    )
-    if study.direction.name.lower() != direction:
-        raise StoreError(
-            f"study {name!r} is of a search that {study.direction.name.lower()}s, "
-            f"but {objective.metric!r} is to be {direction}d"
-        )
-    return study
-
-
-def _storage(place: str | FilePath) -> BaseStorage:
-    if "://" in str(place):
-        return RDBStorage(str(place))
-    path = str(place)
-    # Symbolic links, which hold on network file systems too, need a privilege on
-    # Windows.
-    lock = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
-    return JournalStorage(JournalFileBackend(path, lock_obj=lock(path)))
-
-
-def _prepare_journal(path: FilePath) -> None:
-    """Make the folder; cut off a line whose writing was interrupted.
-
-    Optuna skips such a line while it is the last one, but appends to it, and then
-    cannot read the file any more (optuna/storages/journal/_file.py, 5.0.0).
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def _free_key(parameter: Parameter, taken: set[str]) -> str:
@@ -392,58 +292,3 @@ def _free_key(parameter: Parameter, taken: set[str]) -> str:
         key = f"{parameter.name} [{count}]"
         count += 1
     return key
-
-
-def _record(trial: Trial, path: Path, note: Mapping[str, Any]) -> dict[str, Any]:
-    record = {
-        _VALUES: dict(trial.values),
-        _PATH: [step.key for step in path],
-        _SEED: trial.seed,
-        _EPOCHS: trial.epochs,
-        _PARENT: trial.parent,
-        _NOTE: dict(note) or None,
-        # Last: a trial counts once it has its number.
-        _NUMBER: trial.number,
-    }
-    return {name: value for name, value in record.items() if value is not None}
-
-
-def _result_record(result: TrialResult) -> dict[str, Any]:
-    score = result.score
-    has_score = score is not None and math.isfinite(score)
-    is_lost = result.is_complete and not has_score
-    return {
-        "state": str(TrialState.FAILED if is_lost else result.state),
-        "score": score if has_score else None,
-        "best_epoch": result.best_epoch,
-        "epochs": result.epochs,
-        "seconds": result.seconds,
-    }
-
-
-def _entry(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
-    attributes = trial.user_attrs
-    values = attributes[_VALUES]
-    found = (parameters[key] for key in attributes[_PATH])
-    path = tuple(
-        Step(key, parameter, values[parameter.name])
-        for key, parameter in zip(attributes[_PATH], found, strict=True)
-    )
-    result = attributes.get(_RESULT, {})
-    is_told = trial.state.is_finished() and "state" in result
-    return Entry(
-        trial=Trial(
-            number=attributes[_NUMBER],
-            values=values,
-            seed=attributes[_SEED],
-            epochs=attributes.get(_EPOCHS),
-            parent=attributes.get(_PARENT),
-        ),
-        path=path,
-        state=TrialState(result["state"]) if is_told else None,
-        score=result.get("score") if is_told else None,
-        reports=dict(trial.intermediate_values),
-        started=trial.datetime_start,
-        finished=trial.datetime_complete,
-        note=attributes.get(_NOTE, {}),
-    )

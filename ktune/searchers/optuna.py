@@ -1,28 +1,23 @@
 """Optuna proposes: its samplers behind ktune's `Searcher` door."""
 
-import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 
-from ktune.errors import ExperimentError, SpaceError
-from ktune.searchers.discovery import Declare, Propose, propose_defaults
-from ktune.searchers.ledger import Ledger, quiet
+from ktune.errors import SpaceError
+from ktune.searchers.discovery import Declare
+from ktune.searchers.ledger import Ledger
 from ktune.searchers.parameter import MOST_VALUES, Parameter
 from ktune.searchers.pruners import make_pruner
+from ktune.searchers.requirements import check_installed
 from ktune.searchers.search_state import SearchState
+from ktune.searchers.study import quiet
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, Value
 
 _ATTEMPTS = 5
 """So often a sampler may propose again what was tried already."""
-
-_NEEDS: Mapping[str, tuple[str, str]] = {
-    "gp": ("torch", 'pip install "ktune[gp]"'),
-    "cmaes": ("cmaes", "pip install cmaes"),
-}
-"""Sampler to the package it needs and the command that installs it."""
 
 
 class OptunaSearcher:
@@ -42,6 +37,7 @@ class OptunaSearcher:
         pruner: One of `ktune.experiment.PRUNERS`.
         seed: The search's seed.
         epochs: The most epochs a trial takes, if known; some pruners plan by it.
+        start_from: Values of trials to begin with, after that of all defaults.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -56,11 +52,12 @@ class OptunaSearcher:
         pruner: str = "median",
         seed: int = 0,
         epochs: int | None = None,
+        start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        _check_installed(sampler)
+        check_installed(sampler)
         ledger.study.pruner = make_pruner(pruner, epochs)
         self._sampler = sampler
-        self._state = SearchState(declare, ledger, seed)
+        self._state = SearchState(declare, ledger, seed, start_from)
 
     @property
     def is_exhausted(self) -> bool:
@@ -77,10 +74,10 @@ class OptunaSearcher:
             return repeated
         if self.is_exhausted:
             return None
+        if planned := self._planned():
+            return planned
         if self._sampler == "grid":
             return self._ask_grid()
-        if self._state.next_number == 0:
-            return self._state.enter(self._state.default_path())
         return self._ask_sampler() or self._ask_for_what_is_left()
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
@@ -90,6 +87,13 @@ class OptunaSearcher:
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """Take the result of a trial asked before."""
         self._state.tell(trial, result)
+
+    def _planned(self) -> Trial | None:
+        path = self._state.planned_path()
+        if self._sampler == "grid":
+            for step in path or ():
+                _check_enumerable(step.parameter)
+        return None if path is None else self._state.enter(path)
 
     def _ask_sampler(self) -> Trial | None:
         for attempt in range(_ATTEMPTS):
@@ -109,11 +113,8 @@ class OptunaSearcher:
         return None if path is None else self._state.enter(path)
 
     def _ask_grid(self) -> Trial | None:
-        """Return the defaults, then everything else in the order declared."""
-        if self._state.next_number == 0:
-            path = self._state.discover(_enumerable(propose_defaults))
-            return self._state.enter(path)
-        left = self._state.path_left(lambda values: values[0], _enumerable(_first))
+        """Return what is left, in the order declared."""
+        left = self._state.path_left(lambda values: values[0], _propose_first_value)
         return None if left is None else self._state.enter(left)
 
     def _new_sampler(self, attempt: int) -> BaseSampler:
@@ -125,30 +126,17 @@ class OptunaSearcher:
             )
 
 
-def _check_installed(sampler: str) -> None:
-    package, remedy = _NEEDS.get(sampler, (None, None))
-    # Optuna itself complains only when the sampler is first used, in mid-search.
-    if package and importlib.util.find_spec(package) is None:
-        raise ExperimentError(
-            f"sampler {sampler!r} needs {package}, which is not installed. Install it "
-            f"with: {remedy}"
+def _check_enumerable(parameter: Parameter) -> None:
+    if parameter.values is None:
+        raise SpaceError(
+            f"parameter {parameter.name!r}: sampler 'grid' needs a finite number of "
+            f"values, at most {MOST_VALUES:,}. Give it a step, use hp.Choice, or take "
+            "another sampler"
         )
 
 
-def _enumerable(propose: Propose) -> Propose:
-    def checked(key: str, parameter: Parameter) -> Value:
-        if parameter.values is None:
-            raise SpaceError(
-                f"parameter {parameter.name!r}: sampler 'grid' needs a finite number "
-                f"of values, at most {MOST_VALUES:,}. Give it a step, use hp.Choice, "
-                "or take another sampler"
-            )
-        return propose(key, parameter)
-
-    return checked
-
-
-def _first(key: str, parameter: Parameter) -> Value:
+def _propose_first_value(key: str, parameter: Parameter) -> Value:
+    _check_enumerable(parameter)
     return parameter.value_at(0)
 
 

@@ -24,128 +24,28 @@ for in a trial has there the value `Code.unasked`.
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner import oracles
-from keras_tuner.engine import hyperparameters
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ktune.errors import SearchAborted
 from ktune.metrics import Objective
-from ktune.searchers.discovery import Path
-from ktune.searchers.parameter import Parameter
+from ktune.searchers.oracle_code import Code, code_of
+from ktune.searchers.path import Path
 from ktune.seeds import derive_seed
 from ktune.trial import Value
 
 _SCORE = "score"
-_N_SAMPLES = 10
-"""KerasTuner's grid takes so many values of a continuous parameter."""
-
 _MOST_OF_A_GRID = 10_000
 
 _BAYESIAN = "bayesian"
 _HYPERBAND = "hyperband"
 _GRID = "grid"
-
-
-class Code(Protocol):
-    """How a parameter's values look in the oracle."""
-
-    @property
-    def unasked(self) -> Any:
-        """What stands for the value in a trial that did not ask for it."""
-        ...
-
-    def declare(self, key: str) -> Any:
-        """Return the `keras_tuner` hyperparameter for the oracle's space."""
-        ...
-
-    def encode(self, value: Value) -> Any:
-        """Return the oracle's value."""
-        ...
-
-    def decode(self, raw: Any) -> Value:
-        """Return the builder's value."""
-        ...
-
-
-@dataclass(frozen=True)
-class _IndexCode:
-    """An index of the parameter's values."""
-
-    parameter: Parameter
-
-    @property
-    def unasked(self) -> int:
-        return self.encode(self.parameter.default)
-
-    def declare(self, key: str) -> Any:
-        assert self.parameter.n_values is not None
-        last = self.parameter.n_values - 1
-        return hyperparameters.Int(key, 0, last, default=self.unasked)
-
-    def encode(self, value: Value) -> int:
-        return self.parameter.index_of(value)
-
-    def decode(self, raw: Any) -> Value:
-        return self.parameter.value_at(int(raw))
-
-
-@dataclass(frozen=True)
-class _RangeCode:
-    """The value itself, from a range without steps."""
-
-    parameter: Parameter
-
-    @property
-    def unasked(self) -> Any:
-        return self.encode(self.parameter.default)
-
-    def declare(self, key: str) -> Any:
-        parameter = self.parameter
-        is_int = parameter.kind == "int"
-        kind = hyperparameters.Int if is_int else hyperparameters.Float
-        return kind(
-            key,
-            parameter.low,
-            parameter.high,
-            sampling=parameter.sampling,
-            default=self.unasked,
-        )
-
-    def encode(self, value: Value) -> Value:
-        return self.parameter.plain(value)
-
-    def decode(self, raw: Any) -> Value:
-        # Bayesian optimization proposes one more than the maximum of a logarithmic
-        # Int where its optimum lies on the edge (int_hp.py); `plain` clips.
-        return self.parameter.plain(raw)
-
-
-@dataclass(frozen=True)
-class _GridCode:
-    """An index of the values the grid goes through, the default first."""
-
-    values: Sequence[Value]
-
-    @property
-    def unasked(self) -> int:
-        # The grid goes on by raising the last parameter that is not at its end. So
-        # it does not go through the values of a parameter nobody asked for.
-        return len(self.values) - 1
-
-    def declare(self, key: str) -> Any:
-        return hyperparameters.Int(key, 0, len(self.values) - 1, default=0)
-
-    def encode(self, value: Value) -> int:
-        return self.values.index(value) if value in self.values else 0
-
-    def decode(self, raw: Any) -> Value:
-        return self.values[int(raw)]
 
 
 @dataclass(frozen=True)
@@ -223,7 +123,7 @@ class Oracle:
         """Take new parameters into the space, from now on and for all trials so far."""
         for step in path:
             if step.key not in self._codes and not step.parameter.is_single:
-                self._register(step.key, self._code_of(step.parameter))
+                self._register(step.key, code_of(step.parameter, is_grid=self.is_grid))
 
     def propose(self) -> Proposal | None:
         """Create the oracle's next trial.
@@ -282,12 +182,6 @@ class Oracle:
         if self.name == _BAYESIAN:
             return threadpool_limits(limits=1, user_api="blas")
         return contextlib.nullcontext()
-
-    def _code_of(self, parameter: Parameter) -> Code:
-        if self.is_grid:
-            return _GridCode(_grid_values(parameter))
-        is_listed = parameter.low is None or parameter.step is not None
-        return _IndexCode(parameter) if is_listed else _RangeCode(parameter)
 
     def _register(self, key: str, code: Code) -> None:
         self._codes[key] = code
@@ -363,12 +257,6 @@ def _proposal(index: int, values: Mapping[str, Any]) -> Proposal:
         epochs=values.get("tuner/epochs"),
         parent=None if parent is None else int(parent),
     )
-
-
-def _grid_values(parameter: Parameter) -> tuple[Value, ...]:
-    shares = (index / _N_SAMPLES + 0.5 / _N_SAMPLES for index in range(_N_SAMPLES))
-    values = parameter.values or tuple(map(parameter.value_at_share, shares))
-    return tuple(dict.fromkeys([parameter.default, *values]))
 
 
 _UNLIMITED: dict[str, Any] = {

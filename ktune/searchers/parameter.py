@@ -125,6 +125,21 @@ class Parameter:
         """Return a random value."""
         return self.value_at_share(generator.random())
 
+    def admits(self, value: Any) -> bool:
+        """Whether a user may ask for this value: inside the bounds, or the default."""
+        if self.low is None or self.high is None:
+            return value in self._listed
+        if isinstance(value, str) or value != self.plain(value):
+            return False
+        return value == self.default or self.low <= value <= self.high
+
+    def describe(self) -> str:
+        """Return the possible values in words."""
+        if self.low is None:
+            return f"one of {list(self._listed)}"
+        kind = "a whole number" if self.kind == "int" else "a number"
+        return f"{kind} from {self.low} to {self.high}"
+
     def mirror(self, value: float) -> float:
         """Return the value as far from ``high`` as the given one is from ``low``."""
         assert self.low is not None

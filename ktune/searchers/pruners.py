@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import optuna
 from optuna.pruners import BasePruner, NopPruner
 
-from ktune.searchers.ledger import quiet
+from ktune.searchers.study import quiet
 
 FIRST_TRIALS = 5
 """So many complete trials come before anything is compared with them."""

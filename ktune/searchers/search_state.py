@@ -6,16 +6,16 @@ from typing import Any
 
 from ktune.searchers.discovery import (
     Declare,
-    Path,
     Propose,
     discover,
-    propose_defaults,
     propose_first,
-    values_of,
+    propose_given,
 )
+from ktune.searchers.entry import Entry
 from ktune.searchers.explored import Explored, Pick
-from ktune.searchers.ledger import Entry, Ledger, Slot
+from ktune.searchers.ledger import Ledger, Slot
 from ktune.searchers.parameter import Parameter
+from ktune.searchers.path import Path, values_of
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, Value
 
@@ -31,13 +31,23 @@ class SearchState:
         declare: Asks an ``hp`` for everything a trial needs.
         ledger: Takes down every trial.
         seed: The search's seed.
+        start_from: Values of trials to begin with, after that of all defaults; what
+            they do not say keeps its default.
     """
 
-    def __init__(self, declare: Declare, ledger: Ledger, seed: int) -> None:
+    def __init__(
+        self,
+        declare: Declare,
+        ledger: Ledger,
+        seed: int,
+        start_from: Sequence[Mapping[str, Value]] = (),
+    ) -> None:
         self.ledger = ledger
         self.seed = seed
         self.explored = Explored()
         self._declare = declare
+        self._to_start_from: list[Mapping[str, Value]] = [{}, *start_from]
+        self._planned: Path | None = None
         self._to_repeat: list[Entry] = ledger.recover()
         self.past: Sequence[Entry] = ledger.entries()
         for entry in self.past:
@@ -63,9 +73,19 @@ class SearchState:
         """Run the builder; return what it asked for and got."""
         return discover(self._declare, propose, self.ledger.key_of)
 
-    def default_path(self) -> Path:
-        """Return the configuration a user gets without a search."""
-        return self.discover(propose_defaults)
+    def planned_path(self) -> Path | None:
+        """Return the next configuration to begin with; None: the plan is done.
+
+        Raises:
+            SpaceError: A value to begin with is not possible.
+        """
+        while self._to_start_from:
+            path = self.discover(propose_given(self._to_start_from[0]))
+            if path not in self.explored:
+                self._planned = path
+                return path
+            self._to_start_from.pop(0)
+        return None
 
     def path_left(self, pick: Pick, then: Propose) -> Path | None:
         """Return a configuration that has not been tried; None: there is none.
@@ -108,6 +128,9 @@ class SearchState:
             parent=parent,
         )
         self.ledger.enter(trial, path, slot, note=note)
+        if path is self._planned:
+            self._to_start_from.pop(0)
+            self._planned = None
         self.explored.add(path)
         self.next_number += 1
         self.n_running += 1

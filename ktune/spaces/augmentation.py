@@ -2,8 +2,7 @@
 
 | name | what is searched | largest |
 |---|---|---|
-| `crop` | pixels padded on each side, then cropped off at random | 4 |
-| `translation` | shift, as a share of height and width | 0.15 |
+| `crop` | pixels added on each side, then cropped off at random | 4 |
 | `flip` | none, horizontal, horizontal_and_vertical | |
 | `rotation` | turn, as a share of a full circle | 0.1 |
 | `zoom` | change of size | 0.2 |
@@ -44,18 +43,12 @@ def _crop(hp: Any, x: Any) -> Any:
     if pixels == 0:
         return x
     height, width = x.shape[1:3]
-    padded = keras.layers.ZeroPadding2D(pixels)(x)
-    # When predicting it crops the middle: exactly the image that was padded.
-    return keras.layers.RandomCrop(height, width)(padded)
-
-
-def _translation(hp: Any, x: Any) -> Any:
-    import keras
-
-    share = hp.Float("translation", 0.0, 0.15, default=0.08)
-    if share == 0:
-        return x
-    return keras.layers.RandomTranslation(share, share, fill_mode="nearest")(x)
+    # A shift by whole pixels over a black border is a random crop of the padded image.
+    # Keras's RandomCrop takes one crop for a whole batch and, when predicting, hands
+    # on the padded image as it is, which no longer fits the model (Keras 3.15).
+    return keras.layers.RandomTranslation(
+        pixels / height, pixels / width, fill_mode="constant", interpolation="nearest"
+    )(x)
 
 
 def _flip(hp: Any, x: Any) -> Any:
@@ -92,7 +85,6 @@ def _contrast(hp: Any, x: Any) -> Any:
 
 AUGMENTATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "crop": _crop,
-    "translation": _translation,
     "flip": _flip,
     "rotation": _rotation,
     "zoom": _zoom,

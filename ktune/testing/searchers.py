@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ktune.errors import SpaceError
 from ktune.metrics import Objective
 from ktune.protocols import Searcher
 from ktune.searchers.ledger import open_ledger
@@ -94,7 +95,7 @@ class SearcherContract:
 
     @pytest.fixture
     def make(self) -> MakeSearcher:
-        """Return ``make(declare, path, seed=0)``, which returns a new searcher."""
+        """Return ``make(declare, path, seed=0, **options)``: a new searcher."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -129,6 +130,33 @@ class SearcherContract:
             "bias": True,
             "dropout": 0.25,
         }
+
+    def test_values_to_start_from_come_next(
+        self, make: MakeSearcher, tmp_path: Path
+    ) -> None:
+        wanted: list[dict[str, Value]] = [
+            {"kind": "large", "rate": 0.3},
+            {"kind": "small", "bias": False},  # all defaults: already the first trial
+            {"kind": "medium", "units": 30},
+        ]
+        options = {"start_from": wanted}
+        straight = run(make(declare_finite, tmp_path / "one.log", **options), 5)
+        assert [dict(trial.values) for trial in straight[:3]] == [
+            {"kind": "small", "bias": False},
+            {"kind": "large", "rate": 0.3, "depth": 1},
+            {"kind": "medium", "units": 30},
+        ]
+        first = run(make(declare_finite, tmp_path / "two.log", **options), 2)
+        second = run(make(declare_finite, tmp_path / "two.log", **options), 3)
+        assert first + second == straight
+
+    def test_impossible_value_to_start_from_is_named(
+        self, make: MakeSearcher, path: Path
+    ) -> None:
+        wanted = [{"kind": "medium", "units": 50}]
+        searcher = make(declare_finite, path, start_from=wanted)
+        with pytest.raises(SpaceError, match="'units' cannot be 50.*from 10 to 30"):
+            run(searcher, 2)
 
     def test_values_replayed_give_the_builder_the_same(
         self, make: MakeSearcher, path: Path

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
 from ktune.metrics import Objective
@@ -16,6 +18,7 @@ from ktune.tracking.records import trial_from_json
 from ktune.tracking.store import Store, pages, quiet_mlflow
 from ktune.trial import Trial, TrialResult
 
+_LOCAL = "file://"
 _HEX = set("0123456789abcdef")
 
 
@@ -34,6 +37,7 @@ class RunView:
         tags: Tag name to text.
         params: Parameter name to text.
         metrics: Last value of each metric.
+        artifact_uri: Where its files are.
     """
 
     run_id: str
@@ -46,6 +50,7 @@ class RunView:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    artifact_uri: str = ""
 
     @property
     def is_search(self) -> bool:
@@ -161,7 +166,27 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
     Raises:
         StoreError: The artifact is missing or not readable.
     """
-    return trial_from_json(json.loads(read_file(store, run.run_id, names.TRIAL_FILE)))
+    return trial_from_json(json.loads(read_run_file(store, run, names.TRIAL_FILE)))
+
+
+def read_run_file(store: Store, run: RunView, name: str) -> bytes:
+    """Return the content of an artifact of a run that was read before.
+
+    Files on this machine are read directly: MLflow asks its database four times about
+    each (50 ms), which makes half a minute of a report on 200 trials.
+
+    Raises:
+        StoreError: It is missing or not readable.
+    """
+    if not run.artifact_uri.startswith(_LOCAL):
+        return read_file(store, run.run_id, name)
+    folder = Path(url2pathname(urlsplit(run.artifact_uri).path))
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"artifact {name!r} of run {run.run_id[:8]} cannot be read: {error}"
+        ) from error
 
 
 def read_file(store: Store, run_id: str, name: str) -> bytes:
@@ -225,4 +250,5 @@ def _view(run: Any, experiment_names: Mapping[str, str]) -> RunView:
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
+        artifact_uri=run.info.artifact_uri or "",
     )

@@ -3,7 +3,7 @@
 import ast
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ktune.tracking.records import (
     best_metrics,
     finite,
     params_of,
+    short,
     trial_record,
 )
 from ktune.tracking.store import Store
@@ -86,9 +87,20 @@ class SearchBooks:
         """Id of the MLflow experiment."""
         return self._experiment_id
 
-    def track(self, trial: Trial, result: TrialResult) -> None:
-        """Write the child run of a trial, complete."""
+    def track(
+        self,
+        trial: Trial,
+        result: TrialResult,
+        verdict: str,
+        diagnosis: Mapping[str, Any],
+    ) -> None:
+        """Write the child run of a trial, complete, with what was found about it."""
         record = trial_record(trial, result, self._class_names)
+        record = replace(
+            record,
+            tags={**record.tags, names.VERDICT: verdict},
+            files={**record.files, names.DIAGNOSIS_FILE: as_json_bytes(diagnosis)},
+        )
         self.trial_runs[trial.number] = self._store.add_run(
             self._experiment_id, self.run_id, record
         )
@@ -105,8 +117,34 @@ class SearchBooks:
             {
                 names.BEST_TRIAL: str(trial.number),
                 names.BEST_RUN: self.trial_runs[trial.number],
+                names.NOTE: description(trial, result, record.metrics),
             },
         )
+
+    def note_references(self, references: Mapping[str, Any], objective: str) -> None:
+        """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
+        points = [
+            MetricPoint(f"baseline_{model}_{objective}", scores[objective])
+            for model, scores in references["baselines"].items()
+            if objective in scores
+        ]
+        files = {names.REFERENCES_FILE: as_json_bytes(references)}
+        record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
+        self._store.update_run(self.run_id, record)
+
+    def note_verdict(self, number: int, verdict: str) -> None:
+        """Replace the verdict of a trial that looks otherwise at the end."""
+        self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
+
+    def note_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
+        """Keep the verdict on the best trial and the findings about the search."""
+        self._store.set_tags(self.run_id, {names.VERDICT: verdict})
+        self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
+
+    def add_file(self, name: str, content: bytes) -> None:
+        """Add an artifact to the parent run."""
+        record = RunRecord(name="", status="RUNNING", files={name: content})
+        self._store.update_run(self.run_id, record)
 
     def note_model(self, version: str, gate: str) -> None:
         """Say on the parent run which model version came of it, and its standing."""
@@ -142,6 +180,28 @@ def start_record(start: SearchStart) -> RunRecord:
         },
         params=params_of(_search_params(start)),
         files=_search_files(start),
+    )
+
+
+def description(
+    trial: Trial, result: TrialResult, points: Sequence[MetricPoint]
+) -> str:
+    """Return what MLflow's page shows on top of a search, as Markdown."""
+    values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
+    tested = {
+        p.key.removeprefix("test_"): p.value
+        for p in points
+        if p.key.startswith("test_") and not p.key.endswith(("_low", "_high"))
+    }
+    scores = "".join(
+        f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
+        for name, value in tested.items()
+    )
+    return (
+        f"Best: trial {trial.number}, score {result.score:.4f} over "
+        f"{len(result.folds)} folds, {(result.best_epoch or 0) + 1} epochs.\n\n"
+        f"| parameter | value |\n|---|---|\n{values}"
+        + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
     )
 
 

@@ -6,7 +6,6 @@ Only the driver uses it, from one thread. A run is written in few calls (one
 
 import contextlib
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -165,25 +164,10 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
             location.database.parent.mkdir(parents=True, exist_ok=True)
             if location.exists:
                 relocate(location.database)
-        with _unchanged_environment():
-            mlflow.set_tracking_uri(location.uri)
-            mlflow.set_registry_uri(location.uri)
+        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
         client = mlflow.MlflowClient(location.uri, location.uri)
         client.search_experiments(max_results=1)  # makes or migrates the tables
     return Store(location, client)
-
-
-@contextlib.contextmanager
-def _unchanged_environment() -> Iterator[None]:
-    """Take back MLFLOW_TRACKING_URI, which MLflow sets for child processes.
-
-    Left there, it would be the user's choice of a store for all later searches.
-    """
-    before = dict(os.environ)
-    yield
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    os.environ.update(before)
 
 
 @contextlib.contextmanager

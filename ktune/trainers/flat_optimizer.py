@@ -11,6 +11,14 @@ from typing import Any
 
 import numpy as np
 
+LANES = 16
+"""Weights are padded to a multiple of this and handled in blocks of it.
+
+Vector instructions take up to 16 floats at once; what is left at the end of an array is
+rounded differently (by 1 ulp in ``rsqrt`` and ``pow``). In whole blocks, a fold's
+numbers are the same whether it is trained alone or beside others.
+"""
+
 
 class FlatOptimizer:
     """Keras's own update rule, without variables.
@@ -19,7 +27,7 @@ class FlatOptimizer:
         optimizer: A Keras optimizer that is not built yet; it is changed, so it must
             not be used for anything else.
         n_folds: How many rows the weights have.
-        n_weights: Numbers a fold.
+        n_weights: Numbers a fold, a multiple of ``LANES``.
     """
 
     def __init__(self, optimizer: Any, *, n_folds: int, n_weights: int) -> None:
@@ -27,15 +35,15 @@ class FlatOptimizer:
 
         self._optimizer = optimizer
         self.clip = optimizer._clip_gradients
+        self.has_schedule = has_schedule(optimizer)
         # A fold has its own learning rate and step count: callbacks may change the
-        # one, and folds of different size differ in the other. A single fold has
-        # scalars, as schedules may branch on the step.
-        shape = (n_folds, 1) if n_folds > 1 else ()
-        self._weights = keras.Variable(np.zeros((n_folds, n_weights), "float32"))
+        # one, and folds of different size differ in the other. A schedule may branch
+        # on the step, so it gets a scalar.
+        shape = () if self.has_schedule else (n_folds, 1, LANES)
+        self._block_shape = (n_folds, n_weights // LANES, LANES)
+        self._weights = keras.Variable(np.zeros(self._block_shape, "float32"))
         self._free_of_variables()
         self._replace("_iterations", keras.Variable(np.zeros(shape, "int64")))
-        self.has_schedule = not isinstance(optimizer._learning_rate, keras.Variable)
-        self.learning_rate_shape = shape
         if not self.has_schedule:
             rate = keras.Variable(np.zeros(shape, "float32"))
             self._replace("_learning_rate", rate)
@@ -48,6 +56,13 @@ class FlatOptimizer:
 
         return [tf.constant(variable.numpy()) for variable in self._state]
 
+    def learning_rates(self, rates: Sequence[float]) -> np.ndarray:
+        """Return one learning rate a fold in the form `update` takes."""
+        if self.has_schedule:
+            return np.zeros((), np.float32)
+        column = np.array(rates, np.float32)[:, None, None]
+        return np.broadcast_to(column, (len(column), 1, LANES))
+
     def update(
         self, weights: Any, state: Sequence[Any], gradients: Any, learning_rate: Any
     ) -> tuple[Any, list[Any]]:
@@ -57,20 +72,24 @@ class FlatOptimizer:
             weights: Shape (n_folds, n_weights).
             state: From `initial_state` or the last step.
             gradients: Shaped like ``weights``, already clipped.
-            learning_rate: One a fold; ignored when the optimizer has a schedule.
+            learning_rate: From `learning_rates`.
 
         Returns:
             New weights and state.
         """
         import keras
+        import tensorflow as tf
 
-        mapping = [(self._weights, weights), *zip(self._state, state, strict=True)]
+        blocks = tf.reshape(weights, self._block_shape)
+        mapping = [(self._weights, blocks), *zip(self._state, state, strict=True)]
         if not self.has_schedule:
             mapping.append((self._optimizer._learning_rate, learning_rate))
         with keras.StatelessScope(state_mapping=mapping) as scope:
+            gradients = tf.reshape(gradients, self._block_shape)
             self._optimizer.apply([gradients], [self._weights])
         new_state = [scope.get_current_value(variable) for variable in self._state]
-        return scope.get_current_value(self._weights), new_state
+        new_weights = scope.get_current_value(self._weights)
+        return tf.reshape(new_weights, weights.shape), new_state
 
     def _free_of_variables(self) -> None:
         """Use the backend-independent methods, which respect a StatelessScope.
@@ -109,3 +128,10 @@ class FlatOptimizer:
 
     def _is_replaced(self, variable: Any) -> bool:
         return not self.has_schedule and variable is self._optimizer._learning_rate
+
+
+def has_schedule(optimizer: Any) -> bool:
+    """Whether the learning rate is a function of the step."""
+    import keras
+
+    return not isinstance(optimizer._learning_rate, keras.Variable)

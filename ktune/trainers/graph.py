@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,16 +28,17 @@ from ktune.trainers.common import (
     summarise,
 )
 from ktune.trainers.device_data import DeviceArrays
+from ktune.trainers.flat_optimizer import has_schedule
 from ktune.trainers.graph_callbacks import FoldCallbacks
 from ktune.trainers.graph_limits import NotForGraph, why_not
 from ktune.trainers.graph_program import EpochProgram, State, make_batches
-from ktune.trainers.graph_start import fold_starts, set_weights
+from ktune.trainers.graph_start import build_first, set_weights
 from ktune.trainers.graph_structure import structure_key
 
 MAX_PROGRAMS = 32
 """Programs kept for later trials."""
 
-SIDE_BY_SIDE_BELOW = 4_000_000
+LIGHT_BELOW = 4_000_000
 """Weights times batch size up to which all folds share one program and its loop.
 
 Below, a step is all bookkeeping, which folds then share. Above, it is arithmetic in
@@ -109,7 +110,7 @@ class GraphTraining:
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
         self._epoch = 0
-        model = build_model(task, 0)
+        model, starts = build_first(task)
         if reason := why_not(task, model):
             raise NotForGraph(reason)
         self.n_parameters = int(model.count_params())
@@ -119,11 +120,10 @@ class GraphTraining:
         self._targets = encode_targets(
             task.folds[0].y, model, task.data.task, task.data.n_outputs
         )
-        starts = fold_starts(task, model)
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
-        size = 1 if _is_heavy(model, task) else len(task.folds)
+        size = len(task.folds) if _go_side_by_side(model, task) else 1
         indices = [
             range(first, first + size) for first in range(0, len(task.folds), size)
         ]
@@ -228,9 +228,9 @@ class GraphTraining:
         """Go on from what callbacks have made of weights and learning rates."""
         assert self._callbacks is not None
         read = [self._callbacks.read(k) for k in group.indices]
-        weights = tf.constant(np.stack([weights for weights, _ in read]))
-        rest = [[tf.constant(value) for value in values] for _, values in read]
-        group.state = State(weights, group.state.optimizer, rest)
+        weights = np.stack([weights for weights, _ in read])
+        fresh = self._program.initial_state(weights, [values for _, values in read])
+        group.state = replace(fresh, optimizer=group.state.optimizer)
         if not self._program.has_schedule:
             for k in group.indices:
                 self._learning_rates[k] = self._callbacks.learning_rate(k)
@@ -283,22 +283,36 @@ def _program(
     model: Any, task: TrainingTask, n_folds: int, data: tuple[Any, ...]
 ) -> EpochProgram:
     """Return the program of a model's structure, compiled before or new."""
+    n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
+    is_uneven = n_folds > 1 and len(n_full) > 1
+    traits: dict[str, Any] = {
+        "n_folds": n_folds,
+        "is_uneven": is_uneven,
+        "is_light": is_light(model, task),
+    }
     structure = structure_key(model)
     if structure is None:
-        return EpochProgram(model, n_folds)
+        return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
     is_scored = len(task.folds[0].validation) > 0
-    key = (structure, n_folds, task.settings.batch_size, specs, is_scored)
+    key = (structure, *traits.values(), task.settings.batch_size, specs, is_scored)
     if key not in _PROGRAMS:
-        _PROGRAMS[key] = EpochProgram(model, n_folds)
+        _PROGRAMS[key] = EpochProgram(model, **traits)
         if len(_PROGRAMS) > MAX_PROGRAMS:
             _PROGRAMS.popitem(last=False)
     _PROGRAMS.move_to_end(key)
     return _PROGRAMS[key]
 
 
-def _is_heavy(model: Any, task: TrainingTask) -> bool:
-    return model.count_params() * task.settings.batch_size > SIDE_BY_SIDE_BELOW
+def _go_side_by_side(model: Any, task: TrainingTask) -> bool:
+    if has_schedule(model.optimizer):  # its step counter is one number
+        return False
+    return is_light(model, task)
+
+
+def is_light(model: Any, task: TrainingTask) -> bool:
+    """Whether a step is mostly bookkeeping."""
+    return model.count_params() * task.settings.batch_size < LIGHT_BELOW
 
 
 def _learning_rate(model: Any) -> float:

@@ -8,14 +8,15 @@ In the code, *weights* is the matrix of all trainable weights, one row a fold; *
 what a fold's model has besides: the state of random generators, moving averages.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ktune.trainers.flat_optimizer import FlatOptimizer
+from ktune.trainers.flat_optimizer import LANES, FlatOptimizer
 from ktune.trainers.graph_limits import NotForGraph
 
 SCORING_CHUNK = 512
@@ -41,35 +42,53 @@ class State:
 class Batches:
     """The order of one epoch, for folds side by side.
 
+    Every fold goes through its full batches, then its partial one, in the same kinds
+    of step whatever the other folds' sizes are: a partial batch takes operations of
+    open shape, whose last bit may differ from those of fixed shape.
+
     Attributes:
         full: Row positions of the batches all folds have, shape
             (n_steps, n_folds, batch_size), int32.
-        tail: The remaining ones, padded, shape (n_tail_steps, n_folds, batch_size).
-        counts: How many of a tail batch's rows are real, 0 when the fold has no such
-            batch; shape (n_tail_steps, n_folds), int32.
+        uneven: Further full batches, which only some folds have, likewise.
+        uneven_counts: ``batch_size``, or 0 where the fold has no such batch; shape
+            (n_uneven_steps, n_folds), int32.
+        partial: The last batch of each fold, padded; n_partial_steps is 0 or 1.
+        partial_counts: How many of its rows are real, 0 when there is none.
     """
 
     full: np.ndarray
-    tail: np.ndarray
-    counts: np.ndarray
+    uneven: np.ndarray
+    uneven_counts: np.ndarray
+    partial: np.ndarray
+    partial_counts: np.ndarray
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays in the order a program takes them."""
+        uneven = (self.uneven, self.uneven_counts)
+        return (self.full, *uneven, self.partial, self.partial_counts)
 
 
 def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> Batches:
     """Cut the order of each fold into batches."""
-    n_full = min(len(order) // batch_size for order in orders)
-    n_tail = max(-(-len(order) // batch_size) for order in orders) - n_full
-    full = np.stack([order[: n_full * batch_size] for order in orders])
-    tail = np.zeros((len(orders), n_tail * batch_size), np.int32)
-    counts = np.zeros((n_tail, len(orders)), np.int32)
+    sizes = np.array([len(order) for order in orders])
+    n_full, n_partial = sizes // batch_size, sizes % batch_size
+    n_most, n_common = n_full.max(), n_full.min()
+    rows = np.zeros((len(orders), n_most * batch_size), np.int32)
+    partial = np.zeros((1, len(orders), batch_size), np.int32)
     for fold, order in enumerate(orders):
-        left = order[n_full * batch_size :]
-        tail[fold, : len(left)] = left
-        starts = np.arange(n_tail) * batch_size
-        counts[:, fold] = np.clip(len(left) - starts, 0, batch_size)
+        end = n_full[fold] * batch_size
+        rows[fold, :end] = order[:end]
+        partial[0, fold, : n_partial[fold]] = order[end:]
+    steps = rows.reshape(len(orders), n_most, batch_size).transpose(1, 0, 2)
+    n_partial_steps = int(n_partial.any())
+    is_real = np.arange(n_common, n_most)[:, None] < n_full
     return Batches(
-        full=_by_step(full, n_full, batch_size),
-        tail=_by_step(tail, n_tail, batch_size),
-        counts=counts,
+        full=steps[:n_common],
+        uneven=steps[n_common:],
+        uneven_counts=(is_real * batch_size).astype(np.int32),
+        partial=partial[:n_partial_steps],
+        partial_counts=n_partial[None, :].astype(np.int32)[:n_partial_steps],
     )
 
 
@@ -80,21 +99,33 @@ class EpochProgram:
         model: A compiled, built Keras model. The program takes it over, optimizer
             included: its own variables are never read or written.
         n_folds: How many folds go side by side.
+        is_uneven: Whether some have more full batches than others.
+        is_light: Whether a step takes so little arithmetic that TensorFlow's graph
+            optimizer costs more than it gains.
     """
 
-    def __init__(self, model: Any, n_folds: int) -> None:
+    def __init__(
+        self, model: Any, *, n_folds: int, is_uneven: bool, is_light: bool
+    ) -> None:
         self._model = model
+        self._is_uneven = is_uneven
+        self._is_light = is_light
         self._shapes = [tuple(v.shape) for v in model.trainable_variables]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._n_padding = -sum(self._sizes) % LANES
         self._known = {id(variable) for variable in model.variables}
         self._optimizer = FlatOptimizer(
-            model.optimizer, n_folds=n_folds, n_weights=sum(self._sizes)
+            model.optimizer,
+            n_folds=n_folds,
+            n_weights=sum(self._sizes) + self._n_padding,
         )
         self._n_folds = n_folds
-        # Traced once each and called for every fold: tracing is what the first trial
-        # of a structure waits for.
-        self._gradient = tf.function(self._trace_gradient, autograph=False)
-        self._score = tf.function(self._trace_score, autograph=False)
+        # Traced once each and called for every fold. Not inlined, they are also
+        # optimised once: the first trial of a structure starts twice as soon, and
+        # steps take no longer.
+        self._gradient = _function(self._trace_gradient, _noinline=True)
+        self._score = _function(self._trace_scores, _noinline=True)
+        self._update = _function(self._optimizer.update)
         self._compiled: Any = None
 
     @property
@@ -110,7 +141,7 @@ class EpochProgram:
             rest: For each fold, the values of ``non_trainable_variables``.
         """
         return State(
-            tf.constant(weights),
+            tf.constant(np.pad(weights, ((0, 0), (0, self._n_padding)))),
             self._optimizer.initial_state(),
             [[tf.convert_to_tensor(value) for value in values] for values in rest],
         )
@@ -133,7 +164,7 @@ class EpochProgram:
         if self._compiled is not None:
             return
         trace = self._trace_train if scored is None else self._trace_all
-        function = tf.function(trace, autograph=False)
+        function = _function(trace)
         arguments = self._arguments(state, learning_rates, data, batches, scored)
         compiled = function.get_concrete_function(*_specs(arguments))
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
@@ -163,7 +194,8 @@ class EpochProgram:
             fold and lot the outputs and the mean loss.
         """
         arguments = self._arguments(state, learning_rates, data, batches, scored)
-        new_state, losses, *scores = self._compiled(*arguments)
+        with _graph_optimizer(is_on=not self._is_light):
+            new_state, losses, *scores = self._compiled(*arguments)
         return State(*new_state), losses.numpy(), scores[0] if scores else []
 
     def _arguments(
@@ -174,23 +206,26 @@ class EpochProgram:
         batches: Batches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> tuple[Any, ...]:
-        rates = np.array(learning_rates, np.float32)
-        parts = (batches.full, batches.tail, batches.counts)
         arguments = (
             (state.weights, state.optimizer, state.rest),
-            tf.constant(rates.reshape(self._optimizer.learning_rate_shape)),
+            tf.constant(self._optimizer.learning_rates(learning_rates)),
             data,
-            tuple(tf.constant(part) for part in parts),
+            tuple(tf.constant(part) for part in batches.arrays),
         )
         return arguments if scored is None else (*arguments, scored)
 
     def split(self, weights: Any) -> list[Any]:
         """Cut the flat weights of one fold into the model's tensors."""
-        parts = tf.split(weights, self._sizes)
+        parts = tf.split(weights, [*self._sizes, self._n_padding])
         return [
             tf.reshape(part, shape)
-            for part, shape in zip(parts, self._shapes, strict=True)
+            for part, shape in zip(parts, self._shapes, strict=False)
         ]
+
+    def _join(self, parts: Sequence[Any]) -> Any:
+        """Lay tensors shaped like the model's weights out flat; undoes `split`."""
+        padding = tf.zeros(self._n_padding)
+        return tf.concat([*(tf.reshape(part, [-1]) for part in parts), padding], 0)
 
     def _trace_all(
         self, state: Any, rates: Any, data: Any, batches: Any, scored: Any
@@ -198,39 +233,46 @@ class EpochProgram:
         state, losses = self._trace_train(state, rates, data, batches)
         weights, _, rest = state
         features, targets, _ = data
+        folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
         scores = [
-            [
-                self._score_rows(weights[k], rest[k], features[k], targets[k], rows)
-                for rows in scored[k]
-            ]
-            for k in range(self._n_folds)
+            [self._score(*fold, rows) for rows in lots]
+            for fold, lots in zip(folds, scored, strict=True)
         ]
         return state, losses, scores
 
     def _trace_train(
         self, state: Any, rates: Any, data: Any, batches: Any
     ) -> tuple[Any, Any]:
-        full, tail, counts = batches
+        full, uneven, uneven_counts, partial, partial_counts = batches
+        batch_size = full.shape[-1]
 
         def full_step(i: Any, state: Any, sums: Any) -> Any:
-            state, losses = self._step(state, rates, data, tf.unstack(full[i]), None)
-            return i + 1, state, sums + losses * float(full.shape[-1])
+            state, losses = self._step(state, rates, data, _at(full, i), None)
+            return i + 1, state, sums + losses * float(batch_size)
 
-        def tail_step(i: Any, state: Any, sums: Any) -> Any:
-            rows = [
-                row[:count]
-                for row, count in zip(
-                    tf.unstack(tail[i]), tf.unstack(counts[i]), strict=True
-                )
-            ]
-            state, losses = self._step(state, rates, data, rows, counts[i])
-            share = tf.cast(counts[i], tf.float32)
-            return i + 1, state, sums + tf.math.multiply_no_nan(losses, share)
+        def uneven_step(i: Any, state: Any, sums: Any) -> Any:
+            counts = tf.gather(uneven_counts, i)
+            state, losses = self._step(state, rates, data, _at(uneven, i), counts)
+            return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
+
+        def partial_step(i: Any, state: Any, sums: Any) -> Any:
+            counts = tf.gather(partial_counts, i)
+            # A fold without rows computes one for nothing: some convolutions abort
+            # the process when given none (TensorFlow 2.21, CPU).
+            ends = tf.unstack(tf.maximum(counts, 1))
+            pairs = zip(_at(partial, i), ends, strict=True)
+            rows = [row[:end] for row, end in pairs]
+            state, losses = self._step(state, rates, data, rows, counts)
+            return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
 
         carried = (state, tf.zeros(self._n_folds))
         carried = _repeat(full_step, tf.shape(full)[0], carried)
-        state, sums = _repeat(tail_step, tf.shape(tail)[0], carried)
-        n_rows = tf.shape(full)[0] * full.shape[-1] + tf.reduce_sum(counts, axis=0)
+        if self._is_uneven:
+            carried = _repeat(uneven_step, tf.shape(uneven)[0], carried)
+        state, sums = _repeat(partial_step, tf.shape(partial)[0], carried)
+        n_rows = tf.shape(full)[0] * batch_size + sum(
+            tf.reduce_sum(counts, axis=0) for counts in (uneven_counts, partial_counts)
+        )
         return state, sums / tf.cast(n_rows, tf.float32)
 
     def _step(
@@ -239,14 +281,13 @@ class EpochProgram:
         """Make one step in every fold that has rows left."""
         weights, optimizer_state, rest = state
         losses, gradients, new_rest = [], [], []
-        for k, (features, targets, row_weights) in enumerate(_by_fold(data)):
-            loss, gradient, values = self._gradient(
-                weights[k], rest[k], features, targets, row_weights, rows[k]
-            )
+        folds = zip(tf.unstack(weights), rest, *_by_fold(data), rows, strict=True)
+        for fold in folds:
+            loss, gradient, values = self._gradient(*fold)
             losses.append(loss)
             gradients.append(gradient)
             new_rest.append(values)
-        new_weights, new_optimizer_state = self._optimizer.update(
+        new_weights, new_optimizer_state = self._update(
             weights, optimizer_state, tf.stack(gradients), rates
         )
         new = (self._constrained(new_weights), new_optimizer_state, new_rest)
@@ -273,9 +314,9 @@ class EpochProgram:
             # Keras leaves such weights alone, even from weight decay and momentum.
             raise NotForGraph("some weights do not take part in the loss")
         clipped = self._optimizer.clip([tf.convert_to_tensor(g) for g in gradients])
-        return loss, tf.concat([tf.reshape(g, [-1]) for g in clipped], 0), rest
+        return loss, self._join(clipped), rest
 
-    def _score_rows(
+    def _trace_scores(
         self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
     ) -> tuple[Any, Any]:
         """Return outputs and mean loss over rows, chunk by chunk."""
@@ -287,7 +328,7 @@ class EpochProgram:
 
         def chunk(i: Any, outputs: Any, total: Any) -> Any:
             part = rows[i * SCORING_CHUNK : (i + 1) * SCORING_CHUNK]
-            output, loss = self._score(weights, rest, features, targets, part)
+            output, loss = self._score_chunk(weights, rest, features, targets, part)
             count = tf.cast(tf.shape(part)[0], tf.float32)
             return i + 1, outputs.write(i, output), total + loss * count
 
@@ -298,7 +339,7 @@ class EpochProgram:
         )
         return outputs.concat(), total / tf.cast(n_rows, tf.float32)
 
-    def _trace_score(
+    def _score_chunk(
         self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
     ) -> tuple[Any, Any]:
         outputs, loss, _ = self._call(
@@ -350,7 +391,7 @@ class EpochProgram:
                     self.split(weights[fold]), constraints, strict=True
                 )
             ]
-            rows.append(tf.concat([tf.reshape(part, [-1]) for part in parts], 0))
+            rows.append(self._join(parts))
         return tf.stack(rows)
 
     def _require_known(self, scope: Any) -> None:
@@ -379,16 +420,39 @@ def _specs(arguments: tuple[Any, ...]) -> list[Any]:
     ]
 
 
-def _by_step(rows: np.ndarray, n_steps: int, batch_size: int) -> np.ndarray:
-    """From (n_folds, n_steps * batch_size) to (n_steps, n_folds, batch_size)."""
-    steps = rows.reshape(len(rows), n_steps, batch_size).transpose(1, 0, 2)
-    return np.ascontiguousarray(steps, dtype=np.int32)
-
-
-def _by_fold(data: Any) -> list[tuple[Any, Any, Any]]:
+def _by_fold(data: Any) -> tuple[Any, Any, Any]:
     features, targets, row_weights = data
-    row_weights = row_weights or [None] * len(features)
-    return list(zip(features, targets, row_weights, strict=True))
+    return features, targets, row_weights or [None] * len(features)
+
+
+def _at(steps: Any, i: Any) -> list[Any]:
+    """Return the rows of step i, fold by fold."""
+    return tf.unstack(tf.gather(steps, i))
+
+
+def _function(python_function: Any, **attributes: bool) -> Any:
+    return tf.function(
+        python_function, autograph=False, experimental_attributes=attributes or None
+    )
+
+
+@contextlib.contextmanager
+def _graph_optimizer(*, is_on: bool) -> Iterator[None]:
+    """Switch TensorFlow's graph optimizer off for a call.
+
+    It rewrites a graph when it is first called. For a small model that took 1.2 s and
+    made steps no faster than they are after 0.4 s without it.
+    """
+    if is_on:
+        yield
+        return
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get("disable_meta_optimizer", False)
+    options.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        options.set_experimental_options({"disable_meta_optimizer": before})
 
 
 def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:

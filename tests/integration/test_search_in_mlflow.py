@@ -20,6 +20,12 @@ def client(small_search):
 
 
 @pytest.fixture
+def mlflow_here(small_search, monkeypatch):
+    """MLflow's fluent functions use the store of the small search."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", small_search.uri)
+
+
+@pytest.fixture
 def parent(client, small_search):
     return client.get_run(small_search.result.run_id)
 
@@ -169,24 +175,27 @@ def test_the_model_is_registered_as_champion_with_lineage(client, small_search):
     assert version.tags["ktune.trial_run_id"] == best
 
 
-@pytest.mark.parametrize("kind", ["float32", "float64", "frame", "list"])
-def test_the_registered_model_takes_raw_rows_of_any_kind(small_search, kind):
+@pytest.mark.parametrize("kind", ["float32", "float64", "frame", "integers", "list"])
+def test_the_registered_model_takes_raw_rows_of_any_kind(
+    small_search, mlflow_here, kind
+):
     rows = load_breast_cancer().data[:20].astype(np.float32)
+    named = pd.DataFrame(rows, columns=load_breast_cancer().feature_names)
     given = {
         "float32": rows,
         "float64": rows.astype(np.float64),
-        "frame": pd.DataFrame(rows.astype(np.float64)),
+        "frame": named,
+        "integers": rows.astype(np.int64),
         "list": rows.tolist(),
     }[kind]
-    mlflow.set_tracking_uri(small_search.uri)
     model = mlflow.pyfunc.load_model("models:/small@champion")
     fitted = small_search.result._fitted
-    expected = fitted.model.predict(fitted.preprocessing.transform(rows), verbose=0)
+    known = named.astype(int) if kind == "integers" else named
+    expected = fitted.model.predict(fitted.preprocessing.transform(known), verbose=0)
     np.testing.assert_array_equal(model.predict(given), expected)
 
 
-def test_the_registered_model_has_signature_and_input_example(small_search):
-    mlflow.set_tracking_uri(small_search.uri)
+def test_the_registered_model_has_signature_and_input_example(mlflow_here):
     info = mlflow.models.get_model_info("models:/small@champion")
     assert len(info.signature.inputs.inputs) == 30
     assert info.signature.outputs.inputs[0].shape == (-1, 1)

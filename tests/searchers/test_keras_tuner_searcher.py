@@ -27,10 +27,14 @@ from ktune.testing.searchers import (
 )
 
 
-def make_with(**options: Any) -> MakeSearcher:
-    def make(declare: Any, path: Path, seed: int = 0) -> KerasTunerSearcher:
+def make_with(**chosen: Any) -> MakeSearcher:
+    def make(
+        declare: Any, path: Path, seed: int = 0, **options: Any
+    ) -> KerasTunerSearcher:
         ledger = open_ledger(path, "study", objective=OBJECTIVE)
-        return KerasTunerSearcher(declare, ledger=ledger, seed=seed, **options)
+        return KerasTunerSearcher(
+            declare, ledger=ledger, seed=seed, **chosen, **options
+        )
 
     return make
 
@@ -242,6 +246,16 @@ def test_either_engine_goes_on_after_the_other(sampler: str, tmp_path: Path) -> 
     asked = first + second + third
     assert [trial.number for trial in asked] == list(range(12))
     assert len({(frozenset(t.values.items()), t.epochs) for t in asked}) == 12
+
+
+def test_grid_is_complete_after_another_oracle(tmp_path: Path) -> None:
+    path = tmp_path / "study.log"
+    first = run(make_with(sampler="random")(declare_finite, path), 5)
+    searcher = make_with(sampler="grid")(declare_finite, path)
+    asked = first + run(searcher, 100)
+    assert len({frozenset(trial.values.items()) for trial in asked}) == N_FINITE
+    assert len(asked) == N_FINITE
+    assert searcher.is_exhausted
 
 
 def test_private_parts_are_still_there() -> None:

@@ -1,12 +1,15 @@
 """The study both engines write."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ktune.errors import StoreError
+from ktune.errors import ExperimentError, StoreError
 from ktune.experiment import Experiment
 from ktune.metrics import Objective
 from ktune.searchers import make_searcher
@@ -197,3 +200,27 @@ def test_engine_of_the_experiment_is_made(
     entries = open_ledger(tmp_path / "a" / "x.log", "x").entries()
     assert [entry.trial for entry in entries] == asked
     assert [entry.score for entry in entries] == [score_of(t) for t in asked]
+
+
+def test_reading_a_study_needs_no_tensorflow() -> None:
+    code = (
+        "import sys, ktune.searchers.ledger; "
+        "print({'keras_tuner', 'tensorflow', 'sklearn'} & set(sys.modules))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert output == "set()\n"
+
+
+def test_missing_package_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment(
+        name="x", data=([[0.0]], [0]), build=declare_mixed, sampler="gp"
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    path = tmp_path / "studies" / "x.log"
+    with pytest.raises(ExperimentError, match=r'pip install "ktune\[gp\]"'):
+        make_searcher(experiment, declare_mixed, objective=OBJECTIVE, path=path)
+    assert not list(tmp_path.iterdir())

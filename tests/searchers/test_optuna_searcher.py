@@ -23,10 +23,10 @@ from ktune.testing.searchers import (
 from ktune.trial import TrialResult, TrialState
 
 
-def make_with(**options: Any) -> MakeSearcher:
-    def make(declare: Any, path: Path, seed: int = 0) -> OptunaSearcher:
+def make_with(**chosen: Any) -> MakeSearcher:
+    def make(declare: Any, path: Path, seed: int = 0, **options: Any) -> OptunaSearcher:
         ledger = open_ledger(path, "study", objective=OBJECTIVE)
-        return OptunaSearcher(declare, ledger=ledger, seed=seed, **options)
+        return OptunaSearcher(declare, ledger=ledger, seed=seed, **chosen, **options)
 
     return make
 

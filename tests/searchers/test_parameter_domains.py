@@ -16,7 +16,7 @@ from keras_tuner.engine import hyperparameters
 from ktune.errors import SpaceError
 from ktune.hyperparameters import replay
 from ktune.searchers.keras_tuner import KerasTunerSearcher
-from ktune.searchers.ledger import Ledger, quiet
+from ktune.searchers.ledger import Ledger
 from ktune.searchers.optuna import OptunaSearcher
 from ktune.searchers.optuna_space import decode, distribution_of, encode
 from ktune.searchers.parameter import (
@@ -25,6 +25,7 @@ from ktune.searchers.parameter import (
     parameter_of,
     parameter_to_json,
 )
+from ktune.searchers.study import quiet
 from ktune.testing.searchers import complete, score_of
 from ktune.trial import Value
 

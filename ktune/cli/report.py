@@ -1,0 +1,42 @@
+"""Write the report of a search: does it overfit, what matters, what to do next.
+
+One self-contained HTML file. The report written at the end of the search is an artifact
+of its run in MLflow too.
+"""
+
+import argparse
+import webbrowser
+from pathlib import Path
+
+from ktune.cli.exit_codes import DONE
+from ktune.cli.options import add_store_option
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``report``."""
+    parser.add_argument(
+        "search", nargs="?", metavar="SEARCH", help="default: the newest search"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file to write (default: NAME-ID.html here)"
+    )
+    parser.add_argument("--open", action="store_true", help="open it in a browser")
+    add_store_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the search from MLflow and write the file."""
+    from ktune.report import read_report, write_report
+    from ktune.tracking.reader import find_search
+    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+
+    store = open_store(arguments.tracking_uri)
+    with quiet_mlflow(), store_errors(store.location):
+        search = find_search(store, arguments.search)
+        report = read_report(store, search)
+    name = f"{search.experiment.replace(' ', '-')}-{search.run_id[:8]}.html"
+    path = write_report(report, arguments.output or Path(name))
+    print(path)
+    if arguments.open:
+        webbrowser.open(path.resolve().as_uri())
+    return DONE

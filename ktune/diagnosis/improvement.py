@@ -1,0 +1,74 @@
+"""How much the last epochs of a trial have still brought."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ktune.diagnosis.measures import skill_curves
+from ktune.diagnosis.rule import NotApplicable
+from ktune.diagnosis.view import TrialView
+from ktune.trial import TrialState
+
+LEAST_EPOCHS = 3
+STEEP_SHARE = 0.25
+STEEP_GAIN = 0.05
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """What the last third of the epochs has brought on validation rows.
+
+    Attributes:
+        gain: Skill gained in the last third, mean over folds.
+        error: Its standard error over the folds.
+        share: ``gain`` as a share of all that was gained since the start, where the
+            start is a constant prediction or the first epoch if that was better.
+        room: Skill still missing to perfect.
+    """
+
+    gain: float
+    error: float
+    share: float
+    room: float
+
+
+def recent_improvement(view: TrialView) -> Improvement:
+    """Return what the last third of the epochs has brought.
+
+    Raises:
+        NotApplicable: Too few epochs, no curves, or the trial was pruned: it was
+            stopped on purpose.
+    """
+    if view.result.state is TrialState.PRUNED:
+        raise NotApplicable("the trial was pruned, so it was stopped on purpose")
+    train, validation = skill_curves(view)
+    n_epochs = validation.shape[1]
+    if n_epochs < LEAST_EPOCHS:
+        raise NotApplicable(f"it needs at least {LEAST_EPOCHS} epochs")
+    middle = n_epochs - 1 - max(1, round(n_epochs / 3))
+    gains = _level(validation, n_epochs - 1) - _level(validation, middle)
+    mean = validation.mean(axis=0)
+    whole = float(mean.max() - min(mean[0], 0.0))
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    gain = float(gains.mean())
+    return Improvement(
+        gain=gain,
+        error=error,
+        share=gain / whole if whole > 0 else 0.0,
+        room=1.0 - float(mean[-1]),
+    )
+
+
+def is_steep(improvement: Improvement) -> bool:
+    """Whether training was cut short: the last third brought much of everything."""
+    return (
+        improvement.share >= STEEP_SHARE
+        and improvement.gain >= STEEP_GAIN
+        and improvement.gain > 2 * improvement.error
+        and improvement.room >= 2 * improvement.gain
+    )
+
+
+def _level(curves: np.ndarray, epoch: int) -> np.ndarray:
+    """Value of each fold at an epoch, averaged with its neighbour before it."""
+    return curves[:, max(epoch - 1, 0) : epoch + 1].mean(axis=1)

@@ -1,0 +1,62 @@
+"""KT002: validation loss turns up while training loss goes on falling."""
+
+from typing import ClassVar
+
+from ktune.diagnosis.remedies import regularise
+from ktune.diagnosis.rule import Finding, Severity, finding
+from ktune.diagnosis.turning_point import find_turning_point
+from ktune.diagnosis.view import TrialView
+
+
+class TurningUp:
+    """Training on makes the model worse on rows it has not seen.
+
+    It does not decide the verdict: early stopping has kept the epoch before, and
+    whether that one overfits is KT001's question.
+
+    Threshold:
+        From its best epoch to the last one, validation loses at least 0.05 of the
+        constant prediction's loss and two standard errors over the folds, while
+        training gains at least 0.05.
+
+    Evidence:
+        The turning epoch and both changes.
+
+    Source:
+        Prechelt, Early Stopping - But When? (1998).
+    """
+
+    code: ClassVar[str] = "KT002"
+    title: ClassVar[str] = "Validation loss turns up"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def check(self, view: TrialView) -> Finding | None:
+        """Look for the turning point of the mean validation loss."""
+        turn = find_turning_point(view)
+        if turn is None:
+            return None
+        kept = view.result.best_epoch
+        message = (
+            f"Validation loss is lowest after epoch {turn.epoch + 1} of "
+            f"{view.result.epochs} and then rises by {turn.lost:.2f} of a constant "
+            f"prediction's loss, while training loss falls by {turn.gained:.2f}."
+        )
+        if kept is not None:
+            message += f" The trial is judged after epoch {kept + 1}."
+        return finding(
+            self,
+            message,
+            self._remedy(view, turn.epoch),
+            turning_epoch=turn.epoch + 1.0,
+            lost=turn.lost,
+            gained=turn.gained,
+        )
+
+    def _remedy(self, view: TrialView, epoch: int) -> str:
+        kept = view.result.best_epoch
+        if kept is not None and kept > epoch + 1:
+            return (
+                "For good probabilities choose the epoch by loss "
+                f"(`--objective log_loss`). {regularise(view)}"
+            )
+        return regularise(view)

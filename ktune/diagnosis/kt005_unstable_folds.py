@@ -1,0 +1,203 @@
+"""KT005: the folds do not agree with each other."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from ktune.diagnosis.measures import (
+    Gap,
+    has_learned,
+    measure_gap,
+    percent,
+    skill_curves,
+)
+from ktune.diagnosis.out_of_fold import OutOfFold, read_out_of_fold
+from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.view import TrialView
+
+OUTLIER_NOISE = 4.0
+OUTLIER_SKILL = 0.2
+SPREAD_NOISE = 3.0
+SPREAD_SKILL = 0.15
+TARGET_SHARE = 0.3
+LEARNED = 0.3
+
+
+class UnstableFolds:
+    """One fold is far from the others, or all differ more than chance allows.
+
+    Threshold:
+        A fold's validation score is at least 0.2 (of the way from chance to perfect)
+        and four times the noise away from the median of the others; the noise is the
+        larger of what so few rows cause and of how much the others scatter. Or the
+        standard deviation over folds is at least 0.15 and three times what their
+        numbers of rows explain. Or training is better than validation by a practical
+        size and the folds explain at least 0.3 of the variance of the *targets*: they
+        are not alike, so the gap is not the model's fault. Trials that have learned
+        nothing are not asked, and differences that training scores share do not count
+        while little was learned: they are the luck of the initial weights.
+
+    Evidence:
+        The odd fold, its score, the others' median, the noise.
+
+    Source:
+        Outliers by the median: Leys et al., Journal of Experimental Social
+        Psychology 49 (2013). Noise of a share: the binomial distribution.
+    """
+
+    code: ClassVar[str] = "KT005"
+    title: ClassVar[str] = "Unstable over folds"
+    severity: ClassVar[Severity] = Severity.PROBLEM
+
+    def check(self, view: TrialView) -> Finding | None:
+        """Look for an outlying fold, then at the spread of all."""
+        gap = measure_gap(view)
+        if len(gap.validation) < 2:
+            raise NotApplicable("there is only one fold")
+        if not has_learned(view):
+            raise NotApplicable(
+                "the trial has learned nothing the folds could differ in"
+            )
+        return (
+            self._outlier(view, gap)
+            or self._spread(view, gap)
+            or self._different_targets(view, gap)
+        )
+
+    def _outlier(self, view: TrialView, gap: Gap) -> Finding | None:
+        if len(gap.validation) < 3:
+            return None  # of two folds nobody can say which is the odd one
+        fold = _farthest(gap.validation)
+        others = np.delete(gap.validation, fold)
+        distance = abs(float(gap.validation[fold] - np.median(others)))
+        noise = max(float(gap.noise[fold]), _scatter(others))
+        is_far = distance >= max(
+            OUTLIER_SKILL * gap.yardstick.unit, gap.yardstick.practical
+        )
+        if not is_far or distance < OUTLIER_NOISE * noise:
+            return None
+        gaps = gap.train - gap.validation
+        difference = abs(float(gaps[fold] - np.median(np.delete(gaps, fold))))
+        if _is_luck_of_the_start(view, distance, difference):
+            return None
+        index = view.result.folds[fold].index
+        message = (
+            f"Fold {index} scores {gap.yardstick.metric} {gap.validation[fold]:.3f}, "
+            f"the others {np.median(others):.3f} (median): {distance / noise:.0f} "
+            "times what chance explains."
+        )
+        remedy = (
+            f"Look at the rows of fold {index}: another source, time or group, or "
+            "wrong targets? Split by group or time (`groups=`, a scikit-learn "
+            "splitter as `cv`), shuffle, or repair these rows."
+        )
+        return finding(
+            self,
+            message,
+            remedy,
+            verdict=Verdict.UNSTABLE,
+            fold=float(index),
+            score=float(gap.validation[fold]),
+            others=float(np.median(others)),
+            noise=noise,
+        )
+
+    def _spread(self, view: TrialView, gap: Gap) -> Finding | None:
+        spread = float(np.std(gap.validation, ddof=1))
+        expected = float(np.sqrt(np.mean(gap.noise**2)))
+        limit = max(SPREAD_SKILL * gap.yardstick.unit, SPREAD_NOISE * expected)
+        spread_of_gaps = float(np.std(gap.train - gap.validation, ddof=1))
+        if spread < limit or _is_luck_of_the_start(view, spread, spread_of_gaps):
+            return None
+        scores = ", ".join(f"{score:.3f}" for score in gap.validation)
+        message = (
+            f"{gap.yardstick.metric} varies by {spread:.3f} over the folds "
+            f"({scores}); their numbers of rows explain {expected:.3f}."
+        )
+        remedy = (
+            "If rows come in groups, periods or sorted by target, split accordingly "
+            "(`groups=`, a scikit-learn splitter as `cv`). If training itself is a "
+            "matter of luck, use a lower learning_rate or a wider model."
+        )
+        return finding(
+            self,
+            message,
+            remedy,
+            verdict=Verdict.UNSTABLE,
+            spread=spread,
+            expected=expected,
+        )
+
+    def _different_targets(self, view: TrialView, gap: Gap) -> Finding | None:
+        if gap.typical < gap.yardstick.practical or not view.result.out_of_fold:
+            return None
+        share = _share_between_folds(read_out_of_fold(view.result.out_of_fold))
+        if share < TARGET_SHARE:
+            return None
+        message = (
+            f"The folds hold different targets: {percent(share)} of the targets' "
+            "variance lies between folds. What is learned on some does not carry over "
+            f"to the next ({gap.yardstick.metric} {gap.train.mean():.3f} in training, "
+            f"{gap.validation.mean():.3f} in validation)."
+        )
+        remedy = (
+            "Rows seem to be sorted by target, time or group: shuffle "
+            "(`cv=5`, or `KFold(5, shuffle=True)`) unless new rows will differ in "
+            "just this way."
+        )
+        return finding(
+            self,
+            message,
+            remedy,
+            verdict=Verdict.UNSTABLE,
+            share_between_folds=share,
+        )
+
+
+def _is_luck_of_the_start(view: TrialView, in_validation: float, in_gap: float) -> bool:
+    """Whether folds differ by their initial weights, not by their rows.
+
+    Where little was learned, a fold whose weights start well scores well on both
+    sides, so the gap between the sides does not show the difference.
+    """
+    try:
+        train, _ = skill_curves(view)
+    except NotApplicable:
+        return False
+    learned = float(train.mean(axis=0).max())
+    return learned < LEARNED and in_gap < 0.5 * in_validation
+
+
+def _share_between_folds(out_of_fold: OutOfFold) -> float:
+    """Share of the targets' variance that lies between folds, at most 1.
+
+    What as many random folds would show by chance is taken off. Classes are compared
+    by the shares each fold has of them.
+    """
+    target = out_of_fold.target
+    if target.ndim > 1:
+        return 0.0
+    columns = target.reshape(-1, 1).astype(np.float64)
+    if target.dtype.kind in "iu":
+        columns = (target.reshape(-1, 1) == np.unique(target)).astype(np.float64)
+    means = columns.mean(axis=0)
+    total = float(((columns - means) ** 2).sum())
+    folds = [columns[out_of_fold.fold == k] for k in np.unique(out_of_fold.fold)]
+    between = sum(
+        float(len(part) * ((part.mean(axis=0) - means) ** 2).sum()) for part in folds
+    )
+    by_chance = (len(folds) - 1) / max(len(target) - 1, 1)
+    return between / max(total, 1e-12) - by_chance
+
+
+def _farthest(scores: np.ndarray) -> int:
+    """Index of the score farthest from the median of the others."""
+    distances = [
+        abs(scores[k] - np.median(np.delete(scores, k))) for k in range(len(scores))
+    ]
+    return int(np.argmax(distances))
+
+
+def _scatter(scores: np.ndarray) -> float:
+    """Standard deviation of normal scores with this median absolute deviation."""
+    return float(1.4826 * np.median(np.abs(scores - np.median(scores))))

@@ -1,0 +1,122 @@
+"""KT006: training jumps about or diverges instead of descending."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from ktune.diagnosis.measures import skill_curves
+from ktune.diagnosis.remedies import calm
+from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.view import TrialView
+
+LEAST_EPOCHS = 4
+SPIKE = 0.15
+SPIKE_SHARE = 0.1
+LEAST_SPIKES = 2
+FALLEN = 0.3
+DIVERGED = -0.02
+STEADY_SHARE = 0.7
+EXPLODED = -1.0
+RECOVERED = 0.1
+SCATTERED = 1.2
+
+
+class UnstableEpochs:
+    """The loss on *training* rows spikes, falls back, or is beyond all measure.
+
+    Training rows are scored after each epoch without dropout, so a rise of their
+    loss is the optimizer's doing, not bad luck with few validation rows.
+
+    Threshold:
+        Any of: (a) in at least a tenth of all epochs (of all folds, two at least) the
+        loss rises by 0.15 of a constant prediction's loss; (b) in the typical fold
+        training ends 0.3 worse than it was before; (c) in the second half of the epochs
+        it hovers above the loss of a constant prediction, and not because it is merely
+        slow (less than seven of ten epochs brought it down); (d) it was blown up to
+        2.7 times that loss and never got 0.1 below it. For regression the errors must
+        scatter as well (RMSE 1.2 times MAE), else only the targets' mean is missed.
+
+    Evidence:
+        Share of epochs with a spike, the fall, the last level.
+
+    Source:
+        Bengio, Practical Recommendations for Gradient-Based Training of Deep
+        Architectures (2012), section 3.1.1: a training criterion that rises calls
+        for a smaller learning rate.
+    """
+
+    code: ClassVar[str] = "KT006"
+    title: ClassVar[str] = "Unstable over epochs"
+    severity: ClassVar[Severity] = Severity.PROBLEM
+
+    def check(self, view: TrialView) -> Finding | None:
+        """Look for spikes, for a fall, and for divergence."""
+        train, _ = skill_curves(view, against_uniform=True)
+        if train.shape[1] < LEAST_EPOCHS:
+            raise NotApplicable(f"it needs at least {LEAST_EPOCHS} epochs")
+        return (
+            self._spikes(view, train)
+            or self._fall(view, train)
+            or self._divergence(view, train)
+            or self._explosion(view, train)
+        )
+
+    def _spikes(self, view: TrialView, train: np.ndarray) -> Finding | None:
+        is_spike = np.diff(train, axis=1) < -SPIKE
+        share = float(is_spike.mean())
+        if share < SPIKE_SHARE or is_spike.sum() < LEAST_SPIKES:
+            return None
+        message = (
+            f"In {share:.0%} of the epochs the loss on training rows rises sharply "
+            "instead of falling."
+        )
+        return self._finding(view, message, spike_share=share)
+
+    def _fall(self, view: TrialView, train: np.ndarray) -> Finding | None:
+        fall = float(np.median(train.max(axis=1) - train[:, -1]))
+        if fall < FALLEN:
+            return None
+        message = (
+            "Training falls apart: at the end the loss on training rows is worse than "
+            f"it was before, by {fall:.2f} of a constant prediction's loss."
+        )
+        return self._finding(view, message, fall=fall)
+
+    def _divergence(self, view: TrialView, train: np.ndarray) -> Finding | None:
+        second_half = train[:, train.shape[1] // 2 :]
+        level = float(np.median(second_half))
+        is_slow = float(np.mean(np.diff(train, axis=1) > 0)) >= STEADY_SHARE
+        if level > DIVERGED or is_slow:
+            return None
+        message = (
+            "Training moves without getting anywhere: the loss on training rows stays "
+            "above what always predicting the same would give."
+        )
+        return self._finding(view, message, level=level)
+
+    def _explosion(self, view: TrialView, train: np.ndarray) -> Finding | None:
+        worst = float(np.median(train.min(axis=1)))
+        last = float(np.median(train[:, -1]))
+        if worst > EXPLODED or last > RECOVERED or not _errors_scatter(view):
+            return None
+        message = (
+            f"Training blew up to {np.exp(-worst):.0f} times the loss of a constant "
+            "prediction and has not recovered."
+        )
+        return self._finding(view, message, worst=worst, last=last)
+
+    def _finding(self, view: TrialView, message: str, **evidence: float) -> Finding:
+        return finding(self, message, calm(view), verdict=Verdict.UNSTABLE, **evidence)
+
+
+def _errors_scatter(view: TrialView) -> bool:
+    """Whether errors differ from row to row; always so for classes.
+
+    An untrained model far from the mean of the targets has a huge loss as well, but
+    nearly the same error in each row.
+    """
+    rmse, mae = view.curve("train_rmse"), view.curve("train_mae")
+    if rmse is None or mae is None:
+        return True
+    epoch = int(rmse.mean(axis=0).argmax())
+    return bool(np.median(rmse[:, epoch] / mae[:, epoch]) >= SCATTERED)

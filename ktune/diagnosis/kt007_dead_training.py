@@ -1,0 +1,93 @@
+"""KT007: the model predicts the same for every row, or training broke off."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from ktune.dataset import Task
+from ktune.diagnosis.measures import skill_curves
+from ktune.diagnosis.out_of_fold import read_out_of_fold
+from ktune.diagnosis.remedies import calm
+from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.view import TrialView
+
+CONSTANT = 1e-3
+STILL = 1e-4
+
+
+class DeadTraining:
+    """Nothing the model sees makes a difference to what it predicts.
+
+    Threshold:
+        The trial failed (a loss or prediction was no longer finite, or an error), or
+        in at least half of the folds out-of-fold predictions differ by less than 0.001
+        (of the targets' standard deviation for regression). Without predictions: only
+        one class is ever predicted and training loss moves by less than 0.0001 an
+        epoch over the second half.
+
+    Evidence:
+        The share of dead folds.
+
+    Source:
+        Lu et al., Dying ReLU and Initialization, arXiv 1903.06733 (2019): a network
+        that dies becomes a constant function, the mean of the targets.
+    """
+
+    code: ClassVar[str] = "KT007"
+    title: ClassVar[str] = "Dead training"
+    severity: ClassVar[Severity] = Severity.PROBLEM
+
+    def check(self, view: TrialView) -> Finding | None:
+        """Tell failures apart from models that are constant."""
+        if not view.has_scores:
+            return self._failure(view)
+        if view.result.out_of_fold:
+            dead = _dead_share_by_predictions(view)
+        else:
+            dead = float(_looks_dead(view))
+        if dead < 0.5:
+            return None
+        message = (
+            f"In {dead:.0%} of the folds the model predicts the same for every row: "
+            "its hidden units are dead or its outputs saturated."
+        )
+        remedy = (
+            f"{calm(view)} Check the initialisation and that the inputs are scaled; "
+            "'leaky_relu' or 'gelu' cannot die as 'relu' does."
+        )
+        return finding(self, message, remedy, verdict=Verdict.UNDERFIT, dead_share=dead)
+
+    def _failure(self, view: TrialView) -> Finding:
+        failure = view.result.failure
+        reason = f"{failure.kind}: {failure.message}" if failure else "no reason known"
+        remedy = (
+            "Read the traceback (`ktune show`)."
+            if failure is not None and failure.traceback
+            else calm(view)
+        )
+        return finding(
+            self, f"The trial failed. {reason}", remedy, verdict=Verdict.FAILED
+        )
+
+
+def _dead_share_by_predictions(view: TrialView) -> float:
+    out_of_fold = read_out_of_fold(view.result.out_of_fold)
+    unit = 1.0
+    if view.context.task is Task.REGRESSION:
+        unit = float(np.std(out_of_fold.target)) or 1.0
+    spreads = [
+        float(np.ptp(out_of_fold.prediction[out_of_fold.fold == fold], axis=0).max())
+        for fold in np.unique(out_of_fold.fold)
+    ]
+    return float(np.mean(np.array(spreads) < CONSTANT * unit))
+
+
+def _looks_dead(view: TrialView) -> bool:
+    if not view.result.confusion:
+        raise NotApplicable("the out-of-fold predictions were not read")
+    predicted = np.array(view.result.confusion).sum(axis=0)
+    if (predicted > 0).sum() > 1:
+        return False
+    train, _ = skill_curves(view)
+    second_half = train.mean(axis=0)[train.shape[1] // 2 :]
+    return len(second_half) > 1 and bool(np.abs(np.diff(second_half)).max() < STILL)

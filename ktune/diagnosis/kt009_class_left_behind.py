@@ -1,0 +1,85 @@
+"""KT009: one class is recognised far worse than the others."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from ktune.diagnosis.measures import (
+    class_counts,
+    percent,
+    recall_by_class,
+    require_scores,
+)
+from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
+from ktune.diagnosis.view import TrialView
+
+LEAST_ROWS = 10
+SHARE_OF_OTHERS = 0.6
+LEAST_DIFFERENCE = 0.15
+STANDARD_ERRORS = 3.0
+
+
+class ClassLeftBehind:
+    """The mean score hides that one class is mostly missed.
+
+    Threshold:
+        The recall of a class with at least 10 rows is below 0.6 of the median of the
+        other classes, below it by 0.15, and by three standard errors.
+
+    Evidence:
+        The recall of the class, of the others, its number of rows.
+
+    Source:
+        He & Garcia, Learning from Imbalanced Data, IEEE TKDE 21 (2009).
+    """
+
+    code: ClassVar[str] = "KT009"
+    title: ClassVar[str] = "A class is left behind"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    def check(self, view: TrialView) -> Finding | None:
+        """Compare each class with the median of the others."""
+        require_scores(view)
+        counts, recall = class_counts(view), recall_by_class(view)
+        judged = np.flatnonzero(counts >= LEAST_ROWS)
+        if len(judged) < 2:
+            raise NotApplicable(f"fewer than two classes have {LEAST_ROWS} rows")
+        worst = int(judged[np.argmin(recall[judged])])
+        others = float(np.median(np.delete(recall[judged], recall[judged].argmin())))
+        here = float(recall[worst])
+        error = float(np.sqrt(others * (1 - others) / counts[worst]))
+        difference = others - here
+        is_real = difference >= max(LEAST_DIFFERENCE, STANDARD_ERRORS * error)
+        if not is_real or here >= SHARE_OF_OTHERS * others:
+            return None
+        return self._finding(view, worst, here, others)
+
+    def _finding(
+        self, view: TrialView, worst: int, recall: float, others: float
+    ) -> Finding:
+        counts = class_counts(view)
+        name = self._name(view, worst)
+        confused_row = np.array(view.result.confusion[worst], dtype=np.float64)
+        confused_row[worst] = -1
+        taken_for = self._name(view, int(confused_row.argmax()))
+        message = (
+            f"Only {percent(recall)} of class {name!r} ({counts[worst]:.0f} rows) is "
+            f"recognised, against {percent(others)} of the others; it is most often "
+            f"taken for {taken_for!r}."
+        )
+        is_rare = counts[worst] < 0.5 * np.median(np.delete(counts, worst))
+        remedy = (
+            'Set `class_weight="balanced"` in `fit` and search by '
+            "`--objective f1_macro`, so that each class counts the same."
+            if is_rare
+            else f"Look at rows of {name!r} taken for {taken_for!r}: wrong labels, or "
+            "a feature that tells them apart is missing? `--objective f1_macro` makes "
+            "each class count."
+        )
+        return finding(
+            self, message, remedy, recall=recall, others=others, n_rows=counts[worst]
+        )
+
+    def _name(self, view: TrialView, index: int) -> str:
+        names = view.context.class_names
+        return names[index] if index < len(names) else str(index)

@@ -1,0 +1,87 @@
+"""KT013: the search was too short for the number of parameters it varied."""
+
+from typing import ClassVar
+
+from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
+from ktune.diagnosis.view import SearchView
+from ktune.trial import TrialState
+
+TRIALS_PER_PARAMETER = 5
+LEAST_TRIALS = 10
+
+
+class TooFewTrials:
+    """A longer search would probably find something better.
+
+    Threshold:
+        Fewer finished trials than the larger of 10 and five for each parameter that
+        was varied, unless the whole space has been tried.
+
+    Evidence:
+        Numbers of trials and parameters, and how many would do.
+
+    Source:
+        Bergstra & Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13
+        (2012). Ten is how many random trials Optuna's TPE starts with before it
+        learns anything from them.
+    """
+
+    code: ClassVar[str] = "KT013"
+    title: ClassVar[str] = "Too few trials for the space"
+    severity: ClassVar[Severity] = Severity.TIP
+
+    def check(self, view: SearchView) -> Finding | None:
+        """Compare the number of trials with the number of parameters."""
+        finished = [v for v in view.trials if v.result.state is not TrialState.FAILED]
+        if not finished:
+            raise NotApplicable("no trial is finished")
+        varied = _varied(view)
+        if not varied:
+            raise NotApplicable("no parameter was varied")
+        wanted = max(LEAST_TRIALS, TRIALS_PER_PARAMETER * len(varied))
+        size = _size_of_space(view, varied)
+        if len(finished) >= min(wanted, size):
+            return None
+        message = (
+            f"{len(finished)} trials for {len(varied)} parameters "
+            f"({', '.join(f'`{name}`' for name in varied[:6])}"
+            f"{' …' if len(varied) > 6 else ''}) tell little about where the best "
+            "values lie."
+        )
+        remedy = (
+            f"Go on with `--resume --trials {wanted}`, or fix parameters that do not "
+            "matter (see the importances in the report)."
+        )
+        return finding(
+            self,
+            message,
+            remedy,
+            n_trials=float(len(finished)),
+            n_parameters=float(len(varied)),
+            wanted=float(wanted),
+        )
+
+
+def _varied(view: SearchView) -> list[str]:
+    """Names of parameters with a range, or with more than one value seen."""
+    if view.space:
+        return [
+            name
+            for name, parameter in view.space.items()
+            if len(parameter.choices) > 1
+            or (parameter.low is not None and parameter.low != parameter.high)
+        ]
+    seen: dict[str, set[object]] = {}
+    for trial_view in view.trials:
+        for name, value in trial_view.trial.values.items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name, values in seen.items() if len(values) > 1]
+
+
+def _size_of_space(view: SearchView, varied: list[str]) -> float:
+    """How many different trials there can be at most; infinite when unknown."""
+    size = 1.0
+    for name in varied:
+        parameter = view.space.get(name)
+        size *= float("inf") if parameter is None else parameter.n_values
+    return size

@@ -1,0 +1,378 @@
+"""The measures all rules share: one scale for scores, and how noisy a score is.
+
+Metrics have different units, so rules compare **skill**: 0 is what a constant
+prediction reaches, 1 is perfect. A score's skill is read off the *yardstick*, the
+objective where its two ends are known and otherwise accuracy or R². The skill of a
+loss is the share of the constant prediction's log loss that the model removes (for
+regression: of its squared error, which makes it R²); it is smooth, so curves are read
+on it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ktune.dataset import Task
+from ktune.diagnosis.out_of_fold import read_out_of_fold
+from ktune.diagnosis.rule import NotApplicable
+from ktune.diagnosis.view import TrialView
+
+_RANKING = {"roc_auc", "roc_auc_ovr", "roc_auc_ovo"}
+_PER_CLASS = {"balanced_accuracy", "recall_macro", "f1_macro"}
+_TINY = 1e-9
+
+POOR_SKILL = 0.1
+POOR_LOSS_SKILL = 0.05
+LEAST_EPOCHS = 4
+STEADY_SHARE = 0.9
+EVEN = 1.5
+"""Classes are even when the largest has at most this times its equal share."""
+HEAVIEST = 0.3
+"""Largest noise of an R² that is put down to a few rows."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A metric with known ends: ``chance`` for a constant prediction, 1 perfect."""
+
+    metric: str
+    chance: float
+
+    def skill(self, score: np.ndarray) -> np.ndarray:
+        """Return scores on the scale where chance is 0 and perfect is 1."""
+        return (score - self.chance) / (1.0 - self.chance)
+
+    @property
+    def unit(self) -> float:
+        """What one unit of skill is in the metric's own unit."""
+        return 1.0 - self.chance
+
+    @property
+    def practical(self) -> float:
+        """The smallest gap that matters, in the metric's own unit.
+
+        0.15 of all rows; less where a constant prediction is right so often that
+        this would be most of what can be learned. R² feels the size of every error,
+        where other metrics only see which side of a boundary a row is on: 0.25.
+        """
+        wide = 0.25 if self.metric == "r2" else 0.15
+        return max(min(wide, 0.3 * self.unit), 0.03)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Training against validation at the best epoch, by fold.
+
+    Attributes:
+        yardstick: The metric compared.
+        train: Score of each fold on training rows.
+        validation: Score of each fold on validation rows.
+        noise: Standard deviation of each validation score that comes from its fold
+            having a finite number of rows, in the metric's unit.
+        test_share: Validation rows for each training row.
+    """
+
+    yardstick: Yardstick
+    train: np.ndarray
+    validation: np.ndarray
+    noise: np.ndarray
+    test_share: float
+
+    @property
+    def train_skill(self) -> float:
+        """Mean skill on training rows."""
+        return float(np.mean(self.yardstick.skill(self.train)))
+
+    @property
+    def validation_skill(self) -> float:
+        """Mean skill on validation rows."""
+        return float(np.mean(self.yardstick.skill(self.validation)))
+
+    @property
+    def typical(self) -> float:
+        """Median over folds of train minus validation, so one odd fold cannot lead."""
+        return float(np.median(self.train - self.validation))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the gap: between folds, and by the rows in them.
+
+        Source:
+            Between folds: Nadeau & Bengio, Inference for the Generalization Error,
+            Machine Learning 52 (2003). Folds share training rows, which the plain
+            standard error ignores.
+        """
+        n_folds = len(self.train)
+        by_rows = float(np.sqrt(np.sum(self.noise**2))) / n_folds
+        if n_folds < 2:
+            return by_rows
+        deviation = float(np.std(self.train - self.validation, ddof=1))
+        between = deviation * np.sqrt(1 / n_folds + self.test_share)
+        return max(by_rows, float(between))
+
+
+def require_scores(view: TrialView) -> None:
+    """Refuse trials without any scored epoch.
+
+    Raises:
+        NotApplicable: The trial failed.
+    """
+    if not view.has_scores:
+        raise NotApplicable("the trial failed before anything could be measured")
+
+
+def class_counts(view: TrialView) -> np.ndarray:
+    """Return how many validated rows each class has.
+
+    Raises:
+        NotApplicable: There is no confusion matrix, as for regression.
+    """
+    if not view.result.confusion:
+        raise NotApplicable("there is no confusion matrix")
+    return np.array(view.result.confusion, dtype=np.float64).sum(axis=1)
+
+
+def yardstick(view: TrialView) -> Yardstick:
+    """Return the metric that scores are compared on, with its chance level.
+
+    Raises:
+        NotApplicable: The chance level is not known for this task.
+    """
+    task, metric = view.context.task, view.context.objective.metric
+    if task is Task.REGRESSION:
+        return Yardstick("r2", 0.0)
+    if task is Task.MULTILABEL:
+        return _from_baseline(view, "f1_macro")
+    shares = class_counts(view) / class_counts(view).sum()
+    if metric in _RANKING:
+        return Yardstick(metric, 0.5)
+    if metric in _PER_CLASS:
+        return Yardstick(metric, 1 / len(shares))
+    if metric == "f1" and task is Task.BINARY:
+        return Yardstick(metric, float(2 * shares[1] / (1 + shares[1])))
+    return Yardstick("accuracy", min(float(shares.max()), 1 - _TINY))
+
+
+def measure_gap(view: TrialView) -> Gap:
+    """Return train and validation scores of the folds on the yardstick.
+
+    Raises:
+        NotApplicable: The trial failed, or the metric is undefined in every fold.
+    """
+    require_scores(view)
+    stick = yardstick(view)
+    train = view.scores(stick.metric, "train")
+    validation = view.scores(stick.metric, "validation")
+    defined = np.isfinite(train) & np.isfinite(validation)
+    if not defined.any():
+        raise NotApplicable(f"{stick.metric} is not defined on these folds")
+    rows = np.array([fold.n_validation for fold in view.result.folds])[defined]
+    n_train = np.array([fold.n_train for fold in view.result.folds])[defined]
+    validation = validation[defined]
+    return Gap(
+        yardstick=stick,
+        train=train[defined],
+        validation=validation,
+        noise=_noise_by_fold(view, stick, validation, rows),
+        test_share=float(rows.mean() / n_train.mean()),
+    )
+
+
+def has_learned(view: TrialView) -> bool:
+    """Whether training has got anywhere: else there is nothing to over- or misfit.
+
+    Either the loss on training rows falls by at least 0.05 of a constant
+    prediction's in some epoch, or it is meant to be high: with class weights a model
+    is trained to a worse log loss on purpose, and where classes are uneven its
+    recalls tell what it has learned.
+    """
+    gap = measure_gap(view)
+    loss_skill = _best_loss_skill(view)
+    if loss_skill is None:
+        return gap.train_skill >= POOR_SKILL or not _is_blind(view)
+    if loss_skill >= POOR_LOSS_SKILL and not _creeps(view):
+        is_poor = max(gap.train_skill, loss_skill) < POOR_SKILL
+        return not is_poor or not _is_blind(view)
+    return not _is_blind(view)
+
+
+def _best_loss_skill(view: TrialView) -> float | None:
+    """Best skill of the training loss at any epoch, mean over folds."""
+    try:
+        train, _ = skill_curves(view)
+    except NotApplicable:
+        return None
+    return float(train.mean(axis=0).max())
+
+
+def _creeps(view: TrialView) -> bool:
+    """Whether training still is where its random weights put it, only moving slowly.
+
+    Random weights can be better than a constant prediction. A loss that then falls in
+    nearly every epoch, but hardly, tells a far too small learning rate from a weak
+    signal that was learned in the first epoch: there the loss does not go on falling.
+    """
+    train, _ = skill_curves(view)
+    mean = train.mean(axis=0)
+    if len(mean) < LEAST_EPOCHS or mean.max() >= 2 * POOR_SKILL:
+        return False
+    is_steady = float(np.mean(np.diff(mean) > 0)) >= STEADY_SHARE
+    return is_steady and float(mean[-1] - mean[0]) < POOR_LOSS_SKILL
+
+
+def _is_blind(view: TrialView) -> bool:
+    """Whether recalls do not contradict that nothing was learned.
+
+    With even classes they have no say: accuracy can be high by luck where
+    probabilities have hardly moved.
+    """
+    if not view.result.confusion:
+        return True
+    counts = class_counts(view)
+    chance = 1 / len(counts)
+    if counts.max() / counts.sum() < EVEN * chance:
+        return True
+    balanced = float(np.nanmean(recall_by_class(view)))
+    return (balanced - chance) / (1 - chance) < POOR_SKILL
+
+
+def _noise_by_fold(
+    view: TrialView, stick: Yardstick, scores: np.ndarray, n_rows: np.ndarray
+) -> np.ndarray:
+    """Return how much each fold's score varies with the rows that happen to be in it.
+
+    R² is noisier than normal errors make it when a few rows have very large errors,
+    so the predictions are asked where they are at hand.
+    """
+    typical = sampling_noise(view, stick, float(np.median(scores)), n_rows)
+    if stick.metric != "r2" or not view.result.out_of_fold:
+        return typical
+    out_of_fold = read_out_of_fold(view.result.out_of_fold)
+    if out_of_fold.target.ndim > 1:
+        return typical
+    error = (out_of_fold.prediction - out_of_fold.target) ** 2
+    spread = max(float(np.var(out_of_fold.target)), _TINY)
+    folds = [error[out_of_fold.fold == fold] for fold in np.unique(out_of_fold.fold)]
+    if len(folds) != len(n_rows):
+        return typical
+    heavy = [float(np.std(part) / np.sqrt(len(part))) / spread for part in folds]
+    return np.maximum(typical, np.minimum(heavy, HEAVIEST))
+
+
+def sampling_noise(
+    view: TrialView, stick: Yardstick, score: float, n_rows: np.ndarray
+) -> np.ndarray:
+    """Return the standard deviation of a score that finitely many rows alone cause.
+
+    Args:
+        view: For the shares of the classes.
+        stick: The metric.
+        score: Its typical value.
+        n_rows: Rows scored, by fold.
+
+    Source:
+        Shares: the binomial with Agresti & Coull's two added outcomes (1998), so
+        that a perfect score is not taken for a certain one. R²: the delta method
+        for a ratio of mean squares of normal errors.
+    """
+    n = n_rows.astype(np.float64)
+    if stick.metric == "r2":
+        return (1 - min(score, 1 - _TINY)) * np.sqrt(4 / n)
+    if stick.metric != "accuracy" and view.result.confusion:
+        shares = class_counts(view) / class_counts(view).sum()
+        n = n * min(1.0, len(shares) * float(shares.min()))  # the rarest class decides
+    share = (np.clip(score, 0, 1) * n + 2) / (n + 4)
+    return np.sqrt(share * (1 - share) / (n + 4))
+
+
+def skill_curves(
+    view: TrialView, *, against_uniform: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return skill of the loss on training and validation rows, [fold, epoch].
+
+    Args:
+        view: The trial.
+        against_uniform: Compare with equal probabilities for all classes where that
+            is worse than predicting their shares. A model trained with class weights
+            starts from there, and is not ill because its log loss is above that of
+            the shares.
+
+    Returns:
+        Two arrays. Below 0 they are compressed (see `compress`): a diverged trial is
+        then some units bad, not a million.
+
+    Raises:
+        NotApplicable: The curves needed were not kept.
+    """
+    require_scores(view)
+    name = "r2" if view.context.task is Task.REGRESSION else "log_loss"
+    train, validation = view.curve(f"train_{name}"), view.curve(f"val_{name}")
+    if train is None or validation is None:
+        raise NotApplicable(f"no curve of {name} was kept")
+    if not (np.isfinite(train).all() and np.isfinite(validation).all()):
+        raise NotApplicable(f"the curve of {name} is not defined in every fold")
+    if name == "r2":
+        return compress(train), compress(validation)
+    worst = constant_log_loss(view)
+    if against_uniform:
+        worst = max(worst, uniform_log_loss(view))
+    return compress(1 - train / worst), compress(1 - validation / worst)
+
+
+def compress(skill: np.ndarray) -> np.ndarray:
+    """Return skill with its part below 0 on a logarithmic scale.
+
+    Example:
+        >>> compress(np.array([0.5, 0.0, -99.0])).round(2).tolist()
+        [0.5, 0.0, -4.61]
+    """
+    return np.where(skill >= 0, skill, -np.log1p(-np.minimum(skill, 0)))
+
+
+def constant_log_loss(view: TrialView) -> float:
+    """Return the log loss of always predicting the shares of the classes.
+
+    Raises:
+        NotApplicable: They are not known.
+    """
+    if view.context.task is Task.MULTILABEL:
+        return 1 - _from_baseline(view, "log_loss").unit
+    shares = class_counts(view) / class_counts(view).sum()
+    shares = shares[shares > 0]
+    return max(float(-(shares * np.log(shares)).sum()), _TINY)
+
+
+def uniform_log_loss(view: TrialView) -> float:
+    """Return the log loss of giving all classes the same probability."""
+    n_classes = 2 if view.context.task is Task.MULTILABEL else len(class_counts(view))
+    return float(np.log(n_classes))
+
+
+def recall_by_class(view: TrialView) -> np.ndarray:
+    """Return out-of-fold recall of each class, NaN for classes without rows.
+
+    Raises:
+        NotApplicable: There is no confusion matrix, as for regression.
+    """
+    counts = class_counts(view)
+    hits = np.diag(np.array(view.result.confusion, dtype=np.float64))
+    return np.divide(hits, counts, out=np.full(len(hits), np.nan), where=counts > 0)
+
+
+def percent(value: float) -> str:
+    """Return a share for a person.
+
+    Example:
+        >>> percent(0.1234)
+        '12 %'
+    """
+    return f"{100 * value:.0f} %"
+
+
+def _from_baseline(view: TrialView, metric: str) -> Yardstick:
+    baselines = view.context.baselines
+    if baselines is None or metric not in baselines.constant:
+        raise NotApplicable(
+            f"the {metric} of a constant prediction is not known for this task"
+        )
+    return Yardstick(metric, min(baselines.constant[metric], 1 - _TINY))

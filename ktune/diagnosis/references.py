@@ -1,0 +1,53 @@
+"""What is known of the data before the first trial, and how it is written down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ktune.dataset import Dataset
+from ktune.diagnosis.baselines import measure_baselines
+from ktune.diagnosis.data_facts import find_data_facts
+from ktune.diagnosis.view import Baselines, DataFacts
+from ktune.folds import Partition
+from ktune.preprocessing import PreparedFold
+
+
+@dataclass(frozen=True)
+class References:
+    """What trials are compared with: simple models, and facts about the data."""
+
+    baselines: Baselines
+    facts: DataFacts
+
+
+def measure_references(
+    dataset: Dataset,
+    partition: Partition,
+    folds: Sequence[PreparedFold],
+    metrics: Sequence[str],
+    *,
+    seed: int,
+) -> References:
+    """Train the simple models and search the data; it takes seconds.
+
+    Args:
+        dataset: For task and feature names.
+        partition: Its split.
+        folds: The prepared folds of the search.
+        metrics: All recorded metrics and the objective.
+        seed: Of the search.
+    """
+    return References(
+        measure_baselines(folds, dataset.task, metrics, seed=seed),
+        find_data_facts(partition, dataset.task, dataset.feature_names, seed=seed),
+    )
+
+
+def references_as_dict(references: References) -> dict[str, Any]:
+    """Return references as plain values, for JSON."""
+    return asdict(references)
+
+
+def references_from_dict(record: Mapping[str, Any]) -> References:
+    """Return what `references_as_dict` was given."""
+    return References(Baselines(**record["baselines"]), DataFacts(**record["facts"]))

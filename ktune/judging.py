@@ -1,0 +1,81 @@
+"""Give every trial its verdict while the search runs, and once more at its end."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ktune.dataset import Dataset
+from ktune.diagnosis import (
+    Context,
+    Diagnosis,
+    SearchDiagnosis,
+    SearchView,
+    TrialView,
+    diagnose_search,
+    diagnose_trial,
+)
+from ktune.diagnosis.references import References, measure_references
+from ktune.diagnosis.verdict import with_best_score
+from ktune.evaluation import Workbench
+from ktune.intervals import Estimate
+from ktune.trial import Trial, TrialResult
+
+
+class Judge:
+    """Diagnoses the trials of a search, each in the light of those before it.
+
+    Args:
+        bench: Task and objective of the search.
+        class_names: In the order of class numbers.
+        references: What simple models reach, and facts about the data.
+    """
+
+    def __init__(
+        self, bench: Workbench, class_names: tuple[str, ...], references: References
+    ) -> None:
+        self._context = Context(
+            objective=bench.objective,
+            task=bench.data.task,
+            class_names=class_names,
+            baselines=references.baselines,
+            facts=references.facts,
+        )
+        self._views: list[TrialView] = []
+        self._said: dict[int, Diagnosis] = {}
+
+    def judge(self, trial: Trial, result: TrialResult) -> Diagnosis:
+        """Return the diagnosis of a trial that has just ended."""
+        # Predictions are read now and not kept: over a search they would add up.
+        self._views.append(
+            TrialView(trial, replace(result, out_of_fold=b""), self._context)
+        )
+        context = with_best_score(SearchView(self._views, self._context)).context
+        diagnosis = diagnose_trial(TrialView(trial, result, context))
+        self._said[trial.number] = diagnosis
+        return diagnosis
+
+    def judge_search(self, test: Mapping[str, Estimate]) -> SearchDiagnosis:
+        """Return the diagnosis of the whole search, its trials in its light.
+
+        Args:
+            test: Scores of the refitted best trial on the untouched test set.
+        """
+        return diagnose_search(SearchView(self._views, self._context, test=test))
+
+    def changed(self, found: SearchDiagnosis) -> dict[int, Diagnosis]:
+        """Return the trials whose verdict is another one now."""
+        return {
+            number: diagnosis
+            for number, diagnosis in found.trials.items()
+            if diagnosis.verdict is not self._said[number].verdict
+        }
+
+
+def look_at_data(bench: Workbench, dataset: Dataset) -> References:
+    """Measure what trials will be compared with; it takes seconds."""
+    return measure_references(
+        dataset,
+        bench.partition,
+        bench.folds,
+        bench.recorded_metrics,
+        seed=bench.experiment.seed,
+    )

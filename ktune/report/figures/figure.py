@@ -1,0 +1,89 @@
+"""A Plotly figure as plain values: what every figure of a report is made of.
+
+Colours are names of the page's own (``@good``, ``@line1`` …); the page puts in those of
+the light or dark scheme and redraws when the reader's scheme changes.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ktune.diagnosis import Verdict
+from ktune.trial import Value
+
+VERDICT_COLOURS = {verdict: f"@{verdict.value}" for verdict in Verdict}
+VERDICT_SYMBOLS = {
+    Verdict.GOOD: "circle",
+    Verdict.OVERFIT: "triangle-up",
+    Verdict.UNDERFIT: "triangle-down",
+    Verdict.UNSTABLE: "diamond",
+    Verdict.FAILED: "x",
+}
+"""Besides colours, for those who do not see them and for prints in black."""
+
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its place on the page.
+
+    Attributes:
+        key: Part of the element's id.
+        data: Plotly traces.
+        layout: Plotly layout; fonts, margins and background are the page's.
+        height: In pixels.
+        caption: One sentence on how to read it.
+    """
+
+    key: str
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    height: int = 320
+    caption: str = ""
+
+
+def numbers(values: Iterable[float | None]) -> list[float | None]:
+    """Return numbers with few digits; what is not finite becomes a gap."""
+    return [
+        float(f"{v:.{_DIGITS}g}") if v is not None and math.isfinite(v) else None
+        for v in values
+    ]
+
+
+def plain(text: object) -> str:
+    """Return text that Plotly shows as it is: it would read tags in it."""
+    return html.escape(str(text))
+
+
+def axis(title: str, **settings: Any) -> dict[str, Any]:
+    """Return an axis with a title."""
+    return {"title": {"text": plain(title)}, "automargin": True, **settings}
+
+
+def shown(value: Value) -> str:
+    """Return a hyperparameter's value in few characters, safe to show."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return plain(text if len(text) <= 40 else f"{text[:39]}…")
+
+
+def band(
+    x: Sequence[float], low: np.ndarray, high: np.ndarray, colour: str, **place: Any
+) -> dict[str, Any]:
+    """Return a closed area between two curves."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*x, *reversed(list(x))],
+        "y": [*numbers(low), *reversed(numbers(high))],
+        "fill": "toself",
+        "fillcolor": f"{colour}-band",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        **place,
+    }

@@ -1,0 +1,58 @@
+"""All trials by score and gap, coloured by verdict."""
+
+from ktune.diagnosis import Verdict
+from ktune.report.figures.figure import (
+    VERDICT_COLOURS,
+    VERDICT_SYMBOLS,
+    Figure,
+    axis,
+    numbers,
+)
+from ktune.report.view import SearchReport
+
+
+def gap_map(report: SearchReport) -> Figure | None:
+    """Draw the gap between training and validation over the score."""
+    metric = report.metric
+    sign = 1.0 if report.context.objective.direction == "max" else -1.0
+    groups: dict[Verdict, list[tuple[float, float, int]]] = {}
+    for view in report.ranked:
+        validation = view.result.mean(metric)
+        gap = sign * (view.result.mean(metric, "train") - validation)
+        verdict = report.diagnosis.trials[view.number].verdict
+        groups.setdefault(verdict, []).append((validation, gap, view.number))
+    if not groups:
+        return None
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": verdict.value,
+            "x": numbers(point[0] for point in groups[verdict]),
+            "y": numbers(point[1] for point in groups[verdict]),
+            "text": [f"trial {point[2]}" for point in groups[verdict]],
+            "marker": {
+                "color": VERDICT_COLOURS[verdict],
+                "symbol": VERDICT_SYMBOLS[verdict],
+                "size": 10,
+                "opacity": 0.85,
+            },
+            "hovertemplate": "%{text}<br>"
+            "score %{x:.4g}<br>gap %{y:.4g}<extra>%{fullData.name}</extra>",
+        }
+        for verdict in Verdict
+        if verdict in groups
+    ]
+    best = "right" if sign > 0 else "left"
+    return Figure(
+        key="gap-map",
+        data=data,
+        layout={
+            "xaxis": axis(f"validation {metric}"),
+            "yaxis": axis(f"gap in {metric}", zeroline=True),
+            "showlegend": True,
+        },
+        height=380,
+        caption=f"Best at the bottom {best}: a good score with a small gap. Far up: "
+        "training rows are fitted much better than validation rows.",
+    )

@@ -1,0 +1,67 @@
+"""The ranges of a search's parameters: from its study, or from the values seen."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktune.diagnosis import Parameter
+from ktune.errors import StoreError
+from ktune.trial import Value
+
+
+def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
+    """Return the ranges a search declared; {} when its study cannot be read.
+
+    Args:
+        study: The file of the study, or None.
+        name: Of the study.
+    """
+    if study is None or not study.exists():
+        return {}
+    from ktune.searchers.ledger import open_ledger
+
+    try:
+        declared = open_ledger(study, name).parameters()
+    except StoreError:
+        return {}
+    # One name may stand for several declarations; ranges of the first are shown.
+    space: dict[str, Parameter] = {}
+    for parameter in declared.values():
+        space.setdefault(parameter.name, _plain(parameter))
+    return space
+
+
+def observed_space(values: Sequence[Mapping[str, Value]]) -> dict[str, Parameter]:
+    """Return ranges that just hold the values seen."""
+    seen: dict[str, list[Value]] = {}
+    for trial in values:
+        for name, value in trial.items():
+            seen.setdefault(name, []).append(value)
+    return {name: _observed(name, found) for name, found in seen.items()}
+
+
+def _plain(parameter: Any) -> Parameter:
+    choices = parameter.choices
+    if parameter.kind == "boolean":
+        choices = (False, True)
+    elif parameter.kind == "fixed":
+        choices = (parameter.default,)
+    return Parameter(
+        name=parameter.name,
+        low=parameter.low,
+        high=parameter.high,
+        is_log=parameter.sampling == "log",
+        choices=choices,
+        step=1 if parameter.kind == "int" and not parameter.step else parameter.step,
+    )
+
+
+def _observed(name: str, values: Sequence[Value]) -> Parameter:
+    numbers = [v for v in values if isinstance(v, int | float)]
+    is_number = len(numbers) == len(values) and not any(
+        isinstance(v, bool) for v in values
+    )
+    if not is_number:
+        return Parameter(name, choices=tuple(sorted(set(values), key=str)))
+    low, high = min(numbers), max(numbers)
+    return Parameter(name, low, high, is_log=low > 0 and high / low >= 20)

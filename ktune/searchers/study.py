@@ -1,0 +1,99 @@
+"""Where a study is kept: a journal file, or a database."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import (
+    JournalFileBackend,
+    JournalFileOpenLock,
+    JournalFileSymlinkLock,
+)
+
+from ktune.errors import StoreError
+
+if TYPE_CHECKING:
+    # Brings scikit-learn with it, which a reader of studies need not wait for.
+    from ktune.metrics import Objective
+
+_DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
+    "max": "maximize",
+    "min": "minimize",
+}
+
+
+def open_study(
+    place: str | Path, name: str, objective: "Objective | None"
+) -> optuna.Study:
+    """Return the study of a search; see `ktune.searchers.ledger.open_ledger`.
+
+    Raises:
+        StoreError: It is not there, or is of a search with the opposite direction.
+    """
+    is_url = "://" in str(place)
+    if objective is None and not is_url and not Path(place).exists():
+        raise StoreError(f"there is no study at {place}")
+    if objective is not None and not is_url:
+        _prepare_journal(Path(place))
+    with quiet():
+        return _study(_storage(place), name, objective)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna from talking: ktune says what there is to say."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Only Optuna's own code runs in here, never the user's.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _study(
+    storage: BaseStorage, name: str, objective: "Objective | None"
+) -> optuna.Study:
+    if objective is None:
+        return optuna.load_study(study_name=name, storage=storage)
+    direction = _DIRECTIONS[objective.direction]
+    study = optuna.create_study(
+        study_name=name, storage=storage, direction=direction, load_if_exists=True
+    )
+    if study.direction.name.lower() != direction:
+        raise StoreError(
+            f"study {name!r} is of a search that {study.direction.name.lower()}s, "
+            f"but {objective.metric!r} is to be {direction}d"
+        )
+    return study
+
+
+def _storage(place: str | Path) -> BaseStorage:
+    if "://" in str(place):
+        return RDBStorage(str(place))
+    path = str(place)
+    # Symbolic links, which hold on network file systems too, need a privilege on
+    # Windows.
+    lock = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
+    return JournalStorage(JournalFileBackend(path, lock_obj=lock(path)))
+
+
+def _prepare_journal(path: Path) -> None:
+    """Make the folder; cut off a line whose writing was interrupted.
+
+    Optuna skips such a line while it is the last one, but appends to it, and then
+    cannot read the file any more (optuna/storages/journal/_file.py, 5.0.0).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
