@@ -38,5 +38,5 @@ experiment = ktune.Experiment(
     sampler="tpe",
     pruner="median",
     trials=12,
-    timeout="8m",
+    timeout="6m",
 )

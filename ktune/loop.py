@@ -166,8 +166,11 @@ class SearchLoop:
         if self._searcher.is_exhausted:
             self.outcome.reason = "the space is exhausted"
             return False
-        # Failed trials are replaced, but not without end.
-        return self.outcome.asked < 2 * self._wanted + FIRST_FAILURES
+        if self.outcome.asked >= 2 * self._wanted + FIRST_FAILURES:
+            # Failed trials are replaced, but not without end.
+            self.outcome.reason = "too many trials failed"
+            return False
+        return True
 
     def _finish_one(self) -> None:
         trial, result = self._executor.wait(self._report)
@@ -182,7 +185,10 @@ class SearchLoop:
         self._listener.on_epoch(report)
         trial = self._running[report.trial_number]
         may_go_on = self._searcher.report(trial, report.epoch, report.value)
-        return may_go_on and not self._is_late()
+        if self._is_late():
+            self.outcome.reason = "time is up"
+            return False
+        return may_go_on
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline

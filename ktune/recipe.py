@@ -75,7 +75,9 @@ class Recipe:
 
 def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     """Return ``build`` as a function of ``hp`` alone."""
-    function = build.build if hasattr(build, "build") else build
+    # A class of models has a `build` too, but that one builds weights.
+    is_object = hasattr(build, "build") and not isinstance(build, type)
+    function = build.build if is_object else build
     if _takes_data(function):
         return lambda hp: function(hp, data)
     return function

@@ -1,6 +1,7 @@
 """Read searches and trials back from MLflow, by the references users give."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,7 +122,7 @@ def rank_trials(trials: list[RunView], objective: Objective) -> list[RunView]:
 
     def place(trial: RunView) -> tuple[int, float]:
         score = trial.metrics.get(key)
-        return order.get(trial.state, 2), 0.0 if score is None else sign * score
+        return order.get(trial.state, 2), math.inf if score is None else sign * score
 
     return sorted(trials, key=place)
 
