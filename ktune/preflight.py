@@ -23,6 +23,7 @@ from ktune.folds import split
 from ktune.hyperparameters import default_values
 from ktune.metrics import LOSS, compute_metrics
 from ktune.searchers import make_searcher
+from ktune.searchers.start_values import check_start_values
 from ktune.targets import as_predictions, encode_targets, returns_logits
 from ktune.trial import Value
 
@@ -69,6 +70,7 @@ def preflight(experiment: Experiment) -> Preflight:
     )
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
+    check_start_values(bench.recipe.declare, experiment.start_from)
     model = _guarded("build", lambda: bench.recipe.model(defaults))
     rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), bench)
