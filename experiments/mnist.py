@@ -29,7 +29,9 @@ experiment = ktune.Experiment(
     data=ktune.data.mnist(),
     build=ktune.spaces.architecture(
         mlp=ktune.spaces.mlp(layers=(1, 3), batch_norm=True),
-        cnn=ktune.spaces.cnn(blocks=(2, 3), convolutions=1, kernel_size=3),
+        cnn=ktune.spaces.cnn(
+            blocks=(2, 3), convolutions=1, kernel_size=3, batch_norm=True
+        ),
         default="cnn",
     ),
     fit=fit,
