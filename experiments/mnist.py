@@ -19,7 +19,7 @@ def fit(hp):
     """Search the batch size; stop a trial that has not improved for three epochs."""
     return {
         "batch_size": hp.Choice("batch_size", [32, 64, 128], default=64),
-        "epochs": 10,
+        "epochs": 8,
         "early_stopping": 3,
     }
 
@@ -40,5 +40,5 @@ experiment = ktune.Experiment(
     sampler="tpe",
     pruner="median",
     trials=12,
-    timeout="8m",
+    timeout="6m",
 )
