@@ -13,7 +13,7 @@ from ktune.report.view import Importance
 from ktune.trial import Value
 
 LEAST_TRIALS = 8
-N_RESAMPLES = 30
+N_RESAMPLES = 20
 
 
 def measure_importances(view: SearchView, *, seed: int = 0) -> tuple[Importance, ...]:

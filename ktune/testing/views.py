@@ -148,3 +148,62 @@ def _by_fold(scores: Sequence[float] | float, n_folds: int) -> list[float]:
     if isinstance(scores, int | float):
         return [float(scores)] * n_folds
     return list(scores)
+
+
+def search_report(n_trials: int = 20, *, name: str = "made up", **changes: Any) -> Any:
+    """Return the report of a search that never ran, with trials of all verdicts.
+
+    Args:
+        n_trials: How many trials; the last one failed.
+        name: Of the experiment, its data and its first class.
+        **changes: Fields of the `SearchReport` to replace.
+    """
+    from datetime import datetime
+
+    from ktune.diagnosis import diagnose_search
+    from ktune.intervals import Estimate
+    from ktune.report.importances import measure_importances
+    from ktune.report.view import SearchReport
+
+    rng = np.random.default_rng(0)
+    trials = [_random_trial(rng, number, name) for number in range(n_trials - 1)]
+    trials.append(replace(failed_view(name), trial=Trial(n_trials - 1, {}, seed=1)))
+    view = search_view(trials, test={"accuracy": Estimate(0.9, 0.85, 0.94)})
+    report = SearchReport(
+        name=name,
+        run_id="0123456789abcdef0123456789abcdef",
+        started=datetime(2026, 1, 2, 3, 4),
+        seconds=300.0,
+        ended_because="all trials done",
+        search=view,
+        diagnosis=diagnose_search(view),
+        run_ids={v.number: f"{v.number:032x}" for v in trials},
+        settings={"engine": "optuna", "cv": "5"},
+        command=f"ktune search {name}.py",
+        data_name=name,
+        data_digest="feedc0de",
+        n_rows=500,
+        n_test_rows=100,
+        importances=measure_importances(view),
+    )
+    return replace(report, **changes)
+
+
+def _random_trial(rng: np.random.Generator, number: int, name: str) -> TrialView:
+    """Return a trial between chance and perfect, with a gap of some size."""
+    validation = 0.5 + 0.48 * float(rng.beta(3, 1))
+    train = min(validation + float(rng.choice([0.01, 0.02, 0.3])), 1.0)
+    values: dict[str, Value] = {
+        "learning_rate": float(10 ** rng.uniform(-4, -1)),
+        "units": int(rng.integers(8, 256)),
+        f"kind of {name}": str(rng.choice(["relu", "tanh", f"{name} gelu"])),
+    }
+    noise = rng.normal(0, 0.01, 5)
+    view = classification_view(
+        train, np.clip(validation + noise, 0, 1).tolist(), values=values, number=number
+    )
+    target = rng.integers(0, 2, 500)
+    prediction = np.clip(0.5 + (target - 0.5) * rng.normal(0.8, 0.5, 500), 0.01, 0.99)
+    view = with_predictions(view, prediction, target, np.repeat(np.arange(5), 100))
+    result = replace(view.result, seconds=2.0, n_parameters=1000 * (number + 1))
+    return with_context(replace(view, result=result), class_names=(name, "yes"))

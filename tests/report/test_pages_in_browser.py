@@ -1,0 +1,150 @@
+"""Report and comparison in headless Chromium: no errors, no requests, no overflow."""
+
+import json
+import shutil
+
+import pytest
+
+from ktune.compare import Contender, compare, write_comparison
+from ktune.report import write_report
+from ktune.testing.views import search_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium here"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability(
+        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
+    )
+    service = webdriver.ChromeService(DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    report = search_report(40, name="<img src=x onerror=alert(1)> & co")
+    contenders = [contender(report, letter, n) for n, letter in enumerate("ABC")]
+    return {
+        "report": write_report(report, folder / "report.html"),
+        "comparison": write_comparison(compare(contenders), folder / "compare.html"),
+    }
+
+
+def contender(report, letter, number):
+    view = report.search.trials[number]
+    return Contender(
+        label=f"{letter} ({report.name} trial {number})",
+        run_id=f"{number:032x}",
+        experiment=report.name,
+        search_id=report.run_id,
+        view=view,
+        diagnosis=report.diagnosis.trials[number],
+        data_digest="d",
+        data_name=report.name,
+        folds_digest="f",
+        test={},
+    )
+
+
+def open_page(browser, path, width, scheme="light"):
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    size = {
+        "width": width,
+        "height": 900,
+        "deviceScaleFactor": 1,
+        "mobile": width < 600,
+    }
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.get(path.as_uri())
+
+
+def requested(browser):
+    messages = [
+        json.loads(e["message"])["message"] for e in browser.get_log("performance")
+    ]
+    return [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_a_page_opens_without_errors_requests_or_overflow(browser, pages, name, width):
+    open_page(browser, pages[name], width)
+    run = browser.execute_script
+    assert run("return document.documentElement.dataset.drawn") == "yes"
+    assert browser.get_log("browser") == []
+    outside = [u for u in requested(browser) if u.startswith(("http", "ws", "//"))]
+    assert outside == []
+    assert run("return document.documentElement.scrollWidth") <= width
+    n_plots = run("return document.querySelectorAll('.plot').length")
+    assert n_plots == run(
+        "return document.querySelectorAll('.plot .main-svg').length "
+        "&& document.querySelectorAll('.plot.js-plotly-plot').length"
+    )
+    browser.save_screenshot(str(pages[name].with_name(f"{name}-{width}.png")))
+
+
+def test_the_dark_scheme_repaints_page_and_figures(browser, pages):
+    colours = []
+    for scheme in ("light", "dark"):
+        open_page(browser, pages["report"], 1280, scheme)
+        colours.append(
+            browser.execute_script(
+                "return [getComputedStyle(document.body).backgroundColor,"
+                "document.querySelector('#figure-gap-map').layout.font.color]"
+            )
+        )
+    assert colours[0][0] != colours[1][0]
+    assert colours[0][1] != colours[1][1]
+
+
+def test_details_open_with_figures_of_full_width(browser, pages):
+    open_page(browser, pages["report"], 1280)
+    width = browser.execute_async_script(
+        "const done = arguments[0], d = document.querySelector('#curves details');"
+        "d.open = true;"
+        "setTimeout(() => done(d.querySelector('.main-svg').clientWidth), 800);"
+    )
+    assert width > 800
+
+
+def test_hostile_names_are_text(browser, pages):
+    open_page(browser, pages["report"], 1280)
+    assert browser.execute_script("return document.querySelectorAll('img').length") == 0
+    title = browser.execute_script("return document.querySelector('h1').textContent")
+    assert title == "<img src=x onerror=alert(1)> & co"
