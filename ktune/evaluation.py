@@ -139,6 +139,7 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         settings=settings,
         seeds=fold_seeds(trial, bench.folds),
         data=bench.data,
+        fit=bench.recipe.fit(trial.values),
     )
     book = EpochBook(
         bench.folds,

@@ -74,6 +74,8 @@ class TrainingTask:
         seeds: One a fold; weights, batch order, dropout and augmentation of a fold
             depend on its seed alone.
         data: Task and shape of the data.
+        fit: ``fit`` of a HyperModel that overrides it; None: Keras's own. See
+            `ktune.hypermodel`.
     """
 
     build: Callable[[], Any]
@@ -81,6 +83,7 @@ class TrainingTask:
     settings: FitSettings
     seeds: Sequence[int]
     data: DataDescription
+    fit: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,21 @@
 """From a trial's values to a compiled model and its fit settings."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ktune.dataset import DataDescription
 from ktune.errors import ExperimentError
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings, make_fit_settings
+from ktune.hypermodel import Fit, own_fit, settings_asked_for
 from ktune.hyperparameters import replay
 from ktune.spaces.training import compile_by_default
+from ktune.targets import encode_targets
 from ktune.trial import Value
 
 
@@ -23,8 +28,7 @@ class Recipe:
 
     def declare(self, hp: Any) -> None:
         """Let ``build`` and ``fit`` ask ``hp`` for all values they need."""
-        self._build(hp)
-        self._settings(hp)
+        self._settings(hp, self._build(hp))
 
     def model(self, values: Mapping[str, Value]) -> Any:
         """Return a new compiled Keras model for these values."""
@@ -33,7 +37,14 @@ class Recipe:
     def settings(self, values: Mapping[str, Value]) -> FitSettings:
         """Return the fit settings for these values."""
         # `build` may declare what `fit` reads by `hp.get`, and values are all here.
-        return self._settings(replay(values))
+        hp = replay(values)
+        has_own_fit = own_fit(self.experiment.build) is not None
+        return self._settings(hp, self._build(hp) if has_own_fit else None)
+
+    def fit(self, values: Mapping[str, Value]) -> Fit | None:
+        """Return the ``fit`` of a HyperModel that overrides it, for these values."""
+        fit = own_fit(self.experiment.build)
+        return None if fit is None else functools.partial(fit, replay(values))
 
     def _build(self, hp: Any) -> Any:
         model = _builder(self.experiment.build, self.data)(hp)
@@ -45,20 +56,45 @@ class Recipe:
             compile_by_default(model, hp, self.data)
         return model
 
-    def _settings(self, hp: Any) -> FitSettings:
+    def _settings(self, hp: Any, model: Any) -> FitSettings:
+        asked = self._asked_by_hypermodel(hp, model)
         fit = self.experiment.fit
         given = fit(hp) if callable(fit) else (fit or {})
         if not isinstance(given, Mapping):
             raise ExperimentError(f"`fit` must return a dict; it returned {given!r}")
-        return make_fit_settings({**given, **(self.experiment.fit_overrides or {})})
+        overrides = self.experiment.fit_overrides or {}
+        return make_fit_settings({**asked, **given, **overrides})
+
+    def _asked_by_hypermodel(self, hp: Any, model: Any) -> dict[str, int]:
+        fit = own_fit(self.experiment.build)
+        if fit is None:
+            return {}
+        x, y = _a_row(self.data, model)
+        return settings_asked_for(functools.partial(fit, hp), model, x, y)
 
 
 def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     """Return ``build`` as a function of ``hp`` alone."""
-    function = build.build if hasattr(build, "build") else build
+    # A class of models has a `build` too, but that one builds weights.
+    is_object = hasattr(build, "build") and not isinstance(build, type)
+    function = build.build if is_object else build
     if _takes_data(function):
         return lambda hp: function(hp, data)
     return function
+
+
+def _a_row(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
+    """Return features and target of one row of zeros."""
+    shapes = data.input_shape
+    x: Any = (
+        {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
+        if isinstance(shapes, Mapping)
+        else np.zeros((1, *shapes), np.float32)
+    )
+    is_class = data.task.is_classification
+    shape = (1,) if is_class or data.n_outputs == 1 else (1, data.n_outputs)
+    y = np.zeros(shape, np.int64 if is_class else np.float32)
+    return x, encode_targets(y, model, data.task, data.n_outputs)
 
 
 def _takes_data(function: Callable[..., Any]) -> bool:

@@ -62,6 +62,7 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         settings=settings,
         seeds=[derive_seed(trial.seed, "refit")],
         data=bench.data,
+        fit=bench.recipe.fit(trial.values),
     )
     training = choose_trainer(bench.experiment.trainer, task).start(task)
     try:

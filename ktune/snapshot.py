@@ -122,7 +122,9 @@ def read_git_state(folder: Path) -> dict[str, str]:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    diff = _git(folder, "diff", "HEAD", "--", ".") or ""
+    # Plain, whatever colours and tools the user has configured for reading.
+    plain = ("--no-color", "--no-ext-diff")
+    diff = _git(folder, "diff", *plain, "HEAD", "--", ".") or ""
     return {"commit": commit.strip(), "diff": diff}
 
 

@@ -19,6 +19,7 @@ VERBS = {
     "runs": "list searches, or the trials of one search",
     "show": "one search or trial in the terminal",
     "report": "the over/underfitting report of a search, one HTML file",
+    "compare": "trials or searches side by side, with a paired test over folds",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }

@@ -48,6 +48,8 @@ def _show_search(store: Any, view: Any, as_json: bool) -> None:
 
 
 def _show_trial(store: Any, view: Any, as_json: bool) -> None:
+    from ktune.report import read_context, read_trial_view
+    from ktune.report.terminal import draw_trial
     from ktune.summary import print_trial
     from ktune.tracking.reader import find_search, read_trial
     from ktune.tracking.records import trial_as_json
@@ -56,5 +58,8 @@ def _show_trial(store: Any, view: Any, as_json: bool) -> None:
         record = trial_as_json(*read_trial(store, view))
         print_json({"run_id": view.run_id, **record})
         return
-    objective = find_search(store, view.run_id).objective
-    print_trial(store, view, objective, sys.stdout)
+    search = find_search(store, view.run_id)
+    print_trial(store, view, search.objective, sys.stdout)
+    if view.state != "failed":
+        trial = read_trial_view(store, view, read_context(store, search))
+        print(draw_trial(trial))

@@ -1,6 +1,7 @@
 """Tables in the terminal."""
 
 import sys
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -24,3 +25,13 @@ def print_table(table: Table, *, empty: str) -> None:
         console.print(table)
     else:
         console.print(empty, markup=False)
+
+
+def rich_table(content: Any) -> Table:
+    """Return a `ktune.report.tables.Table` for the terminal."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in content.columns:
+        table.add_column(column.title, justify="right" if column.is_number else "left")
+    for row in content.rows:
+        table.add_row(*row.cells, style="bold" if row.is_marked else "")
+    return table

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktune.dataset import DataDescription, Task, take_rows
+from ktune.dataset import DataDescription, Task
 from ktune.errors import ExperimentError, TrialFailed
 from ktune.fit_settings import FitSettings
 from ktune.preprocessing import PreparedFold
@@ -165,8 +165,8 @@ class TrainerContract:
         task = make_task(build, shape)
         training, scores = self._train(task, 3)
         for index in range(N_FOLDS):
-            model, losses = _plain_fit(task, index, 3)
-            _assert_close(training.model(index), model)
+            model, losses = plain_fit(task, index, 3)
+            assert_close(training.model(index), model)
             last = scores[-1][index]
             found = (last.train_loss, last.validation_loss)
             np.testing.assert_allclose(found, losses, rtol=1e-4)
@@ -178,22 +178,23 @@ class TrainerContract:
         task = make_task(build, shape)
         _, together = self._train(task, 2)
         for index in range(N_FOLDS):
-            alone = TrainingTask(
-                task.build,
-                [task.folds[index]],
-                task.settings,
-                [task.seeds[index]],
-                task.data,
-            )
-            _, scores = self._train(alone, 2)
+            _, scores = self._train(_only(task, index), 2)
             for epoch in range(2):
-                _assert_same(together[epoch][index], scores[epoch][0])
+                assert_same(together[epoch][index], scores[epoch][0])
+
+    def test_many_folds_in_step_equal_folds_alone(self) -> None:
+        """Also where vector instructions span folds."""
+        task = make_task(build_random, (6,), n_folds=9)
+        _, together = self._train(task, 2)
+        for index in (0, 8):
+            _, scores = self._train(_only(task, index), 2)
+            assert_same(together[-1][index], scores[-1][0])
 
     def test_same_seed_twice_is_identical(self) -> None:
         """Running a trial again gives the same numbers, to the last bit."""
         first, again = (self._train(make_task(build_random, (6,)), 2) for _ in "ab")
         for one, other in zip(first[1][-1], again[1][-1], strict=True):
-            _assert_same(one, other)
+            assert_same(one, other)
 
     def test_other_seed_is_different(self) -> None:
         """Weights, order and dropout follow the fold's seed."""
@@ -217,7 +218,7 @@ class TrainerContract:
         _, between = self._train(make_task(faster, (6,)), 2)
         self._train(make_task(other, (6,)), 1)
         _, after = self._train(make_task(build_random, (6,)), 2)
-        _assert_same(before[-1][0], after[-1][0])
+        assert_same(before[-1][0], after[-1][0])
         assert between[-1][0].train_loss != before[-1][0].train_loss
 
     def test_class_weight_balances_classes(self) -> None:
@@ -225,24 +226,23 @@ class TrainerContract:
         settings = FitSettings(batch_size=16, class_weight="balanced")
         task = make_task(build_mlp, (6,), settings=settings)
         training, _ = self._train(task, 2)
-        model, _ = _plain_fit(task, 0, 2)
-        _assert_close(training.model(0), model)
+        model, _ = plain_fit(task, 0, 2)
+        assert_close(training.model(0), model)
 
     def test_refit_without_validation_returns_no_scores(self) -> None:
         """A refit trains as it would elsewhere, and is not scored."""
         task = _refit_task(build_mlp, (6,))
         training, scores = self._train(task, 2)
         assert scores == [[], []]
-        model, _ = _plain_fit(task, 0, 2)
-        _assert_close(training.model(0), model)
+        model, _ = plain_fit(task, 0, 2)
+        assert_close(training.model(0), model)
 
     def test_predictions_are_those_of_the_model(self) -> None:
         """What is scored is what the model says of these rows."""
         task = make_task(build_mlp, (6,))
         training, scores = self._train(task, 1)
         fold, score = task.folds[1], scores[0][1]
-        rows = take_rows(fold.x, fold.validation)
-        expected = training.model(1).predict(rows, verbose=0)
+        expected = training.model(1).predict(_rows(fold.x, fold.validation), verbose=0)
         np.testing.assert_allclose(score.validation_predictions, expected, atol=1e-6)
         assert score.train_predictions.shape == (40, N_CLASSES)
 
@@ -270,8 +270,8 @@ class TrainerContract:
         settings = FitSettings(batch_size=16, callbacks=[schedule])
         task = make_task(build_cnn, (8, 8, 1), settings=settings)
         training, _ = self._train(task, 1)
-        start, _ = _plain_fit(task, 0, 0)
-        _assert_close(training.model(0), start)
+        start, _ = plain_fit(task, 0, 0)
+        assert_close(training.model(0), start)
 
     def test_learning_rates_of_folds_are_independent(self) -> None:
         """Reducing it on a plateau is decided by each fold for itself."""
@@ -330,8 +330,8 @@ class TrainerContract:
         """Features may be one array a named input."""
         task = _two_input_task()
         training, _ = self._train(task, 2)
-        model, _ = _plain_fit(task, 0, 2)
-        _assert_close(training.model(0), model)
+        model, _ = plain_fit(task, 0, 2)
+        assert_close(training.model(0), model)
 
     def test_close_may_be_called_twice(self) -> None:
         """And the model of a fold can still be had."""
@@ -348,7 +348,13 @@ class TrainerContract:
         return training, [training.run_epoch() for _ in range(epochs)]
 
 
-def _plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
+def _only(task: TrainingTask, index: int) -> TrainingTask:
+    """Return the task of one of the folds."""
+    fold, seed = task.folds[index], task.seeds[index]
+    return TrainingTask(task.build, [fold], task.settings, [seed], task.data)
+
+
+def plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
     """Train one fold with nothing but Keras; also return its final losses."""
     import keras
 
@@ -404,8 +410,8 @@ def _two_input_task() -> TrainingTask:
         return model
 
     task = make_task(build, (6,))
-    table = np.asarray(task.folds[0].x)
-    x = {"left": table, "right": table[:, :4].copy()}
+    rows, _ = make_rows((6,))
+    x = {"left": rows, "right": rows[:, :4].copy()}
     folds = [
         PreparedFold(f.index, x, f.y, f.train, f.train_sample, f.validation)
         for f in task.folds
@@ -436,7 +442,7 @@ def _recorder(events: list[Any]) -> Any:
     return Recorder()
 
 
-def _assert_close(model: Any, expected: Any) -> None:
+def assert_close(model: Any, expected: Any) -> None:
     """Compare weights to float32 rounding."""
     for one, other in _weights(model, expected):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
@@ -447,7 +453,7 @@ def _weights(model: Any, expected: Any) -> Iterator[tuple[np.ndarray, np.ndarray
     return ((one.numpy(), other.numpy()) for one, other in pairs)
 
 
-def _assert_same(one: FoldEpoch, other: FoldEpoch) -> None:
+def assert_same(one: FoldEpoch, other: FoldEpoch) -> None:
     """Compare to the last bit."""
     assert one.train_loss == other.train_loss
     assert one.validation_loss == other.validation_loss

@@ -32,13 +32,13 @@ from ktune.trainers.flat_optimizer import has_schedule
 from ktune.trainers.graph_callbacks import FoldCallbacks
 from ktune.trainers.graph_limits import NotForGraph, why_not
 from ktune.trainers.graph_program import EpochProgram, State, make_batches
-from ktune.trainers.graph_start import fold_starts, set_weights
+from ktune.trainers.graph_start import build_first, set_weights
 from ktune.trainers.graph_structure import structure_key
 
 MAX_PROGRAMS = 32
 """Programs kept for later trials."""
 
-SIDE_BY_SIDE_BELOW = 4_000_000
+LIGHT_BELOW = 4_000_000
 """Weights times batch size up to which all folds share one program and its loop.
 
 Below, a step is all bookkeeping, which folds then share. Above, it is arithmetic in
@@ -110,7 +110,7 @@ class GraphTraining:
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
         self._epoch = 0
-        model = build_model(task, 0)
+        model, starts = build_first(task)
         if reason := why_not(task, model):
             raise NotForGraph(reason)
         self.n_parameters = int(model.count_params())
@@ -120,7 +120,6 @@ class GraphTraining:
         self._targets = encode_targets(
             task.folds[0].y, model, task.data.task, task.data.n_outputs
         )
-        starts = fold_starts(task, model)
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
@@ -284,14 +283,21 @@ def _program(
     model: Any, task: TrainingTask, n_folds: int, data: tuple[Any, ...]
 ) -> EpochProgram:
     """Return the program of a model's structure, compiled before or new."""
+    n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
+    is_uneven = n_folds > 1 and len(n_full) > 1
+    traits: dict[str, Any] = {
+        "n_folds": n_folds,
+        "is_uneven": is_uneven,
+        "is_light": is_light(model, task),
+    }
     structure = structure_key(model)
     if structure is None:
-        return EpochProgram(model, n_folds)
+        return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
     is_scored = len(task.folds[0].validation) > 0
-    key = (structure, n_folds, task.settings.batch_size, specs, is_scored)
+    key = (structure, *traits.values(), task.settings.batch_size, specs, is_scored)
     if key not in _PROGRAMS:
-        _PROGRAMS[key] = EpochProgram(model, n_folds)
+        _PROGRAMS[key] = EpochProgram(model, **traits)
         if len(_PROGRAMS) > MAX_PROGRAMS:
             _PROGRAMS.popitem(last=False)
     _PROGRAMS.move_to_end(key)
@@ -301,7 +307,12 @@ def _program(
 def _go_side_by_side(model: Any, task: TrainingTask) -> bool:
     if has_schedule(model.optimizer):  # its step counter is one number
         return False
-    return model.count_params() * task.settings.batch_size < SIDE_BY_SIDE_BELOW
+    return is_light(model, task)
+
+
+def is_light(model: Any, task: TrainingTask) -> bool:
+    """Whether a step is mostly bookkeeping."""
+    return model.count_params() * task.settings.batch_size < LIGHT_BELOW
 
 
 def _learning_rate(model: Any) -> float:

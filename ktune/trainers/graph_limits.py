@@ -37,6 +37,7 @@ def why_not(task: TrainingTask, model: Any) -> str | None:
     """
     checks: Sequence[Callable[[TrainingTask, Any], str | None]] = (
         _check_backend,
+        _check_fit,
         _check_model,
         _check_loss,
         _check_optimizer,
@@ -54,6 +55,10 @@ def _check_backend(task: TrainingTask, model: Any) -> str | None:
     if backend != "tensorflow":
         return f"the Keras backend is {backend}, not tensorflow"
     return None
+
+
+def _check_fit(task: TrainingTask, model: Any) -> str | None:
+    return None if task.fit is None else "the HyperModel has a `fit` of its own"
 
 
 def _check_model(task: TrainingTask, model: Any) -> str | None:

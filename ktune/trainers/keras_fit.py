@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ktune.dataset import Inputs, take_rows
+from ktune.hypermodel import Fit, fit_one_epoch
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.seeds import derive_seed
@@ -127,6 +128,8 @@ class _FoldTraining:
         return score
 
     def _fit(self, epoch: int) -> dict[str, float]:
+        if self._task.fit is not None:
+            return self._fit_by(self._task.fit)
         order = batch_order(self._fold, self._seed, epoch)
         history = self.model.fit(
             **self._epoch_data(order),
@@ -136,6 +139,21 @@ class _FoldTraining:
             callbacks=[self.callbacks.batch_forwarder()],
         )
         return {name: float(values[-1]) for name, values in history.history.items()}
+
+    def _fit_by(self, fit: Fit) -> dict[str, float]:
+        """Train by the ``fit`` of a HyperModel, which may shuffle or not."""
+        rows, validation = self._fold.train, self._fold.validation
+        weights = self._weights
+        return fit_one_epoch(
+            fit,
+            self.model,
+            take_rows(self._fold.x, rows),
+            self._targets[rows],
+            (take_rows(self._fold.x, validation), self._targets[validation]),
+            sample_weight=None if weights is None else weights[rows],
+            batch_size=self._task.settings.batch_size,
+            callbacks=[self.callbacks.batch_forwarder()],
+        )
 
     def _epoch_data(self, order: np.ndarray) -> dict[str, Any]:
         """Return the data arguments of ``fit``."""

@@ -58,3 +58,54 @@ def _seed_without_clearing(seed: int) -> random.Random | None:
     np.random.seed(seed)
     state._seed, state._rng = seed, random.Random(seed)
     return state._rng
+
+
+def seeds_drawn(seed: int, at_most: int = 1000) -> list[int] | None:
+    """Return the seeds that a build just now drew for initializers and layers.
+
+    Args:
+        seed: What `build_seeded` was called with, right before.
+        at_most: Give up beyond.
+
+    Returns:
+        The seeds in the order drawn; None when the build used randomness in any other
+        way, so that its weights depend on more than these.
+    """
+    if not _is_untouched_elsewhere(seed):
+        return None
+    generator, end, drawn = random.Random(seed), random.getstate(), []
+    while generator.getstate() != end:
+        drawn.append(_draw(generator))
+        if len(drawn) > at_most:
+            return None
+    return drawn
+
+
+def would_draw(seed: int, count: int) -> list[int]:
+    """Return the first seeds a build under another seed would draw."""
+    generator = random.Random(seed)
+    return [_draw(generator) for _ in range(count)]
+
+
+def _draw(generator: random.Random) -> int:
+    # As keras.src.random.seed_generator.make_default_seed (3.15).
+    return generator.randint(1, int(1e9))
+
+
+def _is_untouched_elsewhere(seed: int) -> bool:
+    """Whether NumPy's and TensorFlow's global states are as they were seeded."""
+    from tensorflow.python.eager import context
+
+    expected = np.random.RandomState(seed).get_state(legacy=False)
+    found = np.random.get_state(legacy=False)
+    is_numpy_untouched = (
+        found["state"]["pos"] == expected["state"]["pos"]
+        and found["has_gauss"] == expected["has_gauss"]
+        and np.array_equal(found["state"]["key"], expected["state"]["key"])
+    )
+    generator = getattr(context.context(), "_rng", None)
+    return (
+        is_numpy_untouched
+        and isinstance(generator, random.Random)
+        and generator.getstate() == random.Random(seed).getstate()
+    )

@@ -1,13 +1,200 @@
-"""graph: the contract, and when it hands over."""
+"""graph: the contract, what else must agree with Keras, and when it hands over."""
+
+import gc
+import logging
+
+import numpy as np
+import pytest
 
 from ktune.runtime import import_keras
 
 import_keras()
 
-from ktune.testing.trainers import TrainerContract  # noqa: E402
+import keras  # noqa: E402
+
+import ktune.trainers  # noqa: E402
+from ktune.errors import ExperimentError  # noqa: E402
+from ktune.fit_settings import FitSettings  # noqa: E402
+from ktune.testing.trainers import (  # noqa: E402
+    TrainerContract,
+    assert_close,
+    build_mlp,
+    compiled,
+    make_task,
+    plain_fit,
+)
+from ktune.trainers import choose_trainer, graph  # noqa: E402
+from ktune.trainers.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph import GraphTrainer  # noqa: E402
+from ktune.trainers.graph_structure import structure_key  # noqa: E402
+
+layers, optimizers = keras.layers, keras.optimizers
 
 
 class TestGraph(TrainerContract):
     def make_trainer(self):
         return GraphTrainer()
+
+
+def dense(optimizer=None, **options):
+    return compiled([layers.Dense(5, activation="tanh", **options)], (6,), optimizer)
+
+
+SCHEDULE = optimizers.schedules.CosineDecay(0.0, 30, warmup_target=0.05, warmup_steps=5)
+OPTIMIZERS = {
+    "adadelta": lambda: optimizers.Adadelta(1.0),
+    "adagrad": lambda: optimizers.Adagrad(0.1),
+    "adam_amsgrad_clipnorm": lambda: optimizers.Adam(amsgrad=True, clipnorm=0.1),
+    "adamw": lambda: optimizers.AdamW(0.01, weight_decay=0.1),
+    "adamax": lambda: optimizers.Adamax(0.01),
+    "lion": lambda: optimizers.Lion(0.001),
+    "rmsprop_centered": lambda: optimizers.RMSprop(0.01, centered=True, momentum=0.5),
+    "sgd_nesterov_clipvalue": lambda: optimizers.SGD(
+        0.05, momentum=0.9, nesterov=True, clipvalue=0.01
+    ),
+    "sgd_decay_global_clipnorm": lambda: optimizers.SGD(
+        0.1, weight_decay=0.01, global_clipnorm=0.1
+    ),
+    "adam_schedule": lambda: optimizers.Adam(SCHEDULE),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_agree_with_plain_fit(name):
+    agree(lambda: dense(OPTIMIZERS[name]()))
+
+
+def test_constraints_are_applied():
+    agree(lambda: dense(kernel_constraint=keras.constraints.MaxNorm(0.2)))
+
+
+def test_user_layers_agree_and_are_not_shared():
+    class Doubled(layers.Layer):
+        def call(self, x):
+            return x * 2
+
+    def build():
+        return compiled([Doubled(), layers.Dense(4)], (6,))
+
+    agree(build)
+    assert structure_key(build()) is None
+
+
+def test_lambda_layers_with_different_closures_differ():
+    results = []
+    for factor in (1.0, 3.0):
+
+        def build(factor=factor):
+            scaled = layers.Lambda(lambda x: x * factor)
+            return compiled([scaled, layers.Dense(4)], (6,))
+
+        results.append(train(make_task(build, (6,))).train_loss)
+    assert results[0] != results[1]
+
+
+def test_half_precision_computation_trains():
+    policy = "mixed_bfloat16"
+    task = make_task(lambda: dense(dtype=policy), (6,))
+    assert np.isfinite(train(task).validation_loss)
+
+
+def test_one_program_serves_all_learning_rates():
+    graph._PROGRAMS.clear()
+    for rate in (0.1, 0.01):
+        train(make_task(lambda rate=rate: dense(optimizers.Adam(rate)), (6,)))
+    assert len(graph._PROGRAMS) == 1
+
+
+def test_programs_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr(graph, "MAX_PROGRAMS", 2)
+    for units in (2, 3, 4):
+        train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
+    assert len(graph._PROGRAMS) == 2
+
+
+def test_arrays_are_held_as_long_as_they_live():
+    arrays, array = DeviceArrays(), np.ones(3)
+    assert arrays.tensor(array) is arrays.tensor(array)
+    del array
+    gc.collect()
+    assert len(arrays) == 0
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+class BatchCounter(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def build_own_step():
+    output = layers.Dense(3, activation="softmax")
+    model = OwnStep([keras.Input((6,)), output])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def build_eager():
+    model = dense()
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+
+class GlobalNoise(layers.Layer):
+    def call(self, x):
+        return x + keras.random.normal((6,))
+
+
+REFUSED = {
+    "train_step": build_own_step,
+    "run_eagerly": build_eager,
+    "Nadam": lambda: dense(optimizers.Nadam(0.01)),
+    "use_ema": lambda: dense(optimizers.Adam(0.01, use_ema=True)),
+    "global": lambda: compiled([GlobalNoise()], (6,)),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_it_cannot_do_it_says(reason):
+    task = make_task(REFUSED[reason], (6,))
+    assert reason in GraphTrainer().why_not(task)
+    with pytest.raises(ExperimentError, match="keras_fit"):
+        GraphTrainer().start(task)
+
+
+def test_auto_hands_over_and_tells_why_once(caplog):
+    ktune.trainers._tell_once.cache_clear()
+    settings = FitSettings(callbacks=[BatchCounter()])
+    task = make_task(dense, (6,), settings=settings)
+    with caplog.at_level(logging.INFO, logger="ktune"):
+        names = [choose_trainer("auto", task).name for _ in "ab"]
+    assert names == ["keras_fit", "keras_fit"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "BatchCounter acts on every batch" in message
+
+
+def test_auto_takes_the_graph():
+    assert choose_trainer("auto", make_task(build_mlp, (6,))).name == "graph"
+
+
+def test_unknown_trainer_is_named():
+    with pytest.raises(ExperimentError, match="Did you mean 'graph'"):
+        choose_trainer("grahp", make_task(build_mlp, (6,)))
+
+
+def agree(build):
+    """Check three epochs against ``model.fit``."""
+    task = make_task(build, (6,), n_folds=2)
+    training = GraphTrainer().start(task)
+    for _ in range(3):
+        training.run_epoch()
+    for index in range(2):
+        expected, _ = plain_fit(task, index, 3)
+        assert_close(training.model(index), expected)
+
+
+def train(task):
+    return GraphTrainer().start(task).run_epoch()[0]
