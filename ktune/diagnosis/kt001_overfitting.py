@@ -21,7 +21,7 @@ class Overfitting:
     """A gap between training and validation beyond noise and beyond a practical size.
 
     Threshold:
-        At the best epoch the median gap over folds is at least the practical size
+        At the best epoch the typical gap over folds is at least the practical size
         (see `Yardstick.practical`: 0.15 for accuracy, 0.25 for R²), and a quarter of
         it is left when two standard errors are taken off. Where validation loss turns
         up as well (KT002), two signs agree: six tenths of that size and one standard
@@ -56,8 +56,8 @@ class Overfitting:
         train, validation = float(gap.train.mean()), float(gap.validation.mean())
         message = (
             f"{gap.yardstick.metric} is {train:.3f} on training rows but "
-            f"{validation:.3f} on validation rows: a gap of {gap.typical:.3f} (median "
-            f"of {len(gap.train)} folds, standard error {gap.error:.3f})."
+            f"{validation:.3f} on validation rows: a gap of {gap.typical:.3f} "
+            f"(typical of {len(gap.train)} folds, standard error {gap.error:.3f})."
         )
         return finding(
             self,

@@ -27,6 +27,8 @@ LEAST_EPOCHS = 4
 STEADY_SHARE = 0.9
 EVEN = 1.5
 """Classes are even when the largest has at most this times its equal share."""
+ODD = 4.0
+"""A fold is odd when it is this many times its noise from the median."""
 PERFECT_ERROR = 0.01
 """Unexplained share below which R² counts as perfect."""
 
@@ -101,8 +103,18 @@ class Gap:
 
     @property
     def typical(self) -> float:
-        """Median over folds of train minus validation, so one odd fold cannot lead."""
-        return float(np.median(self.train - self.validation))
+        """Train minus validation in a typical fold, so that one odd fold cannot lead.
+
+        For R², whose noise has no bounds, the median; else the mean of all folds but
+        those too far from the median for chance. (With ten rows a fold, medians jump
+        by tenths.)
+        """
+        gaps = self.train - self.validation
+        middle = float(np.median(gaps))
+        if self.yardstick.metric == "r2":
+            return middle
+        is_near = np.abs(gaps - middle) <= ODD * self.noise
+        return float(gaps[is_near].mean()) if is_near.any() else middle
 
     @property
     def error(self) -> float:
@@ -118,7 +130,7 @@ class Gap:
         gaps = stick.steady(self.train) - stick.steady(self.validation)
         lowest = float(np.median(gaps)) - standard_errors * self._error_of(gaps)
         if stick.metric != "r2":
-            return lowest
+            return self.typical - standard_errors * self._error_of(gaps)
         return float(np.expm1(lowest)) * self._unit_at(self.train)
 
     def _unit_at(self, scores: np.ndarray) -> float:
@@ -128,9 +140,9 @@ class Gap:
         return max(1.0 - float(np.median(scores)), PERFECT_ERROR)
 
     def _error_of(self, gaps: np.ndarray) -> float:
-        """Standard error of the median of gaps: between folds, and by their rows.
+        """Standard error of the typical gap: between folds, and by their rows.
 
-        Like the median it belongs to, it does not let one odd fold lead: a gap that
+        Like the gap it belongs to, it does not let one odd fold lead: a gap that
         is much wider in one fold is not thereby less certain in the others.
 
         Source:
@@ -231,13 +243,14 @@ def has_learned(view: TrialView) -> bool:
     if loss_skill >= POOR_LOSS_SKILL and not _creeps(view):
         is_poor = max(gap.train_skill, loss_skill) < POOR_SKILL
         return not is_poor or not _is_blind(view)
-    return not _is_blind(view)
+    against_uniform = _best_loss_skill(view, against_uniform=True) or 0.0
+    return against_uniform >= POOR_LOSS_SKILL and not _is_blind(view)
 
 
-def _best_loss_skill(view: TrialView) -> float | None:
+def _best_loss_skill(view: TrialView, *, against_uniform: bool = False) -> float | None:
     """Best skill of the training loss at any epoch, mean over folds."""
     try:
-        train, _ = skill_curves(view)
+        train, _ = skill_curves(view, against_uniform=against_uniform)
     except NotApplicable:
         return None
     return float(train.mean(axis=0).max())
