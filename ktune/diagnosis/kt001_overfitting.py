@@ -2,9 +2,13 @@
 
 from typing import ClassVar
 
-import numpy as np
-
-from ktune.diagnosis.measures import Gap, has_learned, measure_gap, percent
+from ktune.diagnosis.measures import (
+    Gap,
+    gap_at_last_epoch,
+    has_learned,
+    measure_gap,
+    percent,
+)
 from ktune.diagnosis.remedies import regularise
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
 from ktune.diagnosis.turning_point import TurningPoint, find_turning_point
@@ -73,8 +77,9 @@ class Overfitting:
     def _hidden_by_early_stopping(
         self, view: TrialView, gap: Gap, turn: TurningPoint | None
     ) -> Finding | None:
-        last = _gap_at_last_epoch(view, gap)
-        if last is None:
+        try:
+            last = gap_at_last_epoch(view)
+        except NotApplicable:
             return None
         reached, kept = last.train_skill, max(gap.validation_skill, 0.0)
         # Without the sign of a rising loss the case must be twice as clear.
@@ -117,16 +122,3 @@ def _turning_point(view: TrialView) -> TurningPoint | None:
         return find_turning_point(view)
     except NotApplicable:
         return None
-
-
-def _gap_at_last_epoch(view: TrialView, gap: Gap) -> Gap | None:
-    """Return the gap after the last epoch; None when no such curves were kept."""
-    metric = gap.yardstick.metric
-    train, validation = view.curve(f"train_{metric}"), view.curve(f"val_{metric}")
-    if train is None or validation is None or len(train) != len(gap.train):
-        return None
-    if not (np.isfinite(train[:, -1]).all() and np.isfinite(validation[:, -1]).all()):
-        return None
-    return Gap(
-        gap.yardstick, train[:, -1], validation[:, -1], gap.noise, gap.test_share
-    )

@@ -1,11 +1,13 @@
 """KT005: the folds do not agree with each other."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from ktune.diagnosis.measures import (
     Gap,
+    gap_at_last_epoch,
     has_learned,
     measure_gap,
     percent,
@@ -27,15 +29,16 @@ class UnstableFolds:
     """One fold is far from the others, or all differ more than chance allows.
 
     Threshold:
-        A fold's validation score is at least 0.2 (of the way from chance to perfect)
-        and four times the noise away from the median of the others; the noise is the
-        larger of what so few rows cause and of how much the others scatter. Or the
-        standard deviation over folds is at least 0.15 and three times what their
-        numbers of rows explain. Or training is better than validation by a practical
-        size and the folds explain at least 0.3 of the variance of the *targets*: they
-        are not alike, so the gap is not the model's fault. Trials that have learned
-        nothing are not asked, and differences that training scores share do not count
-        while little was learned: they are the luck of the initial weights.
+        After the best or the last epoch, a fold's validation score is at least 0.2
+        (of the way from chance to perfect) and four times the noise away from the
+        median of the others; the noise is the larger of what so few rows cause and
+        of how much the others scatter. Or the standard deviation over folds is at
+        least 0.15 and three times what their numbers of rows explain. Or training is
+        better than validation by a practical size and the folds explain at least 0.3
+        of the variance of the *targets*: they are not alike, so the gap is not the
+        model's fault. Trials that have learned nothing are not asked, and differences
+        that training scores share do not count while little was learned: they are the
+        luck of the initial weights.
 
     Evidence:
         The odd fold, its score, the others' median, how many times the noise.
@@ -62,6 +65,7 @@ class UnstableFolds:
             self._outlier(view, gap)
             or self._spread(view, gap)
             or self._different_targets(view, gap)
+            or self._outlier_at_the_end(view)
         )
 
     def _outlier(self, view: TrialView, gap: Gap) -> Finding | None:
@@ -104,6 +108,19 @@ class UnstableFolds:
             others=float(np.median(others)),
             times_noise=times,
         )
+
+    def _outlier_at_the_end(self, view: TrialView) -> Finding | None:
+        # Where one fold gets worse the more is learned from the others, the best
+        # epoch is the one before anything was learned, and hides it.
+        try:
+            last = gap_at_last_epoch(view)
+        except NotApplicable:
+            return None
+        found = self._outlier(view, last)
+        if found is None:
+            return None
+        when = f"After the last epoch ({view.result.epochs}): "
+        return replace(found, message=when + found.message)
 
     def _spread(self, view: TrialView, gap: Gap) -> Finding | None:
         spread = float(np.std(gap.validation, ddof=1))

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ktune.dataset import Task
 from ktune.diagnosis.measures import skill_curves
 from ktune.diagnosis.remedies import calm
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
@@ -17,6 +18,7 @@ FALLEN = 0.3
 DIVERGED = -0.01
 STEADY_SHARE = 0.7
 EXPLODED = -1.0
+EXPLODED_NUMBERS = -3.0
 RECOVERED = 0.5
 SCATTERED = 1.2
 
@@ -33,8 +35,9 @@ class UnstableEpochs:
         training ends 0.3 worse than it was before; (c) in the second half of the epochs
         it hovers above the loss of a constant prediction, and not because it is merely
         slow (less than seven of ten epochs brought it down); (d) it was blown up to
-        2.7 times that loss and did not end below half of it. For regression errors must
-        scatter as well (RMSE 1.2 times MAE), else only the targets' mean is missed.
+        2.7 times that loss (20 times for regression, whose initial weights may be far
+        off) and did not end below half of it. For regression errors must scatter as
+        well (RMSE 1.2 times MAE), else only the targets' mean is missed.
 
     Evidence:
         Share of epochs with a spike, the fall, the last level.
@@ -97,7 +100,9 @@ class UnstableEpochs:
     def _explosion(self, view: TrialView, train: np.ndarray) -> Finding | None:
         worst = float(np.median(train.min(axis=1)))
         last = float(np.median(train[:, -1]))
-        if worst > EXPLODED or last > RECOVERED or not _errors_scatter(view):
+        is_number = view.context.task is Task.REGRESSION
+        limit = EXPLODED_NUMBERS if is_number else EXPLODED
+        if worst > limit or last > RECOVERED or not _errors_scatter(view):
             return None
         message = (
             f"Training blew up to {np.exp(-worst):.0f} times the loss of a constant "

@@ -140,25 +140,25 @@ class Gap:
         return max(1.0 - float(np.median(scores)), PERFECT_ERROR)
 
     def _error_of(self, gaps: np.ndarray) -> float:
-        """Standard error of the typical gap: between folds, and by their rows.
+        """Standard error of the typical gap: by the rows in the folds, and beyond.
 
-        Like the gap it belongs to, it does not let one odd fold lead: a gap that
-        is much wider in one fold is not thereby less certain in the others.
+        What rows explain averages out over folds, which share none. What is left
+        comes from training, and folds share most of their training rows: there the
+        correction applies. Like the gap it belongs to, it does not let one odd fold
+        lead: a gap that is much wider in one fold is not less certain in the others.
 
         Source:
-            Between folds: Nadeau & Bengio, Inference for the Generalization Error,
-            Machine Learning 52 (2003). Folds share training rows, which the plain
-            standard error ignores. A normal median has 1.25 times the standard error
-            of the mean.
+            Nadeau & Bengio, Inference for the Generalization Error, Machine Learning
+            52 (2003). A normal median has 1.25 times the standard error of the mean.
         """
         n_folds = len(gaps)
-        by_rows = float(np.sqrt(np.sum(self.noise**2))) / n_folds
+        by_rows = float(np.mean(self.noise**2))
         if n_folds < 2:
-            return by_rows
+            return float(np.sqrt(by_rows))
         robust = 1.25 * 1.4826 * float(np.median(np.abs(gaps - np.median(gaps))))
-        deviation = min(float(np.std(gaps, ddof=1)), robust)
-        between = deviation * np.sqrt(1 / n_folds + self.test_share)
-        return max(by_rows, float(between))
+        variance = min(float(np.var(gaps, ddof=1)), robust**2)
+        by_training = max(variance - by_rows, 0.0) * (1 / n_folds + self.test_share)
+        return float(np.sqrt(by_rows / n_folds + by_training))
 
 
 def require_scores(view: TrialView) -> None:
@@ -295,7 +295,7 @@ def _noise_by_fold(
     R² is noisier than normal errors make it when a few rows have very large errors,
     so the predictions are asked where they are at hand.
     """
-    typical = sampling_noise(view, stick, float(np.median(scores)), n_rows)
+    typical = sampling_noise(view, stick, float(np.mean(scores)), n_rows)
     if stick.metric != "r2" or not view.result.out_of_fold:
         return typical
     out_of_fold = read_out_of_fold(view.result.out_of_fold)
@@ -312,6 +312,23 @@ def _noise_by_fold(
     return np.maximum(typical, float(np.median(heavy)))
 
 
+def gap_at_last_epoch(view: TrialView) -> Gap:
+    """Return train and validation scores after the last epoch.
+
+    Raises:
+        NotApplicable: No such curves were kept, or they are not defined everywhere.
+    """
+    gap = measure_gap(view)
+    metric = gap.yardstick.metric
+    train, validation = view.curve(f"train_{metric}"), view.curve(f"val_{metric}")
+    if train is None or validation is None or len(train) != len(gap.train):
+        raise NotApplicable(f"no curve of {metric} was kept")
+    ends = train[:, -1], validation[:, -1]
+    if not np.isfinite(ends).all():
+        raise NotApplicable(f"{metric} is not defined in every fold")
+    return Gap(gap.yardstick, *ends, gap.noise, gap.test_share)
+
+
 def sampling_noise(
     view: TrialView, stick: Yardstick, score: float, n_rows: np.ndarray
 ) -> np.ndarray:
@@ -320,7 +337,7 @@ def sampling_noise(
     Args:
         view: For the shares of the classes.
         stick: The metric.
-        score: Its typical value.
+        score: Its mean; R² does not need it.
         n_rows: Rows scored, by fold.
 
     Source:

@@ -59,3 +59,17 @@ def test_not_applicable_where_nothing_was_learned():
     view = with_curves(view, train_log_loss=[[np.log(2)] * 10] * 5)
     with pytest.raises(NotApplicable, match="nothing"):
         UnstableFolds().check(view)
+
+
+def test_a_fold_that_falls_away_after_the_best_epoch_is_found():
+    view = classification_view(0.5, [0.52, 0.5, 0.48], best_epoch=0)
+    view = with_curves(
+        view,
+        train_log_loss=[[0.7, 0.5, 0.3]] * 3,
+        val_log_loss=[[0.7, 0.5, 0.4], [0.7, 0.5, 0.4], [0.7, 1.5, 3.0]],
+        train_accuracy=[[0.5, 0.8, 0.95]] * 3,
+        val_accuracy=[[0.5, 0.8, 0.94], [0.5, 0.8, 0.95], [0.48, 0.2, 0.05]],
+    )
+    found = UnstableFolds().check(view)
+    assert found is not None
+    assert "After the last epoch" in found.message

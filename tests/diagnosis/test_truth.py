@@ -81,7 +81,8 @@ def plane(n, d, spread):
     def make(seed):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(n, d))
-        weights = rng.normal(size=d) / np.sqrt(d)
+        weights = rng.normal(size=d)
+        weights /= np.linalg.norm(weights)
         return x, (x @ weights + spread * rng.normal(size=n)).astype(np.float32)
 
     return make

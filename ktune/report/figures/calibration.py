@@ -1,7 +1,10 @@
 """Reliability diagram: what the probabilities say against what happens."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ktune.diagnosis import NotApplicable, TrialView
-from ktune.diagnosis.out_of_fold import read_out_of_fold, reliability
+from ktune.diagnosis.out_of_fold import Bin, read_out_of_fold, reliability
 from ktune.report.figures.figure import Figure, axis, numbers
 
 
@@ -14,38 +17,9 @@ def calibration_figure(view: TrialView) -> Figure | None:
         return None
     lowest = min(min(b.confidence, b.accuracy) for b in bins)
     start = max(0.0, round(lowest - 0.05, 1))
-    errors = [(b.accuracy * (1 - b.accuracy) / b.n_rows) ** 0.5 for b in bins]
     return Figure(
         key="calibration",
-        data=[
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": [start, 1],
-                "y": [start, 1],
-                "name": "perfectly calibrated",
-                "line": {"color": "@muted", "dash": "dash", "width": 1.5},
-                "hoverinfo": "skip",
-            },
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": numbers(b.confidence for b in bins),
-                "y": numbers(b.accuracy for b in bins),
-                "error_y": {
-                    "type": "data",
-                    "array": numbers(1.96 * e for e in errors),
-                    "color": "@accent",
-                    "thickness": 1,
-                },
-                "customdata": [b.n_rows for b in bins],
-                "name": "this model",
-                "line": {"color": "@accent", "width": 2.5},
-                "marker": {"size": 8, "color": "@accent"},
-                "hovertemplate": "says %{x:.3f}, is right %{y:.3f} of the time"
-                "<br>%{customdata} rows<extra></extra>",
-            },
-        ],
+        data=[_diagonal(start), _reliability_curve(bins)],
         layout={
             "xaxis": axis("probability of the predicted class", range=[start, 1.02]),
             "yaxis": axis("share that is right", rangemode="normal"),
@@ -53,3 +27,37 @@ def calibration_figure(view: TrialView) -> Figure | None:
         caption="Below the dashed line the model is surer than it should be. Bars are "
         "95 % intervals; each point stands for equally many rows.",
     )
+
+
+def _diagonal(start: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [start, 1],
+        "y": [start, 1],
+        "name": "perfectly calibrated",
+        "line": {"color": "@muted", "dash": "dash", "width": 1.5},
+        "hoverinfo": "skip",
+    }
+
+
+def _reliability_curve(bins: Sequence[Bin]) -> dict[str, Any]:
+    errors = [(b.accuracy * (1 - b.accuracy) / b.n_rows) ** 0.5 for b in bins]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": numbers(b.confidence for b in bins),
+        "y": numbers(b.accuracy for b in bins),
+        "error_y": {
+            "type": "data",
+            "array": numbers(1.96 * e for e in errors),
+            "color": "@accent",
+            "thickness": 1,
+        },
+        "customdata": [b.n_rows for b in bins],
+        "name": "this model",
+        "line": {"color": "@accent", "width": 2.5},
+        "marker": {"size": 8, "color": "@accent"},
+        "hovertemplate": "says %{x:.3f}, is right %{y:.3f} of the time"
+        "<br>%{customdata} rows<extra></extra>",
+    }

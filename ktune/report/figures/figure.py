@@ -71,6 +71,26 @@ def shown(value: Value) -> str:
     return plain(text if len(text) <= 40 else f"{text[:39]}…")
 
 
+def verdict_points(
+    verdict: Verdict, x: Sequence[Any], y: Sequence[Any], text: Sequence[str]
+) -> dict[str, Any]:
+    """Return points of trials with one verdict, in its colour and shape."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": verdict.value,
+        "x": x,
+        "y": y,
+        "text": text,
+        "marker": {
+            "color": VERDICT_COLOURS[verdict],
+            "symbol": VERDICT_SYMBOLS[verdict],
+            "size": 9,
+            "opacity": 0.85,
+        },
+    }
+
+
 def band(
     x: Sequence[float], low: np.ndarray, high: np.ndarray, colour: str, **place: Any
 ) -> dict[str, Any]:

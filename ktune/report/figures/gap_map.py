@@ -2,11 +2,10 @@
 
 from ktune.diagnosis import Verdict
 from ktune.report.figures.figure import (
-    VERDICT_COLOURS,
-    VERDICT_SYMBOLS,
     Figure,
     axis,
     numbers,
+    verdict_points,
 )
 from ktune.report.view import SearchReport
 
@@ -25,18 +24,12 @@ def gap_map(report: SearchReport) -> Figure | None:
         return None
     data = [
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": verdict.value,
-            "x": numbers(point[0] for point in groups[verdict]),
-            "y": numbers(point[1] for point in groups[verdict]),
-            "text": [f"trial {point[2]}" for point in groups[verdict]],
-            "marker": {
-                "color": VERDICT_COLOURS[verdict],
-                "symbol": VERDICT_SYMBOLS[verdict],
-                "size": 10,
-                "opacity": 0.85,
-            },
+            **verdict_points(
+                verdict,
+                numbers(point[0] for point in groups[verdict]),
+                numbers(point[1] for point in groups[verdict]),
+                [f"trial {point[2]}" for point in groups[verdict]],
+            ),
             "hovertemplate": "%{text}<br>"
             "score %{x:.4g}<br>gap %{y:.4g}<extra>%{fullData.name}</extra>",
         }

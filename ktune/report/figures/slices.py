@@ -4,12 +4,11 @@ from typing import Any
 
 from ktune.diagnosis import Verdict
 from ktune.report.figures.figure import (
-    VERDICT_COLOURS,
-    VERDICT_SYMBOLS,
     Figure,
     axis,
     numbers,
     shown,
+    verdict_points,
 )
 from ktune.report.figures.scales import varied_parameters
 from ktune.report.view import SearchReport
@@ -38,18 +37,7 @@ def _slice(report: SearchReport, parameter: Any, index: int) -> Figure:
         text.append(f"trial {view.number}: {shown(value)}")
     data = [
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": verdict.value,
-            "x": numbers(x) if is_number else x,
-            "y": numbers(y),
-            "text": text,
-            "marker": {
-                "color": VERDICT_COLOURS[verdict],
-                "symbol": VERDICT_SYMBOLS[verdict],
-                "size": 8,
-                "opacity": 0.8,
-            },
+            **verdict_points(verdict, numbers(x) if is_number else x, numbers(y), text),
             "hovertemplate": "%{text}<br>%{y:.4g}<extra>%{fullData.name}</extra>",
         }
         for verdict, (x, y, text) in groups.items()
