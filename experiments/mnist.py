@@ -19,7 +19,7 @@ def fit(hp):
     """Search the batch size; stop a trial that has not improved for three epochs."""
     return {
         "batch_size": hp.Choice("batch_size", [32, 64, 128], default=64),
-        "epochs": 10,
+        "epochs": 8,
         "early_stopping": 3,
     }
 
@@ -29,7 +29,9 @@ experiment = ktune.Experiment(
     data=ktune.data.mnist(),
     build=ktune.spaces.architecture(
         mlp=ktune.spaces.mlp(layers=(1, 3), batch_norm=True),
-        cnn=ktune.spaces.cnn(blocks=(2, 3), convolutions=1, kernel_size=3),
+        cnn=ktune.spaces.cnn(
+            blocks=(2, 3), convolutions=1, kernel_size=3, batch_norm=True
+        ),
         default="cnn",
     ),
     fit=fit,

@@ -97,6 +97,8 @@ class Experiment:
         trainer: "auto", "graph" or "keras_fit".
         executor: "serial", "processes" or "ray".
         jobs: How many trials are evaluated at the same time.
+        start_from: Values of trials to begin with, as dicts; what they do not say keeps
+            its default.
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
 
     Raises:
@@ -129,6 +131,7 @@ class Experiment:
     trainer: str = "auto"
     executor: str = "serial"
     jobs: int = 1
+    start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -335,6 +338,19 @@ def _check_fit_overrides(overrides: Any) -> str | None:
     return None if overrides is None else _check_fit(overrides)
 
 
+def _check_start_from(start_from: Any) -> str | None:
+    is_list = isinstance(start_from, list | tuple)
+    if is_list and all(isinstance(values, Mapping) for values in start_from):
+        pairs = [pair for values in start_from for pair in values.items()]
+        plain = bool | int | float | str
+        if all(isinstance(n, str) and isinstance(v, plain) for n, v in pairs):
+            return None
+    return (
+        "`start_from` must be a list of dicts from parameter name to a number, text "
+        f"or truth value; got {start_from!r}"
+    )
+
+
 def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
@@ -382,5 +398,6 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
     "jobs": _int_of_at_least("jobs", 1),
+    "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
 }

@@ -29,6 +29,10 @@ class Listener(Protocol):
         """Something begins that may take a while."""
         ...
 
+    def on_note(self, text: str) -> None:
+        """There is something a person should know."""
+        ...
+
     def on_trial_start(self, trial: Trial) -> None:
         """A trial begins."""
         ...
@@ -55,6 +59,9 @@ class SilentListener:
         """Ignore it."""
 
     def on_phase(self, text: str) -> None:
+        """Ignore it."""
+
+    def on_note(self, text: str) -> None:
         """Ignore it."""
 
     def on_trial_start(self, trial: Trial) -> None:
@@ -97,6 +104,7 @@ class SearchLoop:
         listener: Is told what happens.
         trials: How many finished trials are wanted.
         timeout: Wall time in seconds; running trials stop at their next epoch.
+        outcome: What an interrupted search has done already; None: nothing.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class SearchLoop:
         listener: Listener,
         trials: int,
         timeout: float | None = None,
+        outcome: LoopOutcome | None = None,
     ) -> None:
         self._searcher = searcher
         self._executor = executor
@@ -116,7 +125,7 @@ class SearchLoop:
         self._wanted = trials
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._running: dict[int, Trial] = {}
-        self.outcome = LoopOutcome()
+        self.outcome = outcome or LoopOutcome()
 
     def run(self) -> LoopOutcome:
         """Run trials to the end; Ctrl-C ends it early with everything finished kept.

@@ -5,6 +5,7 @@ nothing behind: the data are loaded and split, the model is built with its defau
 values, and one batch goes through loss and gradients.
 """
 
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from ktune.experiment import Experiment
 from ktune.folds import split
 from ktune.hyperparameters import default_values
 from ktune.metrics import LOSS, compute_metrics
+from ktune.searchers import make_searcher
+from ktune.searchers.start_values import check_start_values
 from ktune.targets import as_predictions, encode_targets, returns_logits
 from ktune.trial import Value
 
@@ -67,10 +70,12 @@ def preflight(experiment: Experiment) -> Preflight:
     )
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
+    check_start_values(bench.recipe.declare, experiment.start_from)
     model = _guarded("build", lambda: bench.recipe.model(defaults))
     rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), bench)
     _try_one_batch(model, bench)
+    _try_searcher(experiment, bench)
     return Preflight(dataset, bench, defaults)
 
 
@@ -135,6 +140,22 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
         predictions,
         data.task,
     )
+
+
+def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
+    """Propose two trials in a study of no consequence: the defaults, and a real one.
+
+    Tells what the sampler cannot do with this space, or what it needs installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        searcher = make_searcher(
+            experiment,
+            bench.recipe.declare,
+            objective=bench.objective,
+            path=Path(folder, "study.log"),
+        )
+        searcher.ask()
+        searcher.ask()
 
 
 def smoke(experiment: Experiment) -> Experiment:

@@ -242,7 +242,7 @@ def _fit_transformer(
 ) -> FittedPreprocessing:
     try:
         transformer.fit(plain_table(take_rows(x, rows)), y[rows])
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise ExperimentError(
             f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"
         ) from error

@@ -109,6 +109,10 @@ class PlainListener:
         """Say what begins."""
         self._write(f"{text} …")
 
+    def on_note(self, text: str) -> None:
+        """Say it."""
+        self._write(text)
+
     def on_trial_start(self, trial: Trial) -> None:
         """Nothing: the line comes when the trial is over."""
 
@@ -163,6 +167,10 @@ class LiveListener:
     def on_phase(self, text: str) -> None:
         """Show what begins."""
         self._progress.update(self._line, description=text, status="")
+
+    def on_note(self, text: str) -> None:
+        """Let it scroll up."""
+        self._progress.print(text, style="yellow", markup=False)
 
     def on_trial_start(self, trial: Trial) -> None:
         """Show the trial's number."""

@@ -4,12 +4,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
+from ktune.driver_lock import driving
 from ktune.errors import SearchAborted
 from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
@@ -24,18 +25,26 @@ from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
 from ktune.report import read_report, render_report
 from ktune.result import SearchResult, result_of
+from ktune.resume import (
+    Past,
+    check_unchanged,
+    find_past,
+    interrupted_search,
+    journal_of,
+    recorded_changes,
+)
 from ktune.runtime import import_keras
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state, read_sources
 from ktune.tracking import names
-from ktune.tracking.reader import find_search
+from ktune.tracking.reader import best_values, find_search
 from ktune.tracking.records import MetricPoint, rank
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
 
-STUDIES = "studies"
-"""Folder below the store's for the search state of the engines."""
+WARM_VALUES = 5
+"""So many of the best values of an earlier search a warm start begins with."""
 
 _log = logging.getLogger("ktune")
 
@@ -46,6 +55,8 @@ def search(
     tracking_uri: str | None = None,
     listener: Listener | None = None,
     is_smoke_test: bool = False,
+    resume: str | bool = False,
+    warm_start: str | None = None,
     **changes: Any,
 ) -> SearchResult:
     """Search, judge every trial by cross-validation, and register the best model.
@@ -57,6 +68,10 @@ def search(
         listener: Shows progress. None: a progress bar in a terminal, else a line a
             trial.
         is_smoke_test: Only try whether it runs: two trials, one epoch, two folds.
+        resume: Go on with this search (a run id or unique prefix); True: with the
+            newest one of the experiment. What its trials have in common may not have
+            changed; ``trials``, ``timeout`` and ``jobs`` may.
+        warm_start: Begin with the best five values of this earlier search.
         **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
@@ -69,14 +84,22 @@ def search(
     loaded = experiment if isinstance(experiment, LoadedExperiment) else None
     plain = loaded.experiment if loaded else experiment
     assert isinstance(plain, Experiment)
-    plain = override(plain, changes)
-    plain = smoke(plain) if is_smoke_test else plain
     listener = listener or make_listener()
     try:
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with _quiet_libraries():
-            return _search(plain, loaded, tracking_uri, listener)
+            past = _find_past(plain, resume, tracking_uri)
+            if past is not None:
+                options = recorded_changes(open_store(tracking_uri), past.search)
+                changes = {**options, **changes}
+            plain = override(plain, changes)
+            plain = _warmed(plain, warm_start, tracking_uri)
+            plain = smoke(plain) if is_smoke_test else plain
+            if warm_start is not None:  # for who resumes it
+                changes["start_from"] = list(plain.start_from)
+            request = _Request(plain, loaded, changes, past)
+            return _search(request, tracking_uri, listener)
     finally:
         listener.close()
 
@@ -98,50 +121,102 @@ def load(
     return result_of(store, find_search(store, reference))
 
 
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What is asked for: the experiment as changed, and what to go on with."""
+
+    experiment: Experiment
+    loaded: LoadedExperiment | None
+    changes: Mapping[str, Any]
+    past: Past | None
+
+
+def _find_past(
+    experiment: Experiment, resume: str | bool, tracking_uri: str | None
+) -> Past | None:
+    if resume is False:
+        return None
+    return find_past(open_store(tracking_uri), experiment.name, resume)
+
+
+def _warmed(
+    experiment: Experiment, warm_start: str | None, tracking_uri: str | None
+) -> Experiment:
+    """Let an experiment begin with the best values of an earlier search."""
+    if warm_start is None:
+        return experiment
+    store = open_store(tracking_uri)
+    found = best_values(store, find_search(store, warm_start), WARM_VALUES)
+    return override(experiment, {"start_from": [*experiment.start_from, *found]})
+
+
 def _search(
-    experiment: Experiment,
-    loaded: LoadedExperiment | None,
-    tracking_uri: str | None,
-    listener: Listener,
+    request: _Request, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
-    ready = preflight(experiment)
+    ready = preflight(request.experiment)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
-        books = SearchBooks(store, _search_start(experiment, ready, loaded))
-        judge = _appoint_judge(books, ready, listener)
-        status, reason = "FAILED", "an error"
-        try:
-            listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-            outcome, results = _run_trials(store, books, ready, judge, listener)
-            status = "KILLED" if outcome.is_interrupted else "FINISHED"
-            reason = outcome.reason
-            fitted, registration = None, None
-            if not outcome.is_interrupted:
-                fitted, registration = _refit_best(
-                    store, books, ready, results, listener
-                )
-            _conclude(store, books, judge, fitted, listener)
-        except KeyboardInterrupt:
-            status, reason = "KILLED", "interrupted"
-            raise
-        except SearchAborted:
-            reason = "the first trials all failed for the same reason"
-            raise
-        finally:
-            books.finish(status=status, reason=reason)
-        view = find_search(store, books.run_id)
-        return result_of(
-            store, view, outcome=outcome, fitted=fitted, registration=registration
+        past = request.past
+        if past is None:
+            _point_out_interrupted(store, request.experiment.name, listener)
+            books = SearchBooks(store, _search_start(request, ready))
+            with driving(journal_of(store, books.run_id)):
+                return _drive(store, books, ready, None, listener)
+        check_unchanged(store, past.search, ready)
+        with driving(journal_of(store, past.search.run_id)):
+            books = SearchBooks(store, _search_start(request, ready), past.search)
+            return _drive(store, books, ready, past, listener)
+
+
+def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
+    interrupted = interrupted_search(store, name)
+    if interrupted is not None:
+        listener.on_note(
+            f"Search {interrupted.run_id[:8]} of {name!r} was interrupted; to continue "
+            f"it, add: --resume {interrupted.run_id[:8]}"
         )
 
 
-def _search_start(
-    experiment: Experiment, ready: Preflight, loaded: LoadedExperiment | None
-) -> SearchStart:
+def _drive(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    past: Past | None,
+    listener: Listener,
+) -> SearchResult:
+    """Search from the first trial, or the first that is left, to the end."""
+    experiment = ready.bench.experiment
+    status, reason = "FAILED", "an error"
+    try:
+        judge = _appoint_judge(books, ready, listener)
+        listener.on_search_start(experiment, ready.bench.objective, books.run_id)
+        outcome, results = _run_trials(store, books, ready, judge, listener, past)
+        status = "KILLED" if outcome.is_interrupted else "FINISHED"
+        reason = outcome.reason
+        fitted, registration = None, None
+        if not outcome.is_interrupted:
+            fitted, registration = _refit_best(store, books, ready, results, listener)
+        _conclude(store, books, judge, fitted, listener)
+    except KeyboardInterrupt:
+        status, reason = "KILLED", "interrupted"
+        raise
+    except SearchAborted:
+        reason = "the first trials all failed for the same reason"
+        raise
+    finally:
+        books.finish(status=status, reason=reason)
+    view = find_search(store, books.run_id)
+    return result_of(
+        store, view, outcome=outcome, fitted=fitted, registration=registration
+    )
+
+
+def _search_start(request: _Request, ready: Preflight) -> SearchStart:
+    loaded = request.loaded
     dataset, partition = ready.dataset, ready.bench.partition
     return SearchStart(
-        experiment=experiment,
+        experiment=request.experiment,
         objective=ready.bench.objective,
         data={
             "name": dataset.name,
@@ -159,6 +234,7 @@ def _search_start(
         sources=read_sources(loaded.path) if loaded else {},
         git=read_git_state(loaded.path.parent) if loaded else {},
         command=_command(loaded),
+        changes=request.changes,
     )
 
 
@@ -185,19 +261,22 @@ def _run_trials(
     ready: Preflight,
     judge: Judge,
     listener: Listener,
+    past: Past | None,
 ) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
     bench = ready.bench
     experiment = bench.experiment
-    folder = store.location.folder / STUDIES
-    folder.mkdir(parents=True, exist_ok=True)
     searcher = make_searcher(
         experiment,
         bench.recipe.declare,
         objective=bench.objective,
-        path=folder / f"{books.run_id}.log",
+        path=journal_of(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
+        start_from=experiment.start_from,
+        find_result=past.find_result if past else None,
     )
-    results: list[tuple[Trial, TrialResult]] = []
+    results = list(past.results.values()) if past else []
+    for trial, result in results:
+        judge.judge(trial, result)
 
     def track(trial: Trial, result: TrialResult) -> None:
         diagnosis = judge.judge(trial, result)
@@ -214,8 +293,15 @@ def _run_trials(
         listener=listener,
         trials=experiment.trials,
         timeout=experiment.timeout_seconds,
+        outcome=_outcome_so_far(past),
     )
     return loop.run(), results
+
+
+def _outcome_so_far(past: Past | None) -> LoopOutcome:
+    if past is None:
+        return LoopOutcome()
+    return LoopOutcome(finished=past.n_finished, asked=len(past.results))
 
 
 def _refit_best(

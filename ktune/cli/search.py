@@ -5,8 +5,10 @@ Options override what the file says.
 """
 
 import argparse
+import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from ktune.cli.exit_codes import DONE, INTERRUPTED
@@ -57,6 +59,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="try it: 2 trials, 1 epoch, 2 folds"
     )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="SEARCH",
+        help="go on with an interrupted search; without SEARCH: with the newest",
+    )
+    parser.add_argument(
+        "--enqueue",
+        metavar="FILE",
+        help="begin with these values: JSON, a dict or a list of dicts",
+    )
+    parser.add_argument(
+        "--warm-start",
+        metavar="SEARCH",
+        help="begin with the best five values of an earlier search",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_store_option(parser)
     add_json_option(parser)
@@ -92,14 +112,27 @@ def _search(
         tracking_uri=arguments.tracking_uri,
         listener=listener,
         is_smoke_test=arguments.smoke,
+        resume=arguments.resume,
+        warm_start=arguments.warm_start,
         **changes,
     )
     if arguments.json:
         print_json(search_as_dict(result))
     else:
         print_search(result, sys.stdout)
-    is_interrupted = result.outcome is not None and result.outcome.is_interrupted
-    return INTERRUPTED if is_interrupted else DONE
+        _print_resume(result, arguments)
+    return INTERRUPTED if _is_interrupted(result) else DONE
+
+
+def _is_interrupted(result: Any) -> bool:
+    return result.outcome is not None and bool(result.outcome.is_interrupted)
+
+
+def _print_resume(result: Any, arguments: argparse.Namespace) -> None:
+    """Print what continues an interrupted search."""
+    if _is_interrupted(result):
+        print("To continue the search:")
+        print(f"  ktune search {arguments.file} --resume {result.run_id[:8]}")
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -113,4 +146,21 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
         changes["fit.epochs"] = arguments.epochs
     if arguments.folds is not None:
         changes["cv"] = arguments.folds
+    if arguments.enqueue is not None:
+        changes["start_from"] = _read_values(arguments.enqueue)
     return {**changes, **parse_settings(arguments.settings)}
+
+
+def _read_values(path: str) -> list[Any]:
+    """Read values to begin with: one dict of them, or a list.
+
+    Raises:
+        ExperimentError: The file is not there, or not JSON.
+    """
+    from ktune.errors import ExperimentError
+
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"--enqueue {path}: {error}") from error
+    return content if isinstance(content, list) else [content]

@@ -113,7 +113,8 @@ def _explain(data: Any) -> str:
     if isinstance(data, str):
         return (
             f"data must be arrays, a source or a function; got the text {data!r}. For "
-            "a file use ktune.data.csv(path, target='…') or ktune.data.npz(path)."
+            "a file read it yourself: ktune.data.table(pandas.read_csv(path), "
+            "target='…'), or arrays from numpy.load(path)."
         )
     return (
         "data must be (X, y), (X, y, X_test, y_test), a ktune.data source, or a "

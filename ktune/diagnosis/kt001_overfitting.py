@@ -27,7 +27,8 @@ class Overfitting:
         up as well (KT002), two signs agree: six tenths of that size and one standard
         error do. Or early stopping has hidden it: training goes on to a score at
         least 0.3 of the way from chance to perfect above the best validation score,
-        which gets less than half as far, while validation loss turns up.
+        which gets less than half as far, while validation loss turns up; where it
+        does not, 0.6 and a quarter.
 
     Evidence:
         Both scores, the gap, its standard error, the number of folds.
@@ -49,8 +50,6 @@ class Overfitting:
         turn = _turning_point(view)
         if _is_beyond(gap, is_confirmed=turn is not None):
             return self._gap_finding(view, gap)
-        if turn is None:
-            return None
         return self._hidden_by_early_stopping(view, gap, turn)
 
     def _gap_finding(self, view: TrialView, gap: Gap) -> Finding:
@@ -72,21 +71,28 @@ class Overfitting:
         )
 
     def _hidden_by_early_stopping(
-        self, view: TrialView, gap: Gap, turn: TurningPoint
+        self, view: TrialView, gap: Gap, turn: TurningPoint | None
     ) -> Finding | None:
         last = _gap_at_last_epoch(view, gap)
         if last is None:
             return None
         reached, kept = last.train_skill, max(gap.validation_skill, 0.0)
-        is_far = reached - kept >= MEMORISED and _is_beyond(last, is_confirmed=True)
-        if not is_far or kept >= KEPT_SHARE * reached:
+        # Without the sign of a rising loss the case must be twice as clear.
+        factor = 1 if turn is not None else 2
+        is_far = reached - kept >= factor * MEMORISED
+        if not is_far or kept >= KEPT_SHARE / factor * reached:
+            return None
+        if not _is_beyond(last, is_confirmed=turn is not None):
             return None
         metric, train = gap.yardstick.metric, float(last.train.mean())
+        rises = ""
+        if turn is not None:
+            rises = f", and validation loss rises after epoch {turn.epoch + 1}"
         message = (
             f"Training goes on to {metric} {train:.3f} while validation never gets "
-            f"beyond {gap.validation.mean():.3f}, and validation loss rises after "
-            f"epoch {turn.epoch + 1}: the model learns its training rows by heart. "
-            f"Early stopping kept {percent(kept)} of the way from chance to perfect."
+            f"beyond {gap.validation.mean():.3f}{rises}: the model learns its training "
+            f"rows by heart. Early stopping kept {percent(kept)} of the way from "
+            "chance to perfect."
         )
         return finding(
             self,
@@ -95,7 +101,6 @@ class Overfitting:
             verdict=Verdict.OVERFIT,
             train=train,
             validation=float(gap.validation.mean()),
-            turning_epoch=turn.epoch + 1.0,
         )
 
 
@@ -103,7 +108,7 @@ def _is_beyond(gap: Gap, *, is_confirmed: bool) -> bool:
     """Whether a gap is beyond noise and beyond a practical size."""
     practical = gap.yardstick.practical * (CONFIRMED if is_confirmed else 1.0)
     errors = 1.0 if is_confirmed else STANDARD_ERRORS
-    certain = gap.typical - errors * gap.error
+    certain = gap.at_least(errors)
     return gap.typical >= practical and certain >= CERTAIN_SHARE * practical
 
 

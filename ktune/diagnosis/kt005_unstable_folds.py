@@ -38,7 +38,7 @@ class UnstableFolds:
         while little was learned: they are the luck of the initial weights.
 
     Evidence:
-        The odd fold, its score, the others' median, the noise.
+        The odd fold, its score, the others' median, how many times the noise.
 
     Source:
         Outliers by the median: Leys et al., Journal of Experimental Social
@@ -67,14 +67,17 @@ class UnstableFolds:
     def _outlier(self, view: TrialView, gap: Gap) -> Finding | None:
         if len(gap.validation) < 3:
             return None  # of two folds nobody can say which is the odd one
-        fold = _farthest(gap.validation)
+        steady = gap.yardstick.steady(gap.validation)
+        fold = _farthest(steady)
         others = np.delete(gap.validation, fold)
         distance = abs(float(gap.validation[fold] - np.median(others)))
-        noise = max(float(gap.noise[fold]), _scatter(others))
         is_far = distance >= max(
             OUTLIER_SKILL * gap.yardstick.unit, gap.yardstick.practical
         )
-        if not is_far or distance < OUTLIER_NOISE * noise:
+        steady_others = np.delete(steady, fold)
+        noise = max(float(gap.noise[fold]), _scatter(steady_others))
+        times = abs(float(steady[fold] - np.median(steady_others))) / noise
+        if not is_far or times < OUTLIER_NOISE:
             return None
         gaps = gap.train - gap.validation
         difference = abs(float(gaps[fold] - np.median(np.delete(gaps, fold))))
@@ -83,7 +86,7 @@ class UnstableFolds:
         index = view.result.folds[fold].index
         message = (
             f"Fold {index} scores {gap.yardstick.metric} {gap.validation[fold]:.3f}, "
-            f"the others {np.median(others):.3f} (median): {distance / noise:.0f} "
+            f"the others {np.median(others):.3f} (median): {times:.0f} "
             "times what chance explains."
         )
         remedy = (
@@ -99,20 +102,22 @@ class UnstableFolds:
             fold=float(index),
             score=float(gap.validation[fold]),
             others=float(np.median(others)),
-            noise=noise,
+            times_noise=times,
         )
 
     def _spread(self, view: TrialView, gap: Gap) -> Finding | None:
         spread = float(np.std(gap.validation, ddof=1))
-        expected = float(np.sqrt(np.mean(gap.noise**2)))
-        limit = max(SPREAD_SKILL * gap.yardstick.unit, SPREAD_NOISE * expected)
+        steady = float(np.std(gap.yardstick.steady(gap.validation), ddof=1))
+        times = steady / float(np.sqrt(np.mean(gap.noise**2)))
+        if spread < SPREAD_SKILL * gap.yardstick.unit or times < SPREAD_NOISE:
+            return None
         spread_of_gaps = float(np.std(gap.train - gap.validation, ddof=1))
-        if spread < limit or _is_luck_of_the_start(view, spread, spread_of_gaps):
+        if _is_luck_of_the_start(view, spread, spread_of_gaps):
             return None
         scores = ", ".join(f"{score:.3f}" for score in gap.validation)
         message = (
             f"{gap.yardstick.metric} varies by {spread:.3f} over the folds "
-            f"({scores}); their numbers of rows explain {expected:.3f}."
+            f"({scores}), {times:.0f} times what their numbers of rows explain."
         )
         remedy = (
             "If rows come in groups, periods or sorted by target, split accordingly "
@@ -125,7 +130,7 @@ class UnstableFolds:
             remedy,
             verdict=Verdict.UNSTABLE,
             spread=spread,
-            expected=expected,
+            times_expected=times,
         )
 
     def _different_targets(self, view: TrialView, gap: Gap) -> Finding | None:

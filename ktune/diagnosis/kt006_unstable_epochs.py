@@ -14,10 +14,10 @@ SPIKE = 0.15
 SPIKE_SHARE = 0.1
 LEAST_SPIKES = 2
 FALLEN = 0.3
-DIVERGED = -0.02
+DIVERGED = -0.01
 STEADY_SHARE = 0.7
 EXPLODED = -1.0
-RECOVERED = 0.1
+RECOVERED = 0.5
 SCATTERED = 1.2
 
 
@@ -33,7 +33,7 @@ class UnstableEpochs:
         training ends 0.3 worse than it was before; (c) in the second half of the epochs
         it hovers above the loss of a constant prediction, and not because it is merely
         slow (less than seven of ten epochs brought it down); (d) it was blown up to
-        2.7 times that loss and never got 0.1 below it. For regression the errors must
+        2.7 times that loss and did not end below half of it. For regression errors must
         scatter as well (RMSE 1.2 times MAE), else only the targets' mean is missed.
 
     Evidence:
@@ -101,7 +101,7 @@ class UnstableEpochs:
             return None
         message = (
             f"Training blew up to {np.exp(-worst):.0f} times the loss of a constant "
-            "prediction and has not recovered."
+            "prediction and has not got over it."
         )
         return self._finding(view, message, worst=worst, last=last)
 

@@ -27,8 +27,8 @@ LEAST_EPOCHS = 4
 STEADY_SHARE = 0.9
 EVEN = 1.5
 """Classes are even when the largest has at most this times its equal share."""
-HEAVIEST = 0.3
-"""Largest noise of an R² that is put down to a few rows."""
+PERFECT_ERROR = 0.01
+"""Unexplained share below which R² counts as perfect."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,17 @@ class Yardstick:
     def unit(self) -> float:
         """What one unit of skill is in the metric's own unit."""
         return 1.0 - self.chance
+
+    def steady(self, score: np.ndarray) -> np.ndarray:
+        """Return scores on a scale where their noise is about the same everywhere.
+
+        For R² this is minus the logarithm of what is left unexplained: a bad R² of
+        few rows varies by its own size, so that differences of R² itself would drown
+        the plainest overfitting in noise. Other metrics are steady enough.
+        """
+        if self.metric != "r2":
+            return score
+        return -np.log(np.maximum(1.0 - score, PERFECT_ERROR))
 
     @property
     def practical(self) -> float:
@@ -68,7 +79,7 @@ class Gap:
         train: Score of each fold on training rows.
         validation: Score of each fold on validation rows.
         noise: Standard deviation of each validation score that comes from its fold
-            having a finite number of rows, in the metric's unit.
+            having a finite number of rows, on the steady scale (see `steady`).
         test_share: Validation rows for each training row.
     """
 
@@ -95,18 +106,45 @@ class Gap:
 
     @property
     def error(self) -> float:
-        """Standard error of the gap: between folds, and by the rows in them.
+        """Standard error of the typical gap, about, in the metric's unit."""
+        steady_gaps = self.yardstick.steady(self.train) - self.yardstick.steady(
+            self.validation
+        )
+        return self._error_of(steady_gaps) * self._unit_at(self.validation)
+
+    def at_least(self, standard_errors: float) -> float:
+        """Return the typical gap after taking off some standard errors."""
+        stick = self.yardstick
+        gaps = stick.steady(self.train) - stick.steady(self.validation)
+        lowest = float(np.median(gaps)) - standard_errors * self._error_of(gaps)
+        if stick.metric != "r2":
+            return lowest
+        return float(np.expm1(lowest)) * self._unit_at(self.train)
+
+    def _unit_at(self, scores: np.ndarray) -> float:
+        """What a small step on the steady scale is in the metric's own unit."""
+        if self.yardstick.metric != "r2":
+            return 1.0
+        return max(1.0 - float(np.median(scores)), PERFECT_ERROR)
+
+    def _error_of(self, gaps: np.ndarray) -> float:
+        """Standard error of the median of gaps: between folds, and by their rows.
+
+        Like the median it belongs to, it does not let one odd fold lead: a gap that
+        is much wider in one fold is not thereby less certain in the others.
 
         Source:
             Between folds: Nadeau & Bengio, Inference for the Generalization Error,
             Machine Learning 52 (2003). Folds share training rows, which the plain
-            standard error ignores.
+            standard error ignores. A normal median has 1.25 times the standard error
+            of the mean.
         """
-        n_folds = len(self.train)
+        n_folds = len(gaps)
         by_rows = float(np.sqrt(np.sum(self.noise**2))) / n_folds
         if n_folds < 2:
             return by_rows
-        deviation = float(np.std(self.train - self.validation, ddof=1))
+        robust = 1.25 * 1.4826 * float(np.median(np.abs(gaps - np.median(gaps))))
+        deviation = min(float(np.std(gaps, ddof=1)), robust)
         between = deviation * np.sqrt(1 / n_folds + self.test_share)
         return max(by_rows, float(between))
 
@@ -251,18 +289,20 @@ def _noise_by_fold(
     if out_of_fold.target.ndim > 1:
         return typical
     error = (out_of_fold.prediction - out_of_fold.target) ** 2
-    spread = max(float(np.var(out_of_fold.target)), _TINY)
     folds = [error[out_of_fold.fold == fold] for fold in np.unique(out_of_fold.fold)]
     if len(folds) != len(n_rows):
         return typical
-    heavy = [float(np.std(part) / np.sqrt(len(part))) / spread for part in folds]
-    return np.maximum(typical, np.minimum(heavy, HEAVIEST))
+    heavy = [
+        float(np.std(part) / np.sqrt(len(part)) / max(float(part.mean()), _TINY))
+        for part in folds
+    ]
+    return np.maximum(typical, float(np.median(heavy)))
 
 
 def sampling_noise(
     view: TrialView, stick: Yardstick, score: float, n_rows: np.ndarray
 ) -> np.ndarray:
-    """Return the standard deviation of a score that finitely many rows alone cause.
+    """Return the standard deviation that finitely many rows alone cause, steady scale.
 
     Args:
         view: For the shares of the classes.
@@ -273,11 +313,11 @@ def sampling_noise(
     Source:
         Shares: the binomial with Agresti & Coull's two added outcomes (1998), so
         that a perfect score is not taken for a certain one. R²: the delta method
-        for a ratio of mean squares of normal errors.
+        for the logarithm of a ratio of mean squares of normal errors.
     """
     n = n_rows.astype(np.float64)
     if stick.metric == "r2":
-        return (1 - min(score, 1 - _TINY)) * np.sqrt(4 / n)
+        return np.sqrt(4 / n)
     if stick.metric != "accuracy" and view.result.confusion:
         shares = class_counts(view) / class_counts(view).sum()
         n = n * min(1.0, len(shares) * float(shares.min()))  # the rarest class decides

@@ -1,13 +1,13 @@
 """Searchers: what proposes trials."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ktune.fit_settings import FitSettings
 from ktune.searchers.requirements import check_installed
-from ktune.trial import Value
+from ktune.trial import TrialResult, Value
 
 if TYPE_CHECKING:
     # KerasTuner, TensorFlow and scikit-learn come with these; who only reads a study
@@ -33,6 +33,7 @@ def make_searcher(
     study_name: str | None = None,
     epochs: int | None = None,
     start_from: Sequence[Mapping[str, Value]] = (),
+    find_result: "Callable[[int], TrialResult | None] | None" = None,
 ) -> "Searcher":
     """Return the searcher an experiment asks for.
 
@@ -49,6 +50,8 @@ def make_searcher(
             dict, else the default of `FitSettings`.
         start_from: Values of trials to begin with, after that of all defaults; what
             they do not say keeps its default.
+        find_result: Returns the result of a trial by its number, if it is known: one
+            that was recorded, but not told because the search died, is told now.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -61,6 +64,7 @@ def make_searcher(
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
     ledger = open_ledger(path, study_name or experiment.name, objective=objective)
+    ledger.recover(find_result)
     searcher: Searcher = engine(
         declare,
         ledger=ledger,

@@ -22,7 +22,7 @@ Optuna's trial numbers also count what was dropped (a duplicate, a trial that wa
 running in a crash and was repeated); ktune's are consecutive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path as FilePath
@@ -204,18 +204,41 @@ class Ledger:
             self._finish(trial.number, record)
         del self._slots[number]
 
-    def recover(self) -> list[Entry]:
+    def recover(
+        self, find_result: Callable[[int], TrialResult | None] | None = None
+    ) -> list[Entry]:
         """Clear away what a crash left, and return the trials to repeat.
 
         A trial that had been told is finished. One that was running is closed as
         failed in the study, to be entered again under its number.
+
+        Args:
+            find_result: Returns the result of a trial by its number if it is known
+                elsewhere; such a trial is finished too.
         """
         with quiet():
             self._take_up_waiting_trials()
             running = (OptunaState.RUNNING,)
             for trial in self.study.get_trials(deepcopy=False, states=running):
-                self._finish(trial.number, trial.user_attrs.get(RESULT, {}))
+                record = trial.user_attrs.get(RESULT) or {}
+                if not record and find_result and NUMBER in trial.user_attrs:
+                    record = self._take_over(trial, find_result)
+                self._finish(trial.number, record)
         return [entry for entry in self.entries() if entry.state is None]
+
+    def _take_over(
+        self,
+        trial: optuna.trial.FrozenTrial,
+        find_result: Callable[[int], TrialResult | None],
+    ) -> Mapping[str, Any]:
+        """Write down the result of a trial that is known, but was never told."""
+        result = find_result(trial.user_attrs[NUMBER])
+        if result is None:
+            return {}
+        record = record_of_result(result)
+        # Private, but the only way to write to a trial of another process.
+        optuna.Trial(self.study, trial._trial_id).set_user_attr(RESULT, record)
+        return record
 
     def _write(self, path: Path, record: dict[str, Any]) -> Slot:
         """Make a trial of known values by way of Optuna's queue."""

@@ -4,7 +4,7 @@
 |---|---|---|
 | tag | `ktune.kind` | `search` (parent run) or `trial` (child run) |
 | tag | `ktune.trial` | number of the trial |
-| tag | `ktune.state` | `complete`, `pruned`, `failed` |
+| tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: counts not |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
 | metric | `val_<metric>`, `val_<metric>_std` | mean and deviation over folds |
 | metric | `train_<metric>` | mean over folds, on training rows |
@@ -24,6 +24,7 @@ TRIAL = "trial"
 
 TRIAL_NUMBER = "ktune.trial"
 STATE = "ktune.state"
+INTERRUPTED = "interrupted"
 VERDICT = "ktune.verdict"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"

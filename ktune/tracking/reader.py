@@ -83,15 +83,35 @@ def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
 
 
 def list_trials(store: Store, search: RunView) -> list[RunView]:
-    """Return the trials of a search in the order of their numbers."""
+    """Return the trials of a search in the order of their numbers.
+
+    Only such as are fully written: a crash leaves what it was writing half done.
+    """
+    runs = [run for run in _runs_below(store, search) if run.status != "RUNNING"]
+    found = [run for run in runs if run.state != names.INTERRUPTED]
+    return sorted(found, key=lambda run: run.number)
+
+
+def list_half_written(store: Store, search: RunView) -> list[RunView]:
+    """Return the runs of trials whose writing has not come to its end."""
+    return [run for run in _runs_below(store, search) if run.status == "RUNNING"]
+
+
+def best_values(store: Store, search: RunView, count: int) -> list[dict[str, Any]]:
+    """Return the exact values of the best complete trials of a search."""
+    ranked = rank_trials(list_trials(store, search), search.objective)
+    complete = [run for run in ranked if run.state == "complete"]
+    return [dict(read_trial(store, run)[0].values) for run in complete[:count]]
+
+
+def _runs_below(store: Store, search: RunView) -> list[RunView]:
     by_id = _experiments(store)
     ids = [i for i, name in by_id.items() if name == search.experiment]
     query = (
         f"tags.`{names.PARENT}` = '{search.run_id}' and "
         f"tags.`{names.KIND}` = '{names.TRIAL}'"
     )
-    runs = [_view(run, by_id) for run in pages(store.client, ids, query)]
-    return sorted(runs, key=lambda run: run.number)
+    return [_view(run, by_id) for run in pages(store.client, ids, query)]
 
 
 def rank_trials(trials: list[RunView], objective: Objective) -> list[RunView]:

@@ -2,8 +2,9 @@
 
 import ast
 import io
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ktune.folds import Partition
 from ktune.metrics import Objective
 from ktune.snapshot import Environment
 from ktune.tracking import names
+from ktune.tracking.reader import RunView, list_half_written, list_trials
 from ktune.tracking.records import (
     MetricPoint,
     RunRecord,
@@ -53,6 +55,7 @@ class SearchStart:
         sources: Path to content of the experiment file and its local modules.
         git: ``commit`` and ``diff``, or nothing.
         command: How to run the search again.
+        changes: Fields that options replaced.
     """
 
     experiment: Experiment
@@ -64,15 +67,32 @@ class SearchStart:
     sources: Mapping[str, bytes]
     git: Mapping[str, str]
     command: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SearchBooks:
-    """Writes a search and its trials; remembers which run belongs to which trial."""
+    """Writes a search and its trials; remembers which run belongs to which trial.
 
-    def __init__(self, store: Store, start: SearchStart) -> None:
+    Args:
+        store: Where to write.
+        start: What is known when the search starts.
+        past: The search to go on with; None: a new one.
+    """
+
+    def __init__(
+        self, store: Store, start: SearchStart, past: RunView | None = None
+    ) -> None:
         self._store = store
         self._class_names = start.class_names
         self._experiment_id = store.experiment_id(start.experiment.name)
+        self.trial_runs: dict[int, str] = {}
+        if past is None:
+            self._open(start)
+        else:
+            self._reopen(past)
+
+    def _open(self, start: SearchStart) -> None:
+        store = self._store
         self.run_id = store.start_run(self._experiment_id, start_record(start))
         store.log_dataset(
             self.run_id,
@@ -80,7 +100,14 @@ class SearchBooks:
             digest=str(start.data["digest"]),
             profile=start.data,
         )
-        self.trial_runs: dict[int, str] = {}
+
+    def _reopen(self, past: RunView) -> None:
+        self.run_id = past.run_id
+        self._store.reopen(past.run_id)
+        for run in list_half_written(self._store, past):
+            self._store.give_up(run.run_id)
+        for run in list_trials(self._store, past):
+            self.trial_runs[run.number] = run.run_id
 
     @property
     def experiment_id(self) -> str:
@@ -240,6 +267,7 @@ def _search_files(start: SearchStart) -> dict[str, bytes]:
                 "data": dict(start.data),
                 "class_names": list(start.class_names),
                 "command": start.command,
+                "changes": _plain(start.changes),
                 "git_commit": start.git.get("commit"),
             }
         ),
@@ -254,14 +282,31 @@ def _search_files(start: SearchStart) -> dict[str, bytes]:
     return files
 
 
-def _folds_file(partition: Partition) -> bytes:
-    """Pack row positions: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``."""
+def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what JSON cannot hold; it has to be given again to resume."""
+
+    def is_plain(value: Any) -> bool:
+        try:
+            return bool(json.loads(json.dumps(value)) == value)
+        except (TypeError, ValueError):
+            return False
+
+    return {name: value for name, value in changes.items() if is_plain(value)}
+
+
+def folds_arrays(partition: Partition) -> dict[str, np.ndarray]:
+    """Return positions: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``."""
     arrays = {"rows": partition.rows.astype(np.int64)}
     if partition.test_rows is not None:
         arrays["test_rows"] = partition.test_rows.astype(np.int64)
     for fold in partition.folds:
         arrays[f"train{fold.index}"] = fold.train.astype(np.int32)
         arrays[f"validation{fold.index}"] = fold.validation.astype(np.int32)
+    return arrays
+
+
+def _folds_file(partition: Partition) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {**folds_arrays(partition)}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

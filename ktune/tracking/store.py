@@ -84,6 +84,15 @@ class Store:
         if record.status != "RUNNING":
             self.client.set_terminated(run_id, record.status)
 
+    def reopen(self, run_id: str) -> None:
+        """Let a run that has ended go on."""
+        self.client.update_run(run_id, status="RUNNING")
+
+    def give_up(self, run_id: str) -> None:
+        """Mark the run of a trial that a crash has left half written."""
+        self.set_tags(run_id, {names.STATE: names.INTERRUPTED})
+        self.client.set_terminated(run_id, "KILLED")
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         for name, value in tags.items():

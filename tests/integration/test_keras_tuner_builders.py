@@ -94,7 +94,7 @@ class TunesItsFit(keras_tuner.HyperModel):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, store):
     def run(build, data, **changes):
         given = {"fit": {"epochs": 1}, "cv": 2, "trials": 3, **changes}
         experiment = Experiment(name="x", data=data, build=build, **given)

@@ -32,6 +32,7 @@ def page(in_folder):
             pytest.fail("`ktune ui` ended without an address")
     finally:
         process.send_signal(signal.SIGINT)
+        process.stdout.close()
         assert process.wait(30) == 0
 
 

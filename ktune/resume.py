@@ -1,0 +1,150 @@
+"""Go on with a search that was interrupted: which one, and whether it is the same."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktune.driver_lock import is_driven
+from ktune.errors import ExperimentError, UnknownReference
+from ktune.preflight import Preflight
+from ktune.tracking import names
+from ktune.tracking.reader import (
+    RunView,
+    find_search,
+    list_searches,
+    list_trials,
+    read_file,
+    read_trial,
+)
+from ktune.tracking.records import params_of
+from ktune.tracking.search_books import folds_arrays
+from ktune.tracking.store import Store
+from ktune.trial import Trial, TrialResult, TrialState
+
+STUDIES = "studies"
+"""Folder below the store's for the search state of the engines."""
+
+_FIXED = ("engine", "sampler", "pruner", "seed", "preprocess")
+"""Settings that have shaped the trials there are; others may change."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an interrupted search has done so far.
+
+    Attributes:
+        search: Its parent run.
+        results: Its finished trials with their results, by number.
+    """
+
+    search: RunView
+    results: Mapping[int, tuple[Trial, TrialResult]]
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that are complete or pruned."""
+        results = (result for _, result in self.results.values())
+        return sum(result.state is not TrialState.FAILED for result in results)
+
+    def find_result(self, number: int) -> TrialResult | None:
+        """Return the result of a trial; None: it has none."""
+        return self.results[number][1] if number in self.results else None
+
+
+def journal_of(store: Store, run_id: str) -> Path:
+    """Return where the study of a search stands."""
+    return store.location.folder / STUDIES / f"{run_id}.log"
+
+
+def interrupted_search(store: Store, experiment: str) -> RunView | None:
+    """Return the newest search of an experiment if it was interrupted."""
+    searches = list_searches(store, experiment)
+    if not searches or searches[0].status == "FINISHED":
+        return None
+    journal = journal_of(store, searches[0].run_id)
+    is_there = journal.exists() and not is_driven(journal)
+    return searches[0] if is_there else None
+
+
+def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
+    """Return the search to go on with.
+
+    Args:
+        store: Where it stands.
+        experiment: Name of the experiment.
+        reference: Of the search; True: the newest one of the experiment.
+
+    Raises:
+        UnknownReference: There is none, or it is of another experiment.
+    """
+    if isinstance(reference, str):
+        search = find_search(store, reference)
+    else:
+        searches = list_searches(store, experiment)
+        if not searches:
+            raise UnknownReference(f"there is no search of {experiment!r} to resume")
+        search = searches[0]
+    if search.experiment != experiment or not journal_of(store, search.run_id).exists():
+        raise UnknownReference(
+            f"search {search.run_id[:8]} of {search.experiment!r} cannot be resumed: "
+            f"it is not of {experiment!r}, or its study is not here"
+        )
+    runs = list_trials(store, search)
+    return Past(search, {run.number: read_trial(store, run) for run in runs})
+
+
+def recorded_changes(store: Store, search: RunView) -> Mapping[str, Any]:
+    """Return the options a search was started with, to be taken over."""
+    record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
+    changes: Mapping[str, Any] = record.get("changes") or {}
+    return changes
+
+
+def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
+    """Check that new trials will compare with those there are.
+
+    Raises:
+        ExperimentError: Data, folds, objective or engine differ; naming them.
+    """
+    experiment, objective = ready.bench.experiment, ready.bench.objective
+    now = {name: getattr(experiment, name) for name in _FIXED}
+    now = params_of({**now, "sampler": experiment.chosen_sampler})
+    now["objective"] = f"{objective.metric} ({objective.direction})"
+    now["data"] = ready.dataset.digest
+    before = {name: search.params.get(name, "") for name in _FIXED}
+    before["objective"] = f"{search.objective.metric} ({search.objective.direction})"
+    before["data"] = search.tags.get(names.DATA_DIGEST, "")
+    problems = [
+        f"{name} was {before[name]}, is {now[name]}"
+        for name in now
+        # Of some objects the text is an address in memory.
+        if before[name] != now[name] and " at 0x" not in now[name]
+    ]
+    problems = problems or _fold_problems(store, search, ready)
+    if problems:
+        raise ExperimentError(
+            f"search {search.run_id[:8]} cannot be resumed with other settings, since "
+            f"its trials would not compare: {'; '.join(problems)}. Set them back, or "
+            "start a new search without --resume"
+        )
+
+
+def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]:
+    now = folds_arrays(ready.bench.partition)
+    content = read_file(store, search.run_id, names.FOLDS_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as before:
+        differing = [
+            name
+            for name in sorted({*now, *before.files})
+            if name not in now
+            or name not in before.files
+            or not np.array_equal(now[name], before[name])
+        ]
+    if not differing:
+        return []
+    return [f"the rows of {', '.join(differing[:4])} differ (`cv` or `test_size`)"]

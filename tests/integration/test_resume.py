@@ -1,0 +1,183 @@
+"""A search that was interrupted goes on as if nothing had happened."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import mlflow
+import optuna
+import pytest
+
+from ktune.cli.main import main
+from ktune.driver_lock import driving, is_driven
+from ktune.errors import ExperimentError, SpaceError, StoreError, UnknownReference
+from ktune.experiment_file import load_experiment
+from ktune.loop import SilentListener
+from ktune.session import search
+from ktune.tracking.search_books import SearchBooks
+
+FILE = """
+import os, time
+import keras
+from keras import layers
+import ktune
+
+def build(hp):
+    time.sleep(float(os.environ.get("PAUSE", "0")))
+    model = keras.Sequential([layers.Input((30,))])
+    model.add(layers.Dense(hp.Int("units", 2, 64), activation="relu"))
+    model.add(layers.Dense(1, activation="sigmoid"))
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
+    return model
+
+experiment = ktune.Experiment(
+    name="tiny", data=ktune.data.breast_cancer(), build=build, cv=2, trials=5,
+    sampler="random", pruner="none", fit={"epochs": 2},
+)
+"""
+
+
+class Notes(SilentListener):
+    def __init__(self):
+        self.notes = []
+
+    def on_note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Searches in a folder of its own."""
+    (tmp_path / "tiny.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(folder=tmp_path, listener=None, **given):
+        return search(
+            load_experiment(str(tmp_path / "tiny.py")),
+            tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db",
+            listener=listener or SilentListener(),
+            **given,
+        )
+
+    return run
+
+
+def outcome(result):
+    frame = result.trials
+    columns = ["trial", "state", "units", "rate", "val_accuracy", "val_loss"]
+    return frame[columns].to_dict("records")
+
+
+def finished_trials(database):
+    try:
+        with closing(sqlite3.connect(database, timeout=5)) as connection:
+            query = "SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'"
+            return connection.execute(query).fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.mark.slow
+def test_a_killed_search_equals_the_undisturbed_one_trial_by_trial(tiny, tmp_path):
+    database = tmp_path / "mlruns" / "mlflow.db"
+    words = ["-m", "ktune", "search", "tiny.py", "-q", "-S", "fit.epochs=3"]
+    process = subprocess.Popen(
+        [sys.executable, *words], env={**os.environ, "PAUSE": "0.3"}
+    )
+    while finished_trials(database) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    resumed = tiny(resume=True)  # with the options it was started with
+    undisturbed = tiny(tmp_path / "other", **{"fit.epochs": 3})
+    assert outcome(resumed) == outcome(undisturbed)
+    assert resumed.view.status == "FINISHED"
+    assert len(resumed.trials) == 5
+    client = mlflow.MlflowClient(f"sqlite:///{database}")
+    states = {
+        run.info.status for run in client.search_runs([resumed.view.experiment_id])
+    }
+    assert "RUNNING" not in states
+
+
+def test_an_interrupted_search_is_pointed_out_and_goes_on(tiny, tmp_path, monkeypatch):
+    track = SearchBooks.track
+
+    def track_and_die(self, trial, result, *given):
+        track(self, trial, result, *given)
+        if trial.number == 1:  # recorded, but the searcher is never told
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchBooks, "track", track_and_die)
+        first = tiny(trials=3)
+    assert first.outcome.is_interrupted
+    assert first.view.status == "KILLED"
+    before = outcome(first)
+    with pytest.raises(ExperimentError, match=r"seed was 0, is 1.*Set them back"):
+        tiny(resume=first.run_id, seed=1)
+    with pytest.raises(ExperimentError, match="rows of .* differ"):
+        tiny(resume=first.run_id[:8], cv=3)
+
+    resumed = tiny(resume=first.run_id[:8])
+    assert resumed.run_id == first.run_id
+    assert list(resumed.trials["trial"]) == [0, 1, 2]
+    assert outcome(resumed)[:2] == before
+    journal = tmp_path / "mlruns" / "studies" / f"{first.run_id}.log"
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
+    study = optuna.load_study(
+        study_name=None, storage=optuna.storages.JournalStorage(backend)
+    )
+    told = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    assert [t.user_attrs["ktune.number"] for t in told] == [0, 1, 2]
+    assert resumed.registration is not None
+
+
+def test_the_next_plain_search_points_out_an_interrupted_one(tiny, monkeypatch):
+    def die(self, *given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchBooks, "track", die)
+        first = tiny(trials=1)
+    notes = Notes()
+    second = tiny(trials=1, listener=notes)
+    assert f"--resume {first.run_id[:8]}" in notes.notes[0]
+    warm = tiny(trials=2, warm_start=second.run_id, start_from=[{"units": 7}])
+    assert list(warm.trials["units"])[1] == 7
+
+
+def test_there_must_be_something_to_resume(tiny):
+    with pytest.raises((UnknownReference, StoreError)):
+        tiny(resume=True)
+
+
+def test_unknown_start_values_are_answered_with_the_nearest(tiny, tmp_path):
+    with pytest.raises(SpaceError, match="Did you mean 'units'"):
+        tiny(start_from=[{"unitz": 3}])
+    with pytest.raises(SpaceError, match="cannot be 1000"):
+        tiny(start_from=[{"units": 1000}])
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_values_to_enqueue_must_be_json(tiny, tmp_path, capsys):
+    (tmp_path / "values.json").write_text("{units: 3}")
+    words = ["search", "tiny.py", "-q", "--enqueue", "values.json"]
+    assert main(words) == 2
+    assert "--enqueue values.json" in capsys.readouterr().err
+
+
+def test_a_search_has_one_driver(tmp_path):
+    journal = tmp_path / "study.log"
+    assert not is_driven(journal)
+    with driving(journal):
+        assert is_driven(journal)
+        with pytest.raises(StoreError, match="still running"), driving(journal):
+            pass
+    assert not is_driven(journal)
