@@ -179,9 +179,6 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
     """Score by scikit-learn's scorer of that name; NaN where it is not defined."""
     if task.is_classification and len(np.unique(y)) < 2:
         return float("nan")
-    is_ranking = name.startswith("roc_auc") and task is Task.MULTICLASS
-    if is_ranking and len(np.unique(y)) < predictions.shape[1]:
-        return float("nan")  # a class without rows has no ranking
     if name == "roc_auc" and task is Task.BINARY:
         return float(roc_auc_score(y, predictions))
     try:
