@@ -1,6 +1,7 @@
 """Cut off the test set and make the folds every trial of a search is judged on."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.model_selection import (
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
+    TimeSeriesSplit,
     train_test_split,
 )
 
@@ -94,7 +96,14 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
     x_test, y_test = dataset.x_test, dataset.y_test
     if test_rows is not None:
         x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
-    folds = make_folds(cv, y, task=dataset.task, groups=groups, seed=seed)
+    folds = make_folds(
+        cv,
+        y,
+        task=dataset.task,
+        groups=groups,
+        in_time_order=dataset.times is not None,
+        seed=seed,
+    )
     x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
     return Partition(x, y, folds, rows, x_test, y_test, test_rows)
 
@@ -105,6 +114,7 @@ def make_folds(
     *,
     task: Task,
     groups: np.ndarray | None = None,
+    in_time_order: bool = False,
     seed: int = 0,
 ) -> tuple[Fold, ...]:
     """Make folds by an int (stratified for classes, groups kept whole) or splitter.
@@ -114,6 +124,7 @@ def make_folds(
         y: Targets, shape (n,) or (n, k).
         task: Tells whether to stratify.
         groups: One label a row, or None.
+        in_time_order: Train on earlier rows and validate on the next ones.
         seed: Of the search.
 
     Returns:
@@ -125,7 +136,11 @@ def make_folds(
     """
     if isinstance(cv, int):
         _check_class_counts(cv, y, task)
-        splitter = _default_splitter(cv, task, groups, seed)
+        splitter = (
+            TimeSeriesSplit(cv)
+            if in_time_order
+            else _default_splitter(cv, task, groups, seed)
+        )
     else:
         splitter = cv
     try:
@@ -154,6 +169,8 @@ def _hold_out(dataset: Dataset, test_size: float) -> tuple[np.ndarray, np.ndarra
     rows = np.arange(dataset.n_rows)
     if dataset.groups is not None:
         return _hold_out_groups(dataset, dataset.groups, test_size)
+    if dataset.times is not None:
+        return _hold_out_latest(dataset, test_size)
     stratify = dataset.y if dataset.task.is_classification else None
     try:
         kept, held_out = train_test_split(
@@ -186,6 +203,20 @@ def _hold_out_groups(
         )
     held_out = np.isin(groups, order[:n_groups])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _hold_out_latest(
+    dataset: Dataset, test_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    n_kept = dataset.n_rows - math.ceil(test_size * dataset.n_rows)
+    if n_kept < 1:
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all "
+            f"{dataset.n_rows} rows. Use a smaller one; 0.0 means no untouched test "
+            "set."
+        )
+    rows = np.arange(dataset.n_rows)
+    return rows[:n_kept], rows[n_kept:]
 
 
 def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ktune.data import load_data
+from ktune.data.watching import watched
 from ktune.dataset import Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
@@ -54,17 +55,20 @@ class Preflight:
         return take_rows(self.bench.partition.x, np.arange(_EXAMPLE_ROWS))
 
 
-def preflight(experiment: Experiment) -> Preflight:
+def preflight(
+    experiment: Experiment, tell: Callable[[str], None] = lambda _: None
+) -> Preflight:
     """Check an experiment against its data by one small step of everything.
+
+    Args:
+        experiment: What is to be searched.
+        tell: Called with a line of text while data take their time to load.
 
     Raises:
         KtuneError: Whatever would make the search fail, with the remedy.
     """
-    dataset = _guarded(
-        "data",
-        lambda: load_data(experiment.data, name=experiment.name, task=experiment.task),
-        DataError,
-    )
+    with watched(by=tell):
+        dataset = _guarded("data", lambda: _load(experiment), DataError)
     partition = split(
         dataset, cv=experiment.cv, test_size=experiment.test_size, seed=experiment.seed
     )
@@ -77,6 +81,10 @@ def preflight(experiment: Experiment) -> Preflight:
     _try_one_batch(model, bench)
     _try_searcher(experiment, bench)
     return Preflight(dataset, bench, defaults)
+
+
+def _load(experiment: Experiment) -> Dataset:
+    return load_data(experiment.data, name=experiment.name, task=experiment.task)
 
 
 def _guarded(

@@ -154,7 +154,9 @@ def _search(
     request: _Request, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
-    ready = preflight(request.experiment)
+    ready = preflight(request.experiment, tell=listener.on_phase)
+    for note in ready.dataset.notes:
+        listener.on_note(note)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
