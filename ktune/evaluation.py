@@ -28,6 +28,7 @@ from ktune.metrics import (
 from ktune.preprocessing import PreparedFold, prepare_folds
 from ktune.protocols import Report, Training, TrainingTask
 from ktune.recipe import Recipe
+from ktune.resampling import resample_fold
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
@@ -133,11 +134,20 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)
+    seeds = fold_seeds(trial, bench.folds)
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
-        folds=bench.folds,
+        folds=[
+            resample_fold(
+                fold,
+                settings.resample,
+                seed=seed,
+                is_classification=bench.data.task.is_classification,
+            )
+            for fold, seed in zip(bench.folds, seeds, strict=True)
+        ],
         settings=settings,
-        seeds=fold_seeds(trial, bench.folds),
+        seeds=seeds,
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )

@@ -12,6 +12,7 @@ from ktune.evaluation import Workbench
 from ktune.intervals import Estimate, estimate_metrics
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
+from ktune.resampling import resample_fold
 from ktune.seeds import derive_seed
 from ktune.targets import as_predictions, returns_logits
 from ktune.trainers import choose_trainer
@@ -56,11 +57,18 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
     settings = replace(
         bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
     )
+    seed = derive_seed(trial.seed, "refit")
+    fold = resample_fold(
+        fold,
+        settings.resample,
+        seed=seed,
+        is_classification=bench.data.task.is_classification,
+    )
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
         folds=[fold],
         settings=settings,
-        seeds=[derive_seed(trial.seed, "refit")],
+        seeds=[seed],
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
@@ -155,7 +156,7 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     ready = preflight(request.experiment, tell=listener.on_phase)
-    for note in ready.dataset.notes:
+    for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
