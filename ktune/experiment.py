@@ -94,6 +94,10 @@ class Experiment:
         metrics: Further scorer names of scikit-learn to record.
         task: "binary", "multiclass", "multilabel" or "regression" where the targets
             do not tell. None: read it off the targets.
+        scale_target: Whether the model of a regression learns its targets as 0 ± 1,
+            by mean and deviation of each fold's training rows. Scores and the
+            registered model speak in the targets' own units all the same. None: where
+            ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
         executor: "serial", "processes" or "ray".
         jobs: How many trials are evaluated at the same time.
@@ -128,6 +132,7 @@ class Experiment:
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
     task: str | None = None
+    scale_target: bool | None = None
     trainer: str = "auto"
     executor: str = "serial"
     jobs: int = 1
@@ -327,6 +332,12 @@ def _check_preprocess(preprocess: Any) -> str | None:
     )
 
 
+def _check_scale_target(scale_target: Any) -> str | None:
+    if scale_target is None or isinstance(scale_target, bool):
+        return None
+    return f"`scale_target` must be None, True or False; got {scale_target!r}"
+
+
 def _class_problem(field: str, noun: str, given: type) -> str:
     return (
         f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
@@ -395,6 +406,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "preprocess": _check_preprocess,
     "metrics": _check_metrics,
     "task": _one_of("task", TASKS, optional=True),
+    "scale_target": _check_scale_target,
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
     "jobs": _int_of_at_least("jobs", 1),

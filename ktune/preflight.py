@@ -25,7 +25,12 @@ from ktune.hyperparameters import default_values
 from ktune.metrics import LOSS, compute_metrics
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
-from ktune.targets import as_predictions, encode_targets, returns_logits
+from ktune.targets import (
+    as_predictions,
+    encode_targets,
+    learns_scaled_targets,
+    returns_logits,
+)
 from ktune.trial import Value
 
 _T = TypeVar("_T")
@@ -136,11 +141,17 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
     fold, data = bench.folds[0], bench.data
     rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
     x = take_rows(fold.x, rows)
-    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs)
+    scaling = fold.target_scaling
+    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs, scaling)
     model.run_eagerly = True  # a single step is not worth a traced graph
     _guarded("build", lambda: model.train_on_batch(x, y))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
-    predictions = as_predictions(outputs, data.task, is_logits=returns_logits(model))
+    predictions = as_predictions(
+        outputs,
+        data.task,
+        is_logits=returns_logits(model),
+        scaling=scaling if learns_scaled_targets(model) else None,
+    )
     names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
     compute_metrics(
         tuple(name for name in names if name != LOSS),

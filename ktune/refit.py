@@ -14,7 +14,12 @@ from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
 from ktune.resampling import resample_fold
 from ktune.seeds import derive_seed
-from ktune.targets import as_predictions, returns_logits
+from ktune.targets import (
+    as_predictions,
+    in_units,
+    learns_scaled_targets,
+    returns_logits,
+)
 from ktune.trainers import choose_trainer
 from ktune.trial import Trial
 
@@ -77,6 +82,8 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         for _ in range(epochs):
             training.run_epoch()
         model = training.model(0)
+        if fold.target_scaling is not None and learns_scaled_targets(model):
+            model = in_units(model, fold.target_scaling)
     finally:
         training.close()
     seconds = time.perf_counter() - started

@@ -29,7 +29,7 @@ from ktune.trial import Trial, TrialResult, TrialState
 STUDIES = "studies"
 """Folder below the store's for the search state of the engines."""
 
-_FIXED = ("engine", "sampler", "pruner", "seed", "preprocess")
+_FIXED = ("engine", "sampler", "pruner", "seed", "preprocess", "scale_target")
 """Settings that have shaped the trials there are; others may change."""
 
 

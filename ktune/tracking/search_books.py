@@ -35,6 +35,7 @@ _RECORDED_FIELDS = (
     "timeout",
     "seed",
     "test_size",
+    "scale_target",
     "trainer",
     "executor",
     "jobs",
