@@ -131,7 +131,7 @@ def sizes_table(comparison: Comparison) -> Table:
         Column("epochs", is_number=True),
         Column("seconds", is_number=True),
         Column("latency, ms", is_number=True),
-        Column("no other is smaller and better"),
+        Column("Pareto front"),
     ]
     front = on_front(comparison)
     rows = []
