@@ -23,7 +23,7 @@ def build(hp):
     for block in range(hp.Int("blocks", 2, 3, default=2)):
         filters = hp.Choice("filters", [16, 24, 32], default=24) * (block + 1)
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.MaxPooling2D()(x)
     average = layers.GlobalAveragePooling2D()(x)
     maximum = layers.GlobalMaxPooling2D()(x)

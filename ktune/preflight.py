@@ -75,7 +75,11 @@ def preflight(
     with watched(by=tell):
         dataset = _guarded("data", lambda: _load(experiment), DataError)
     partition = split(
-        dataset, cv=experiment.cv, test_size=experiment.test_size, seed=experiment.seed
+        dataset,
+        cv=experiment.cv,
+        test_size=experiment.test_size,
+        seed=experiment.seed,
+        stratify=experiment.stratify,
     )
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
@@ -170,7 +174,7 @@ def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
         searcher = make_searcher(
             experiment,
             bench.recipe.declare,
-            objective=bench.objective,
+            goal=bench.goal,
             path=Path(folder, "study.log"),
         )
         searcher.ask()
