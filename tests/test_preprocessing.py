@@ -354,3 +354,17 @@ def test_free_text_is_refused_with_the_remedy():
     rows = np.arange(200)
     with pytest.raises(ExperimentError, match=r"'review' holds free text.*Tfidf"):
         fit_preprocessing("auto", frame, rows % 2, rows, Kind.TABULAR)
+
+
+def test_a_hasher_loads_with_the_model_without_anything_of_ktune(tmp_path):
+    import skops.io
+
+    frame = many_categories()
+    rows = np.arange(len(frame))
+    fitted = fit_preprocessing("auto", frame, rows % 2, rows, Kind.TABULAR)
+    skops.io.dump(fitted.transformer, tmp_path / "transformer.skops")
+    types = skops.io.get_untrusted_types(file=tmp_path / "transformer.skops")
+    assert not any("ktune" in name for name in types)
+    loaded = skops.io.load(tmp_path / "transformer.skops", trusted=types)
+    again = FittedPreprocessing(transformer=loaded)
+    assert (again.transform(frame) == fitted.transform(frame)).all()
