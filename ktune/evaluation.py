@@ -20,10 +20,10 @@ from ktune.dataset import (
     take_rows,
 )
 from ktune.epoch_book import EpochBook
-from ktune.errors import ConstraintViolated, TrialFailed
+from ktune.errors import ConstraintViolated, ExperimentError, TrialFailed
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
-from ktune.folds import Partition
+from ktune.folds import Partition, reshuffle
 from ktune.latency import measure_latency
 from ktune.metrics import (
     COSTS,
@@ -41,6 +41,7 @@ from ktune.preprocessing import PreparedFold, prepare_folds
 from ktune.protocols import Report, Training, TrainingTask
 from ktune.ranking import Goal
 from ktune.recipe import Recipe
+from ktune.resampling import resample_fold
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
@@ -102,6 +103,13 @@ def make_workbench(
     Raises:
         ExperimentError: A field of the experiment does not fit the data.
     """
+    if experiment.threshold is not None and dataset.task is not Task.BINARY:
+        raise ExperimentError(
+            f"`threshold` is for two classes; {dataset.name} is a {dataset.task} task. "
+            "Leave it out."
+        )
+    if experiment.reshuffle:  # find out now whether it can be
+        reshuffle_by(experiment, dataset.task, partition, seed=0)
     folds = prepare_folds(partition, experiment.preprocess, dataset.kind)
     data = DataDescription(
         name=dataset.name,
@@ -148,6 +156,29 @@ def evaluate_trial(
     return replace(result, seconds=time.perf_counter() - started)
 
 
+def folds_of(bench: Workbench, trial: Trial) -> tuple[PreparedFold, ...]:
+    """Return the folds of a trial: those of the search, or its own if reshuffled.
+
+    Source:
+        Nagler et al., Reshuffling Resampling Splits Can Improve Generalization of
+        Hyperparameter Optimization, NeurIPS 2024, arXiv 2405.15393.
+    """
+    experiment = bench.experiment
+    if not experiment.reshuffle:
+        return bench.folds
+    seed = derive_seed(experiment.seed, "reshuffle", trial.number)
+    partition = reshuffle_by(experiment, bench.data.task, bench.partition, seed=seed)
+    return prepare_folds(partition, experiment.preprocess, bench.kind)
+
+
+def reshuffle_by(
+    experiment: Experiment, task: Task, partition: Partition, *, seed: int
+) -> Partition:
+    """Return the rows in other folds, made as the experiment says."""
+    cv, stratify = experiment.cv, experiment.stratify
+    return reshuffle(partition, cv=cv, task=task, stratify=stratify, seed=seed)
+
+
 def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]:
     """Return the seed of every fold: it depends on trial and fold alone."""
     return tuple(derive_seed(trial.seed, fold.index) for fold in folds)
@@ -157,16 +188,26 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)
+    folds = folds_of(bench, trial)
+    seeds = fold_seeds(trial, folds)
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
-        folds=bench.folds,
+        folds=[
+            resample_fold(
+                fold,
+                settings.resample,
+                seed=seed,
+                is_classification=bench.data.task.is_classification,
+            )
+            for fold, seed in zip(folds, seeds, strict=True)
+        ],
         settings=settings,
-        seeds=fold_seeds(trial, bench.folds),
+        seeds=seeds,
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
     book = EpochBook(
-        bench.folds,
+        folds,
         task=bench.data.task,
         metrics=bench.metrics,
         objective=bench.objective,

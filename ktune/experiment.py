@@ -34,6 +34,7 @@ SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
 
 TRAINERS = ("auto", "graph", "keras_fit")
 EXECUTORS = ("serial", "processes", "ray")
+STRATIFY = ("auto", "bins", "none")
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -97,6 +98,12 @@ class Experiment:
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
             The data's own test set is used instead, if they have one. 0: none.
+        stratify: Of an int ``cv`` and of the test set. "auto": every class has its
+            share everywhere; "bins": every tenth of a regression's target as well;
+            "none": neither.
+        reshuffle: New folds for every trial instead of the same for all (arXiv
+            2405.15393): no trial is chosen for suiting one split, but trials are no
+            longer compared fold by fold.
         engine: "optuna" or "kerastuner".
         sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
         pruner: How hopeless trials are stopped; see `PRUNERS`.
@@ -105,8 +112,15 @@ class Experiment:
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
         metrics: Further scorer names of scikit-learn to record.
+        threshold: Of binary classes: from which probability on a row is called
+            positive in the test scores. "tune": the best on out-of-fold predictions of
+            the best trial. None: 0.5. The model returns probabilities all the same.
         task: "binary", "multiclass", "multilabel" or "regression" where the targets
             do not tell. None: read it off the targets.
+        scale_target: Whether the model of a regression learns its targets as 0 ± 1,
+            by mean and deviation of each fold's training rows. Scores and the
+            registered model speak in the targets' own units all the same. None: where
+            ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
         executor: "serial", "processes" or "ray".
         jobs: How many trials are evaluated at the same time.
@@ -135,6 +149,8 @@ class Experiment:
     max_latency_ms: float | None = None
     cv: Any = 5
     test_size: float = 0.2
+    stratify: str = "auto"
+    reshuffle: bool = False
     engine: str = "optuna"
     sampler: str | None = None
     pruner: str = "median"
@@ -143,7 +159,9 @@ class Experiment:
     seed: int = 0
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
+    threshold: float | str | None = None
     task: str | None = None
+    scale_target: bool | None = None
     trainer: str = "auto"
     executor: str = "serial"
     jobs: int = 1
@@ -256,7 +274,17 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
     if given.get("engine") in tuple(SAMPLERS):
         problems += _sampler_problem(given["engine"], given.get("sampler"))
         problems += _several_objectives_problems(given)
+    problems += _reshuffle_problem(given)
     return problems
+
+
+def _reshuffle_problem(given: Mapping[str, Any]) -> list[str]:
+    reshuffle, cv = given.get("reshuffle", False), given.get("cv", 5)
+    if not isinstance(reshuffle, bool):
+        return [f"`reshuffle` must be True or False; got {reshuffle!r}"]
+    if reshuffle and not isinstance(cv, int):
+        return [f"`reshuffle` needs `cv` to be a number of folds; got {cv!r}"]
+    return []
 
 
 def _check_name(name: Any) -> str | None:
@@ -400,6 +428,23 @@ def _check_preprocess(preprocess: Any) -> str | None:
     )
 
 
+def _check_threshold(threshold: Any) -> str | None:
+    if threshold is None or (isinstance(threshold, str) and threshold == "tune"):
+        return None
+    if isinstance(threshold, float) and 0 < threshold < 1:
+        return None
+    return (
+        "`threshold` must be None, 'tune' or a probability between 0 and 1; got "
+        f"{threshold!r}"
+    )
+
+
+def _check_scale_target(scale_target: Any) -> str | None:
+    if scale_target is None or isinstance(scale_target, bool):
+        return None
+    return f"`scale_target` must be None, True or False; got {scale_target!r}"
+
+
 def _class_problem(field: str, noun: str, given: type) -> str:
     return (
         f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
@@ -488,7 +533,10 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "seed": _int_of_at_least("seed", 0),
     "preprocess": _check_preprocess,
     "metrics": _check_metrics,
+    "threshold": _check_threshold,
     "task": _one_of("task", TASKS, optional=True),
+    "scale_target": _check_scale_target,
+    "stratify": _one_of("stratify", STRATIFY),
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
     "jobs": _int_of_at_least("jobs", 1),

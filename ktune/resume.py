@@ -36,6 +36,8 @@ _FIXED = (
     "pruner",
     "seed",
     "preprocess",
+    "scale_target",
+    "reshuffle",
     "max_parameters",
     "max_latency_ms",
 )

@@ -1,5 +1,6 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
@@ -16,6 +20,7 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.metrics import LATENCY
@@ -38,8 +43,9 @@ from ktune.resume import (
 from ktune.runtime import import_keras
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state, read_sources
+from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search
+from ktune.tracking.reader import best_values, find_search, read_file
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -156,7 +162,9 @@ def _search(
     request: _Request, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
-    ready = preflight(request.experiment)
+    ready = preflight(request.experiment, tell=listener.on_phase)
+    for note in advise(ready.dataset, ready.bench):
+        listener.on_note(note)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
@@ -326,7 +334,10 @@ def _refit_best(
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    fitted = refit(ready.bench, trial, epochs=epochs)
+    threshold = _threshold(store, books, ready, trial)
+    if threshold is not None:
+        listener.on_note(threshold.describe())
+    fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
     books.note_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
     registration, decision = register_best(
@@ -348,6 +359,21 @@ def _refit_best(
     return fitted, registration
 
 
+def _threshold(
+    store: Store, books: SearchBooks, ready: Preflight, trial: Trial
+) -> Threshold | None:
+    """Return the decision threshold the experiment asks for; None: none."""
+    wanted = ready.bench.experiment.threshold
+    if not isinstance(wanted, str):
+        return None if wanted is None else Threshold(wanted)
+    run_id = books.trial_runs[trial.number]
+    content = read_file(store, run_id, names.OUT_OF_FOLD_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return tune_threshold(
+            arrays["target"], arrays["prediction"], ready.bench.objective.metric
+        )
+
+
 def _conclude(
     store: Store,
     books: SearchBooks,
@@ -356,7 +382,7 @@ def _conclude(
     listener: Listener,
 ) -> None:
     """Judge the search as a whole and write its report."""
-    found = judge.judge_search(fitted.test if fitted else {})
+    found = judge.judge_search(_as_in_folds(fitted) if fitted else {})
     for number, diagnosis in judge.changed(found).items():
         books.note_verdict(number, diagnosis.verdict)
     books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
@@ -365,9 +391,21 @@ def _conclude(
     books.add_file(names.REPORT_FILE, render_report(report).encode())
 
 
+def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:
+    """Return the test scores cut where the folds were cut, to compare with them."""
+    ending = "_at_0.5"
+    plain = {n: e for n, e in fitted.test.items() if not n.endswith(ending)}
+    at_half = {
+        n.removesuffix(ending): e for n, e in fitted.test.items() if n.endswith(ending)
+    }
+    return {**plain, **at_half}
+
+
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
     yield MetricPoint("refit_seconds", fitted.seconds)
     yield MetricPoint("refit_epochs", fitted.epochs)
+    if fitted.threshold is not None:
+        yield MetricPoint("threshold", fitted.threshold.value)
     yield MetricPoint(LATENCY, fitted.latency_ms)
     for name, estimate in fitted.test.items():
         yield MetricPoint(f"test_{name}", estimate.value)

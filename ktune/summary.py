@@ -199,6 +199,13 @@ def _print_test(result: SearchResult, console: Console) -> None:
         f"once on {rows} untouched rows (95 % bootstrap intervals):",
         markup=False,
     )
+    threshold = result.view.metrics.get("threshold")
+    if threshold is not None:
+        console.print(
+            f"Labels are cut at the decision threshold {threshold:.3f}; the same cut "
+            "at a half stand as ..._at_0.5.",
+            markup=False,
+        )
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
     for name, estimate in result.test.items():
         table.add_row("", name, estimate_text(estimate))

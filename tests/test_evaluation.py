@@ -1,6 +1,7 @@
 import io
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,6 +276,34 @@ def test_a_builder_may_be_a_class_of_models():
 def test_a_builder_that_returns_no_model_is_an_error():
     with pytest.raises(ExperimentError, match=r"must return a Keras model.*None"):
         make_bench(build=lambda hp: None).recipe.model({})
+
+
+def test_training_rows_are_resampled_and_scored_rows_are_not(monkeypatch):
+    seen = []
+
+    def choose(name, task):
+        seen.append(task)
+        return FakeTrainer(RISING)
+
+    monkeypatch.setattr("ktune.evaluation.choose_trainer", choose)
+    bench = make_bench(
+        fit=lambda hp: {
+            "epochs": 1,
+            "resample": hp.Choice("resample", ["none", "over"]),
+        }
+    )
+    for how in ("none", "over"):
+        evaluate_trial(bench, Trial(0, {"resample": how}, seed=1))
+    # Two classes of 20 rows are even; leave most of one out and try again.
+    fold = replace(bench.folds[0], train=bench.folds[0].train[::2])
+    rare = replace(fold, train=fold.train[fold.y[fold.train] == 0])
+    rare = replace(rare, train=np.append(rare.train, fold.train[:1] * 0 + 1))
+    uneven = replace(bench, folds=(rare, bench.folds[1]))
+    evaluate_trial(uneven, Trial(0, {"resample": "over"}, seed=1))
+    counts = np.bincount(rare.y[seen[-1].folds[0].train])
+    assert counts[0] == counts[1] == np.sum(rare.y[rare.train] == 0) > 1
+    assert seen[-1].folds[0].validation is rare.validation
+    assert seen[0].folds[0] is bench.folds[0]
 
 
 class SizedModel(FakeModel):

@@ -107,6 +107,10 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "keeps_integers": preprocessing.is_identity,
         "trusted_types": list(trusted_types),
         "class_names": list(package.class_names),
+        # For whoever turns the probabilities into decisions; `predict` does not.
+        "threshold": None
+        if package.fitted.threshold is None
+        else package.fitted.threshold.value,
         "batch_size": PREDICT_BATCH,
     }
 

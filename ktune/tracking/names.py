@@ -20,6 +20,8 @@
 | metric | `best_train_<metric>` | likewise, on training rows |
 | metric | `test_<metric>` | of a search: the refit on the test set |
 | metric | `test_<metric>_low`, `test_<metric>_high` | its 95 % interval |
+| metric | `test_<metric>_at_0.5` | with a decision threshold: cut at a half |
+| metric | `threshold` | of a search: the decision threshold, where there is one |
 | metric | `refit_seconds`, `refit_epochs` | of a search |
 """
 
@@ -45,6 +47,7 @@ PARETO_FRONT = "ktune.pareto_front"
 REASON = "ktune.ended_because"
 MODEL_VERSION = "ktune.model_version"
 GATE = "ktune.gate"
+THRESHOLD = "ktune.threshold"
 DATA_DIGEST = "ktune.data_digest"
 TEST_DIGEST = "ktune.test_digest"
 SEARCH_RUN = "ktune.search_run_id"

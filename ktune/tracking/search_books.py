@@ -36,6 +36,9 @@ _RECORDED_FIELDS = (
     "timeout",
     "seed",
     "test_size",
+    "scale_target",
+    "stratify",
+    "reshuffle",
     "trainer",
     "executor",
     "jobs",
@@ -224,7 +227,8 @@ def description(
     tested = {
         p.key.removeprefix("test_"): p.value
         for p in points
-        if p.key.startswith("test_") and not p.key.endswith(("_low", "_high"))
+        if p.key.startswith("test_")
+        and not p.key.endswith(("_low", "_high", "_at_0.5"))
     }
     scores = "".join(
         f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
