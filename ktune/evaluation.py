@@ -28,6 +28,7 @@ from ktune.metrics import (
 from ktune.preprocessing import PreparedFold, prepare_folds
 from ktune.protocols import Report, Training, TrainingTask
 from ktune.recipe import Recipe
+from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
@@ -130,6 +131,7 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
 
 
 def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+    set_determinism(bench.experiment.deterministic)
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)

@@ -12,6 +12,7 @@ from ktune.evaluation import Workbench
 from ktune.intervals import Estimate, estimate_metrics
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
+from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
 from ktune.targets import as_predictions, returns_logits
 from ktune.trainers import choose_trainer
@@ -49,6 +50,7 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         epochs: How many epochs cross-validation found best.
     """
     started = time.perf_counter()
+    set_determinism(bench.experiment.deterministic)
     kind = bench.kind
     fold, preprocessing = prepare_refit(
         bench.partition, bench.experiment.preprocess, kind

@@ -91,6 +91,16 @@ def registration_of(store: Store, search_run_id: str) -> Registration | None:
     return _describe(store, newest.name, int(newest.version))
 
 
+def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
+    """Return the newest version refitted from a trial, if any."""
+    query = f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'"
+    found = store.client.search_model_versions(query)
+    if not found:
+        return None
+    newest = max(found, key=lambda version: int(version.version))
+    return _describe(store, newest.name, int(newest.version))
+
+
 def find_champion(store: Store, name: str) -> Registration | None:
     """Return the version that holds alias ``champion``, if any."""
     from mlflow.exceptions import MlflowException
