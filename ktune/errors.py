@@ -28,9 +28,17 @@ class UnknownReference(KtuneError):
     """A RUN, SEARCH or MODEL named by the user does not exist or is ambiguous."""
 
 
+class ExportError(KtuneError):
+    """A model cannot be written in a format, or not where or how it was asked for."""
+
+
 class SearchAborted(KtuneError):
     """A search stopped because going on could not have helped."""
 
 
 class TrialFailed(Exception):
     """One trial cannot be judged; the search goes on without it."""
+
+
+class ExportRefused(Exception):
+    """A written model does not say what the registered one says; nothing is kept."""

@@ -21,6 +21,7 @@ VERBS = {
     "report": "the over/underfitting report of a search, one HTML file",
     "compare": "trials or searches side by side, with a paired test over folds",
     "reproduce": "run a trial again from what MLflow holds, and compare",
+    "export": "write a registered model as Keras, SavedModel, TFLite or ONNX",
     "predict": "class names and probabilities for new rows, by a registered model",
     "serve": "a registered model behind MLflow's scoring server, on this machine",
     "ui": "browse searches in MLflow's web page",

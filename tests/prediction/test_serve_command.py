@@ -11,8 +11,6 @@ import urllib.request
 import numpy as np
 import pytest
 
-from ktune.refit import predict
-
 pytestmark = pytest.mark.slow
 
 
@@ -62,8 +60,7 @@ def as_split(table):
 def test_it_answers_two_hundred_requests_like_predict(server, tiny_models):
     model = tiny_models.models["categories"]
     rows = model.rows.iloc[:200]
-    fitted = model.package.fitted
-    wanted = predict(fitted.model, fitted.preprocessing, rows)
+    wanted = model.predict(rows)
     status, answer = post(server, as_split(rows))
     assert status == 200
     np.testing.assert_allclose(answer["predictions"], wanted, atol=2e-7)
