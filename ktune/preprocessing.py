@@ -279,6 +279,26 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
 
 
+_CATEGORIES = "categories"
+_MISSING = "(missing)"
+
+
+def known_categories(transformer: Any) -> dict[str, list[str]]:
+    """Return the categories of each text column that ``"auto"`` has encoded.
+
+    A transformer of the user's own decides itself what to do about unknown ones.
+    """
+    parts = getattr(transformer, "transformers_", ())
+    for name, part, columns in parts:
+        if name == _CATEGORIES and hasattr(part, "steps"):
+            encoder = part.steps[-1][1]
+            return {
+                str(column): [str(c) for c in categories if c != _MISSING]
+                for column, categories in zip(columns, encoder.categories_, strict=True)
+            }
+    return {}
+
+
 def _table_transformer(x: Inputs) -> Any:
     numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
@@ -290,16 +310,15 @@ def _table_transformer(x: Inputs) -> Any:
     others = [name for name in table.columns if name not in text]
     parts = [("numbers", numbers, others)] if others else []
     if text:
-        parts.append(("categories", _category_encoder(table[text]), text))
+        parts.append((_CATEGORIES, _category_encoder(table[text]), text))
     return ColumnTransformer(parts)
 
 
 def _category_encoder(columns: pd.DataFrame) -> Any:
     """One-hot, over every category of the data so that all folds are equally wide."""
-    missing = "(missing)"
-    categories = [sorted(set(columns[name].dropna()) | {missing}) for name in columns]
+    categories = [sorted(set(columns[name].dropna()) | {_MISSING}) for name in columns]
     return make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=missing),
+        SimpleImputer(strategy="constant", fill_value=_MISSING),
         OneHotEncoder(
             categories=categories, handle_unknown="ignore", sparse_output=False
         ),

@@ -42,7 +42,9 @@ def write(path: Path, n_rows: int, n_columns: int) -> None:
             x = rng.normal(size=(size, n_columns - 1))
             label = x[:, 0] + x[:, 1] * x[:, 2] > 0
             rows = np.column_stack([x, label])
-            np.savetxt(file, rows, fmt=["%.9g"] * (n_columns - 1) + ["%d"], delimiter=",")
+            np.savetxt(
+                file, rows, fmt=["%.9g"] * (n_columns - 1) + ["%d"], delimiter=","
+            )
 
 
 def search(path: Path, n_folds: int) -> None:
