@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from ktune import data, spaces
     from ktune.errors import KtuneError
     from ktune.experiment import Experiment
+    from ktune.reproduction import reproduce
     from ktune.session import load, search
 
 __version__ = "0.1.0"
 
-__all__ = ["Experiment", "KtuneError", "data", "load", "search", "spaces"]
+__all__ = ["Experiment", "KtuneError", "data", "load", "reproduce", "search", "spaces"]
 
 _HOME = {
     "Experiment": "ktune.experiment",
     "KtuneError": "ktune.errors",
     "load": "ktune.session",
+    "reproduce": "ktune.reproduction",
     "search": "ktune.session",
 }
 

@@ -42,6 +42,7 @@ from ktune.protocols import Report, Training, TrainingTask
 from ktune.ranking import Goal
 from ktune.recipe import Recipe
 from ktune.resampling import resample_fold
+from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
@@ -185,6 +186,7 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
 
 
 def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+    set_determinism(bench.experiment.deterministic)
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)

@@ -127,6 +127,8 @@ class Experiment:
         start_from: Values of trials to begin with, as dicts; what they do not say keeps
             its default.
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
+        deterministic: Whether the same trial gives the very same numbers again, on
+            GPUs too; False (``--fast``) lets operations add up in any order.
 
     Raises:
         ExperimentError: With every problem found, in one message.
@@ -167,6 +169,7 @@ class Experiment:
     jobs: int = 1
     start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
+    deterministic: bool = True
 
     def __post_init__(self) -> None:
         problems = _problems_of_fields(
@@ -469,6 +472,12 @@ def _check_start_from(start_from: Any) -> str | None:
     )
 
 
+def _check_deterministic(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return None
+    return f"`deterministic` must be True or False; got {value!r}"
+
+
 def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
@@ -542,4 +551,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "jobs": _int_of_at_least("jobs", 1),
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
+    "deterministic": _check_deterministic,
 }

@@ -11,7 +11,7 @@ from ktune.errors import ExperimentError, KtuneError
 from ktune.experiment import Experiment
 from ktune.spelling import did_you_mean
 
-_MODULE_PREFIX = "ktune_experiment_"
+MODULE_PREFIX = "ktune_experiment_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def _split_reference(reference: str) -> tuple[Path, str | None]:
 
 def _run_file(path: Path) -> ModuleType:
     """Import the file as a module of its own; its folder can be imported from."""
-    name = _MODULE_PREFIX + path.stem.replace("-", "_")
+    name = MODULE_PREFIX + path.stem.replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ExperimentError(f"{path}: Python cannot load this file.")

@@ -308,6 +308,25 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
 
 
+_CATEGORIES = "categories"
+
+
+def known_categories(transformer: Any) -> dict[str, list[str]]:
+    """Return the categories of each text column that ``"auto"`` has encoded.
+
+    A transformer of the user's own decides itself what to do about unknown ones.
+    """
+    parts = getattr(transformer, "transformers_", ())
+    for name, part, columns in parts:
+        if name == _CATEGORIES and hasattr(part, "steps"):
+            encoder = part.steps[-1][1]
+            return {
+                str(column): [str(c) for c in categories if c != MISSING]
+                for column, categories in zip(columns, encoder.categories_, strict=True)
+            }
+    return {}
+
+
 def _table_transformer(x: Inputs) -> Any:
     numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
@@ -322,7 +341,7 @@ def _table_transformer(x: Inputs) -> Any:
     parts = [("numbers", numbers, others)] if others else []
     few = [name for name in text if not is_hashed(table[name])]
     if few:
-        parts.append(("categories", _category_encoder(table[few]), few))
+        parts.append((_CATEGORIES, _category_encoder(table[few]), few))
     # One at a time, so that equal words in two columns do not meet.
     parts += [(f"hashed {name}", _hasher(), [name]) for name in text if name not in few]
     return ColumnTransformer(parts)

@@ -14,6 +14,7 @@ from ktune.latency import measure_latency
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
 from ktune.resampling import resample_fold
+from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
 from ktune.targets import (
     as_predictions,
@@ -68,6 +69,7 @@ def refit(
         threshold: What the labels of the test scores are cut at; None: 0.5.
     """
     started = time.perf_counter()
+    set_determinism(bench.experiment.deterministic)
     kind = bench.kind
     fold, preprocessing = prepare_refit(
         bench.partition, bench.experiment.preprocess, kind

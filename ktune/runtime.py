@@ -1,11 +1,13 @@
 """Set up the heavy libraries: quiet, deterministic, and only when they are needed."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -30,7 +32,7 @@ def import_keras() -> None:
     if "keras_tuner" in sys.modules:
         return
     prepare_environment()
-    with _diverted_stderr(), warnings.catch_warnings():
+    with diverted_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import keras_tuner  # noqa: F401  (brings keras and its backend)
 
@@ -44,7 +46,24 @@ def memory_bytes() -> float:
 
 
 @contextlib.contextmanager
-def _diverted_stderr() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
+    """Keep what libraries log from breaking into the progress display."""
+    levels: Mapping[str, int] = {"tensorflow": logging.ERROR, "absl": logging.ERROR}
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(keras|tensorflow|optuna)\b")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextlib.contextmanager
+def diverted_stderr() -> Iterator[None]:
+    """Keep what native code writes to stderr from the screen, unless it fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as sink:
@@ -59,3 +78,70 @@ def _diverted_stderr() -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What computes, and how.
+
+    Attributes:
+        name: Keras's backend.
+        devices: Such as "CPU:0" and "GPU:0".
+        threads: Kind of thread pool to its size; 0: as many as there are cores.
+        is_deterministic: Whether operations are kept from adding up in any order.
+    """
+
+    name: str = ""
+    devices: tuple[str, ...] = ()
+    threads: Mapping[str, int] = field(default_factory=dict)
+    is_deterministic: bool = False
+
+
+def read_backend() -> Backend:
+    """Return what computes in this process; nothing before Keras is imported."""
+    if "keras" not in sys.modules:
+        return Backend()
+    import keras
+
+    name = keras.backend.backend()
+    if name != "tensorflow":
+        return Backend(name, tuple(keras.distribution.list_devices()))
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices()
+    threading = tf.config.threading
+    return Backend(
+        name,
+        tuple(device.name.removeprefix("/device:") for device in devices),
+        {
+            "intra_op": threading.get_intra_op_parallelism_threads(),
+            "inter_op": threading.get_inter_op_parallelism_threads(),
+        },
+        _is_deterministic(),
+    )
+
+
+def set_determinism(wanted: bool) -> None:
+    """Have TensorFlow compute in an order that is the same every time, or not.
+
+    On a GPU many operations add up in whatever order threads finish. Other backends
+    are left as they are. Calling it again costs nothing.
+    """
+    if "tensorflow" not in sys.modules or _is_deterministic() == wanted:
+        return
+    from tensorflow.python.framework import config
+
+    if not wanted:
+        config.disable_op_determinism()
+        return
+    config.enable_op_determinism()
+    if config.context.global_seed() is None:
+        # Deterministic operations refuse to draw without a seed. Every fold sets its
+        # own; this one is for what is tried before the first fold.
+        config.context.set_global_seed(1)
+
+
+def _is_deterministic() -> bool:
+    from tensorflow.python.framework import config
+
+    return bool(config.is_op_determinism_enabled())

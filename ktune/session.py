@@ -1,10 +1,7 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
 import io
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,7 @@ from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.metrics import LATENCY
-from ktune.preflight import Preflight, preflight, smoke
+from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
 from ktune.ranking import pareto_front, rank_results, standing_of
 from ktune.refit import Refit, refit
@@ -40,9 +37,10 @@ from ktune.resume import (
     journal_of,
     recorded_changes,
 )
-from ktune.runtime import import_keras
+from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
-from ktune.snapshot import read_environment, read_git_state, read_sources
+from ktune.snapshot import read_environment, read_git_state
+from ktune.sources import find_sources, read_sources
 from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
 from ktune.tracking.reader import best_values, find_search, read_file
@@ -53,8 +51,6 @@ from ktune.trial import Trial, TrialResult
 
 WARM_VALUES = 5
 """So many of the best values of an earlier search a warm start begins with."""
-
-_log = logging.getLogger("ktune")
 
 
 def search(
@@ -96,14 +92,16 @@ def search(
     try:
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
-        with _quiet_libraries():
+        with quiet_libraries():
             past = _find_past(plain, resume, tracking_uri)
             if past is not None:
                 options = recorded_changes(open_store(tracking_uri), past.search)
                 changes = {**options, **changes}
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
-            plain = smoke(plain) if is_smoke_test else plain
+            if is_smoke_test:
+                changes = {**changes, **smoke_changes(plain)}
+                plain = override(plain, changes)
             if warm_start is not None:  # for who resumes it
                 changes["start_from"] = list(plain.start_from)
             request = _Request(plain, loaded, changes, past)
@@ -162,6 +160,7 @@ def _search(
     request: _Request, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
+    set_determinism(request.experiment.deterministic)
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
@@ -225,6 +224,7 @@ def _drive(
 def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     loaded = request.loaded
     dataset, partition = ready.dataset, ready.bench.partition
+    files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
         experiment=request.experiment,
         goal=ready.bench.goal,
@@ -241,11 +241,21 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
         partition=partition,
         class_names=dataset.class_names,
         environment=read_environment(),
-        sources=read_sources(loaded.path) if loaded else {},
+        sources=read_sources(files),
+        entry=_entry(loaded, files) if loaded else {},
         git=read_git_state(loaded.path.parent) if loaded else {},
         command=_command(loaded),
         changes=request.changes,
     )
+
+
+def _entry(loaded: LoadedExperiment, files: Mapping[str, Path]) -> Mapping[str, Any]:
+    """Return where to begin with the recorded sources, and where they stood."""
+    return {
+        "file": loaded.path.name,
+        "variable": loaded.variable,
+        "paths": {name: str(path) for name, path in files.items()},
+    }
 
 
 def _command(loaded: LoadedExperiment | None) -> str:
@@ -412,19 +422,3 @@ def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
         if estimate.low is not None and estimate.high is not None:
             yield MetricPoint(f"test_{name}_low", estimate.low)
             yield MetricPoint(f"test_{name}_high", estimate.high)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep what libraries log from breaking into the progress display."""
-    levels: Mapping[str, int] = {"tensorflow": logging.ERROR, "absl": logging.ERROR}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(keras|tensorflow|optuna)\b")
-            yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)

@@ -7,10 +7,11 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from ktune.runtime import Backend, read_backend
 
 RECORDED_VARIABLES = (
     "KERAS_BACKEND",
@@ -22,7 +23,7 @@ RECORDED_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
 )
 
-_KEY_PACKAGES = (
+KEY_PACKAGES = (
     "keras",
     "keras-tuner",
     "mlflow",
@@ -32,7 +33,6 @@ _KEY_PACKAGES = (
     "scikit-learn",
     "tensorflow",
 )
-_LARGEST_SOURCE = 1_000_000  # bytes; a module is text, anything larger is not
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Environment:
         ktune: Version of ktune.
         packages: Installed package to version.
         variables: The environment variables of a fixed list that are set.
+        backend: What computes: devices, threads, determinism.
     """
 
     python: str
@@ -56,11 +57,12 @@ class Environment:
     ktune: str
     packages: Mapping[str, str]
     variables: Mapping[str, str]
+    backend: Backend = field(default_factory=Backend)
 
     @property
     def key_versions(self) -> dict[str, str]:
         """Versions of the packages results depend on most."""
-        found = {n: self.packages[n] for n in _KEY_PACKAGES if n in self.packages}
+        found = {n: self.packages[n] for n in KEY_PACKAGES if n in self.packages}
         return {"python": self.python, "ktune": self.ktune, **found}
 
     def as_dict(self) -> dict[str, object]:
@@ -89,32 +91,8 @@ def read_environment() -> Environment:
         ktune=__version__,
         packages=packages,
         variables={n: os.environ[n] for n in RECORDED_VARIABLES if n in os.environ},
+        backend=read_backend(),
     )
-
-
-def read_sources(path: Path) -> dict[str, bytes]:
-    """Return an experiment file and the local modules it has imported.
-
-    Args:
-        path: The experiment file, already loaded.
-
-    Returns:
-        Path relative to the file's folder to content. A module counts as local when
-        it lies in that folder or below.
-    """
-    folder = path.resolve().parent
-    files = {path.resolve()}
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and file.endswith(".py") and "site-packages" not in file:
-            files.add(Path(file).resolve())
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in sorted(files)
-        if file.is_relative_to(folder)
-        and file.is_file()
-        and file.stat().st_size < _LARGEST_SOURCE
-    }
 
 
 def read_git_state(folder: Path) -> dict[str, str]:

@@ -40,9 +40,8 @@ class Trial:
     epochs: int | None = None
     """Budget in epochs set by the searcher; None: the experiment decides."""
     parent: int | None = None
-    """Number of the trial whose training this one goes on with, up to ``epochs`` in
-    all; None: fresh weights. Its values are the same, so a worker that does not have
-    the weights may train all ``epochs`` anew."""
+    """Number of the trial that was promoted: its values are the same, its budget was
+    smaller. This one trains all ``epochs`` anew, see `ktune.searchers.keras_tuner`."""
 
 
 @dataclass(frozen=True)

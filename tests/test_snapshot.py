@@ -4,12 +4,10 @@ import sys
 
 import pytest
 
-from ktune.experiment_file import load_experiment
 from ktune.snapshot import (
     RECORDED_VARIABLES,
     read_environment,
     read_git_state,
-    read_sources,
 )
 
 
@@ -41,54 +39,6 @@ def test_requirements_are_sorted_and_one_a_line():
     lines = read_environment().requirements().splitlines()
     assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
     assert all(line.count("==") == 1 for line in lines)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """An experiment file that imports a local module and a local package."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    (tmp_path / "parts_of_snapshot").mkdir()
-    (tmp_path / "parts_of_snapshot" / "__init__.py").write_text("")
-    (tmp_path / "parts_of_snapshot" / "layers.py").write_text("WIDTH = 3\n")
-    (tmp_path / "helper_of_snapshot.py").write_text("NAME = 'x'\n")
-    (tmp_path / "never_imported.py").write_text("raise SystemExit\n")
-    (tmp_path / "secret.env").write_text("TOKEN=1\n")
-    (tmp_path / "main.py").write_text(
-        "import ktune, numpy, parts_of_snapshot.layers\n"
-        "from helper_of_snapshot import NAME\n"
-        "experiment = ktune.Experiment(name=NAME, data=([[0.0]], [0]), build=print)\n"
-    )
-    load_experiment(str(tmp_path / "main.py"))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def test_the_file_and_the_local_modules_it_imports_are_kept(project):
-    sources = read_sources(project / "main.py")
-    assert set(sources) == {
-        "main.py",
-        "helper_of_snapshot.py",
-        "parts_of_snapshot/__init__.py",
-        "parts_of_snapshot/layers.py",
-    }
-    assert sources["helper_of_snapshot.py"] == b"NAME = 'x'\n"
-
-
-def test_installed_packages_below_the_folder_are_left_out(project):
-    """A virtual environment often stands beside the experiment."""
-    installed = project / ".venv" / "site-packages" / "installed_thing.py"
-    installed.parent.mkdir(parents=True)
-    installed.write_text("")
-    sys.path.insert(0, str(installed.parent))
-    __import__("installed_thing")
-    assert not any("venv" in name for name in read_sources(project / "main.py"))
-
-
-def test_enormous_files_are_left_out(project):
-    (project / "helper_of_snapshot.py").write_text("#" * 1_000_001)
-    assert "helper_of_snapshot.py" not in read_sources(project / "main.py")
 
 
 def git(folder, *arguments):

@@ -20,16 +20,22 @@ VERBS = {
     "show": "one search or trial in the terminal",
     "report": "the over/underfitting report of a search, one HTML file",
     "compare": "trials or searches side by side, with a paired test over folds",
+    "reproduce": "run a trial again from what MLflow holds, and compare",
+    "export": "write a registered model as Keras, SavedModel, TFLite or ONNX",
+    "predict": "class names and probabilities for new rows, by a registered model",
+    "serve": "a registered model behind MLflow's scoring server, on this machine",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }
 
 _EPILOG = """\
 RUN and SEARCH are a run id or a unique prefix of one, `best` (the best trial of the
-newest search), an experiment's name (its newest search) or NAME:best.
+newest search), an experiment's name (its newest search) or NAME:best. MODEL is NAME
+(its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI.
 
 Exit codes: 0 done, 1 a fault of ktune, 2 something to mend (the message says what),
-130 interrupted by Ctrl-C with everything finished kept.
+3 reproduced with a different result, 130 interrupted by Ctrl-C with everything finished
+kept.
 """
 
 

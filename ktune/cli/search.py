@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any other field of the experiment, or fit.NAME; may be repeated",
     )
     parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="let operations add up in any order: not bit-identical again on a GPU",
+    )
+    parser.add_argument(
         "--smoke", action="store_true", help="try it: 2 trials, 1 epoch, 2 folds"
     )
     parser.add_argument(
@@ -157,6 +162,8 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
         changes["fit.epochs"] = arguments.epochs
     if arguments.folds is not None:
         changes["cv"] = arguments.folds
+    if arguments.fast:
+        changes["deterministic"] = False
     if arguments.enqueue is not None:
         changes["start_from"] = _read_values(arguments.enqueue)
     return {**changes, **parse_settings(arguments.settings)}

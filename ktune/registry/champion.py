@@ -64,7 +64,9 @@ def register_best(
     decision = decide_champion(store, bench, candidate)
     registration = register(
         store,
-        PackagedModel(candidate.fitted, candidate.example, candidate.class_names),
+        PackagedModel(
+            candidate.fitted, candidate.example, bench.data.task, candidate.class_names
+        ),
         name=name,
         run_id=candidate.search_run_id,
         tags={

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ktune.dataset import Inputs, input_shape
-from ktune.preprocessing import FittedPreprocessing, text_columns
+from ktune.dataset import Inputs, Task, input_shape
+from ktune.preprocessing import FittedPreprocessing, known_categories, text_columns
 from ktune.refit import PREDICT_BATCH, Refit, predict
+from ktune.targets import returns_logits
 
 _CODE = Path(__file__).with_name("served_model.py")
 _MOST_COLUMNS = 100
@@ -27,11 +28,13 @@ class PackagedModel:
     Attributes:
         fitted: Model and preprocessing.
         example: A few raw rows.
+        task: What it predicts.
         class_names: In the order of the columns ``predict`` returns.
     """
 
     fitted: Refit
     example: Inputs
+    task: Task
     class_names: Sequence[str] = ()
 
 
@@ -100,12 +103,16 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
     return {
         "columns": [] if table is None else [str(name) for name in table.columns],
         "text_columns": [] if table is None else text_columns(table),
+        "categories": known_categories(preprocessing.transformer),
         "input_names": list(example) if several else [],
-        "input_shape": None if several else list(input_shape(example)),
+        "input_shape": _row_shape(example),
+        "input_type": _number_type(example),
         "scale": _plain(preprocessing.scale),
         "shift": _plain(preprocessing.shift),
         "keeps_integers": preprocessing.is_identity,
         "trusted_types": list(trusted_types),
+        "task": package.task.value,
+        "returns_logits": returns_logits(package.fitted.model),
         "class_names": list(package.class_names),
         # For whoever turns the probabilities into decisions; `predict` does not.
         "threshold": None
@@ -132,6 +139,19 @@ def _save_transformer(preprocessing: FittedPreprocessing, path: Path) -> Sequenc
 
     skops.io.dump(preprocessing.transformer, path)
     return [str(name) for name in skops.io.get_untrusted_types(file=path)]
+
+
+def _row_shape(example: Inputs) -> Any:
+    """Shape of a row as JSON: a list, or a list an input."""
+    shape = input_shape(example)
+    if isinstance(shape, Mapping):
+        return {name: list(lengths) for name, lengths in shape.items()}
+    return list(shape)
+
+
+def _number_type(example: Inputs) -> str:
+    """Type of the numbers of an array; "" for other inputs."""
+    return str(example.dtype) if isinstance(example, np.ndarray) else ""
 
 
 def _input_example(example: Inputs) -> Any:

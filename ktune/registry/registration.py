@@ -91,6 +91,16 @@ def registration_of(store: Store, search_run_id: str) -> Registration | None:
     return _describe(store, newest.name, int(newest.version))
 
 
+def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
+    """Return the newest version refitted from a trial, if any."""
+    query = f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'"
+    found = store.client.search_model_versions(query)
+    if not found:
+        return None
+    newest = max(found, key=lambda version: int(version.version))
+    return _describe(store, newest.name, int(newest.version))
+
+
 def find_champion(store: Store, name: str) -> Registration | None:
     """Return the version that holds alias ``champion``, if any."""
     from mlflow.exceptions import MlflowException
@@ -110,7 +120,7 @@ def load_keras_model(store: Store, registration: Registration) -> Any:
     """
     import keras
 
-    with _downloaded(store, registration) as folder:
+    with _files_of(store, registration) as folder:
         return keras.saving.load_model(folder / "artifacts" / "model.keras")
 
 
@@ -118,33 +128,55 @@ def load_served_model(store: Store, registration: Registration) -> Any:
     """Return MLflow's pyfunc of a registered version: raw rows in."""
     import mlflow.pyfunc
 
-    with _downloaded(store, registration) as folder:
+    with _files_of(store, registration) as folder:
         return mlflow.pyfunc.load_model(str(folder))
 
 
 @contextlib.contextmanager
-def _downloaded(store: Store, registration: Registration) -> Iterator[Path]:
+def downloaded(store: Store, uri: str, label: str) -> Iterator[Path]:
     """A copy of a model's folder; MLflow may write into the folder it loads from.
+
+    Args:
+        store: Where the model stands.
+        uri: Where MLflow downloads it from.
+        label: What to call it in messages.
 
     Raises:
         StoreError: The files cannot be read.
     """
     import mlflow.artifacts
 
-    source = store.client.get_model_version_download_uri(
-        registration.name, str(registration.version)
-    )
-    try:
-        with quiet_mlflow(), tempfile.TemporaryDirectory() as folder:
-            path = mlflow.artifacts.download_artifacts(
-                source, dst_path=folder, tracking_uri=store.location.uri
-            )
-            yield Path(path)
-    except Exception as error:
-        raise StoreError(
-            f"model {registration.name!r} version {registration.version} cannot be "
-            f"loaded: {error}"
-        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with quiet_mlflow():
+                path = mlflow.artifacts.download_artifacts(
+                    uri, dst_path=folder, tracking_uri=store.location.uri
+                )
+        except Exception as error:
+            raise _unreadable(label, error) from error
+        yield Path(path)
+
+
+@contextlib.contextmanager
+def _files_of(store: Store, registration: Registration) -> Iterator[Path]:
+    """A copy of a version's folder, to load from.
+
+    Raises:
+        StoreError: It cannot be read or loaded.
+    """
+    name, version = registration.name, str(registration.version)
+    label = f"{name!r} version {version}"
+    uri = store.client.get_model_version_download_uri(name, version)
+    with downloaded(store, uri, label) as folder:
+        try:
+            with quiet_mlflow():
+                yield folder
+        except Exception as error:
+            raise _unreadable(label, error) from error
+
+
+def _unreadable(label: str, error: Exception) -> StoreError:
+    return StoreError(f"model {label} cannot be loaded: {error}")
 
 
 def _log_model(

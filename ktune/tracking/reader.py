@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -253,6 +254,28 @@ def read_file(store: Store, run_id: str, name: str) -> bytes:
     except Exception as error:
         raise StoreError(
             f"artifact {name!r} of run {run_id[:8]} cannot be read: {error}"
+        ) from error
+
+
+def read_folder(store: Store, run_id: str, name: str) -> dict[str, bytes]:
+    """Return path to content of the artifacts below a folder; {} when it is not there.
+
+    Raises:
+        StoreError: They are not readable.
+    """
+    try:
+        with quiet_mlflow(), tempfile.TemporaryDirectory() as copy:
+            if not store.client.list_artifacts(run_id, name):
+                return {}
+            folder = Path(store.client.download_artifacts(run_id, name, copy))
+            return {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+    except Exception as error:
+        raise StoreError(
+            f"artifacts {name!r} of run {run_id[:8]} cannot be read: {error}"
         ) from error
 
 

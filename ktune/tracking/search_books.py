@@ -42,6 +42,7 @@ _RECORDED_FIELDS = (
     "trainer",
     "executor",
     "jobs",
+    "deterministic",
 )
 
 
@@ -57,6 +58,7 @@ class SearchStart:
         class_names: In the order of class numbers.
         environment: Machine and versions.
         sources: Path to content of the experiment file and its local modules.
+        entry: Which of these to load, which variable of it, and where they stood.
         git: ``commit`` and ``diff``, or nothing.
         command: How to run the search again.
         changes: Fields that options replaced.
@@ -72,6 +74,7 @@ class SearchStart:
     git: Mapping[str, str]
     command: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SearchBooks:
@@ -290,6 +293,8 @@ def _search_files(start: SearchStart) -> dict[str, bytes]:
                 "class_names": list(start.class_names),
                 "command": start.command,
                 "changes": _plain(start.changes),
+                "changes_left_out": sorted({*start.changes} - {*_plain(start.changes)}),
+                "entry": dict(start.entry),
                 "git_commit": start.git.get("commit"),
             }
         ),
@@ -300,7 +305,7 @@ def _search_files(start: SearchStart) -> dict[str, bytes]:
     for name, content in start.sources.items():
         files[f"{names.SOURCE_FOLDER}/{name}"] = content
     if start.git.get("diff"):
-        files["git_diff.patch"] = start.git["diff"].encode()
+        files[names.GIT_DIFF_FILE] = start.git["diff"].encode()
     return files
 
 
@@ -308,6 +313,7 @@ def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what JSON cannot hold; it has to be given again to resume."""
 
     def is_plain(value: Any) -> bool:
+        value = list(value) if isinstance(value, tuple) else value
         try:
             return bool(json.loads(json.dumps(value)) == value)
         except (TypeError, ValueError):

@@ -40,6 +40,10 @@ experiment = ktune.Experiment(
 """
 
 
+SECRET = "pa55word-4711-of-the-store"
+"""Stands in environment variables while the search runs."""
+
+
 @pytest.fixture(scope="session")
 def small_search(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A finished search in a folder of its own: ``folder``, ``result``, ``loaded``."""
@@ -52,8 +56,13 @@ def small_search(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     (folder / "helper_of_experiment.py").write_text("UNITS = 16\n")
     loaded = load_experiment(str(folder / "small.py"))
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
-    result = search(loaded, tracking_uri=uri, listener=SilentListener())
-    return SimpleNamespace(folder=folder, uri=uri, loaded=loaded, result=result)
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "MY_TOKEN"):
+            environment.setenv(name, SECRET)
+        result = search(loaded, tracking_uri=uri, listener=SilentListener())
+    return SimpleNamespace(
+        folder=folder, uri=uri, loaded=loaded, result=result, secret=SECRET
+    )
 
 
 @pytest.fixture

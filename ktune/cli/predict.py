@@ -1,0 +1,88 @@
+"""Predict with a registered model: class names and probabilities for new rows.
+
+MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. DATA is a
+csv, parquet, npz or npy file, or a folder of images. Rows are given raw, as they were
+searched with; the model brings its preprocessing along.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ktune.cli.exit_codes import DONE
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+_SHOWN_ROWS = 20
+_SHOWN_CLASSES = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``predict``."""
+    parser.add_argument("model", metavar="MODEL", help="for instance mnist@champion")
+    parser.add_argument("data", metavar="DATA", type=Path, help="file or image folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write all predictions to this .csv, .parquet or .json",
+    )
+    parser.add_argument(
+        "--array",
+        metavar="NAME",
+        help="the array of an npz file that holds the features, if it has several",
+    )
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict, and write or print the outcome."""
+    from ktune.prediction.fitting import load_rows
+    from ktune.prediction.outcome import check_output, predict_rows, write_predictions
+    from ktune.registry.reference import find_model
+    from ktune.registry.stored_model import open_model
+    from ktune.runtime import import_keras
+    from ktune.tracking.store import open_store
+
+    if arguments.output is not None:
+        check_output(arguments.output)
+    store = open_store(arguments.tracking_uri)
+    found = find_model(store, arguments.model)
+    with open_model(store, found) as model:
+        rows = load_rows(arguments.data, model.spec, arguments.array)
+        import_keras()
+        table = predict_rows(model, rows)
+    for note in rows.notes:
+        print(f"{rows.name}: {note}", file=sys.stderr)
+    if arguments.output is not None:
+        write_predictions(table, arguments.output)
+    if arguments.json:
+        records = table.astype(object).to_dict("records")
+        print_json({"model": found.label, "predictions": records})
+    elif arguments.output is not None:
+        print(f"{len(table)} rows predicted by {found.label}: {arguments.output}")
+    else:
+        _print_head(table, found.label)
+    return DONE
+
+
+def _print_head(table: Any, label: str) -> None:
+    from ktune.cli.tables import make_table, print_table
+
+    shown = list(table.columns)[: _SHOWN_CLASSES + 2]
+    printed = make_table("row", *shown)
+    for index, row in enumerate(table[shown].head(_SHOWN_ROWS).itertuples(index=False)):
+        printed.add_row(str(index), *(_text(value) for value in row))
+    print_table(printed, empty="")
+    rest = len(table) - _SHOWN_ROWS
+    hidden = len(table.columns) - len(shown)
+    more = [f"{rest} more rows"] if rest > 0 else []
+    more += [f"{hidden} more columns"] if hidden else []
+    end = f"; {' and '.join(more)}: add -o FILE.csv" if more else ""
+    print(f"{len(table)} rows predicted by {label}{end}")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

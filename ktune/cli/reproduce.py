@@ -1,0 +1,94 @@
+"""Run a trial again from what MLflow holds of it, and say whether it is the same.
+
+The recorded source is run with the recorded values, folds and seeds, whatever has
+become of the working copy. Every metric is told identical, within tolerance or
+different; then what has changed since: source, data, versions, machine. A SEARCH stands
+for its best trial and the refit of it. Exit code 3: different.
+"""
+
+import argparse
+from typing import Any
+
+from ktune.cli.exit_codes import DIFFERENT, DONE
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``reproduce``."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        default="best",
+        metavar="RUN",
+        help="a trial, or a search for its best trial and refit (default: best)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        metavar="T",
+        help="differences up to this are within tolerance (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="show how the source has changed since"
+    )
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reproduce, and print the comparison."""
+    from ktune.progress import make_listener
+    from ktune.runtime import import_keras
+
+    listener = make_listener(quiet=arguments.json)
+    try:
+        listener.on_phase("loading TensorFlow and Keras")
+        import_keras()  # before anything else imports it, so that it keeps quiet
+        from ktune.reproduction import reproduce
+
+        found = reproduce(
+            arguments.run,
+            tolerance=arguments.tolerance,
+            tracking_uri=arguments.tracking_uri,
+            listener=listener,
+        )
+    finally:
+        listener.close()
+    if arguments.json:
+        print_json(found.as_dict())
+    else:
+        _print(found, with_diffs=arguments.diff)
+    return DIFFERENT if found.sameness == "different" else DONE
+
+
+def _print(found: Any, *, with_diffs: bool) -> None:
+    from ktune.cli.tables import make_table, print_table
+
+    table = make_table("", "recorded", "again", "largest difference", "")
+    for row in found.comparisons:
+        table.add_row(
+            row.name,
+            _number(row.recorded),
+            _number(row.again),
+            f"{row.largest:.2g}",
+            row.sameness,
+        )
+    print_table(table, empty="")
+    if found.changes:
+        print("Changed since:")
+    for change in found.changes:
+        print(f"  {change.subject}: {change.told}")
+        if with_diffs and change.detail:
+            print(change.detail)
+    if any(
+        not change.matters and change.subject == "source" for change in found.changes
+    ):
+        print("The recorded source was run, not the present one.")
+    print(found.conclusion)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,254 @@
+"""Set up the data and recipe of an earlier search from what MLflow holds of it.
+
+The recorded sources are written to a folder of their own and loaded from there, so the
+working copy may have changed since, or be gone.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ktune.data import load_data
+from ktune.dataset import Dataset, take_rows
+from ktune.errors import DataError, ExperimentError, KtuneError
+from ktune.evaluation import Workbench, make_workbench
+from ktune.experiment import Experiment, override
+from ktune.experiment_file import MODULE_PREFIX, load_experiment
+from ktune.folds import Fold, Partition, split
+from ktune.runtime import set_determinism
+from ktune.tracking import names
+from ktune.tracking.reader import RunView, read_file, read_folder
+from ktune.tracking.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedSearch:
+    """What MLflow holds of a search, apart from its trials.
+
+    Attributes:
+        view: The parent run.
+        sources: Name to content of the experiment file and its local modules.
+        entry: Which of them to load, which variable of it, and where they stood.
+        changes: Fields of the experiment that options replaced.
+        left_out: Such fields whose values could not be recorded.
+        folds: Row positions, as `ktune.tracking.search_books.folds_arrays` names them.
+        environment: Versions and machine.
+        data_digest: Hash of the data.
+    """
+
+    view: RunView
+    sources: Mapping[str, bytes]
+    entry: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    left_out: tuple[str, ...]
+    folds: Mapping[str, np.ndarray]
+    environment: Mapping[str, Any]
+    data_digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A search set up again.
+
+    Attributes:
+        bench: Data, folds and recipe.
+        dataset: The data, as they are now.
+        is_same_data: Whether their digest is the recorded one.
+        has_recorded_folds: Whether the recorded rows fit the data; else they were
+            split anew.
+    """
+
+    bench: Workbench
+    dataset: Dataset
+    is_same_data: bool
+    has_recorded_folds: bool = field(default=True)
+
+
+def read_recorded(store: Store, search: RunView) -> RecordedSearch:
+    """Read what MLflow holds of a search.
+
+    Raises:
+        StoreError: An artifact is missing or not readable.
+    """
+    run_id = search.run_id
+    record = json.loads(read_file(store, run_id, names.SEARCH_FILE))
+    content = read_file(store, run_id, names.FOLDS_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as folds:
+        arrays = {name: folds[name] for name in folds.files}
+    return RecordedSearch(
+        view=search,
+        sources=read_folder(store, run_id, names.SOURCE_FOLDER),
+        entry=record.get("entry") or {},
+        changes=record.get("changes") or {},
+        left_out=tuple(record.get("changes_left_out") or ()),
+        folds=arrays,
+        environment=json.loads(read_file(store, run_id, names.ENVIRONMENT_FILE)),
+        data_digest=search.tags.get(names.DATA_DIGEST, ""),
+    )
+
+
+@contextlib.contextmanager
+def rebuild(
+    recorded: RecordedSearch,
+    *,
+    experiment: Experiment | None = None,
+) -> Iterator[Rebuilt]:
+    """Set up an earlier search; its sources can be imported for as long as this lasts.
+
+    Args:
+        recorded: What MLflow holds.
+        experiment: Taken instead of the recorded sources, for a search that was
+            started from Python and has none.
+
+    Raises:
+        ExperimentError: There are no sources, or they do not run here.
+        DataError: The data are gone or cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        if experiment is None:
+            experiment = stack.enter_context(_loaded(recorded))
+        experiment = override(experiment, recorded.changes)
+        set_determinism(experiment.deterministic)
+        dataset = _load(experiment)
+        partition = recorded_partition(recorded.folds, dataset)
+        has_recorded_folds = partition is not None
+        if partition is None:
+            partition = split(
+                dataset,
+                cv=experiment.cv,
+                test_size=experiment.test_size,
+                seed=experiment.seed,
+            )
+        yield Rebuilt(
+            bench=make_workbench(experiment, dataset, partition),
+            dataset=dataset,
+            is_same_data=dataset.digest == recorded.data_digest,
+            has_recorded_folds=has_recorded_folds,
+        )
+
+
+def recorded_partition(
+    arrays: Mapping[str, np.ndarray], dataset: Dataset
+) -> Partition | None:
+    """Split data as recorded; None when they do not have these rows.
+
+    Args:
+        arrays: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``.
+        dataset: The data as they are now.
+    """
+    rows, test_rows = arrays["rows"], arrays.get("test_rows")
+    n_rows = len(rows) + (0 if test_rows is None else len(test_rows))
+    if n_rows != dataset.n_rows:
+        return None
+    n_folds = sum(name.startswith("validation") for name in arrays)
+    folds = tuple(
+        Fold(
+            index,
+            arrays[f"train{index}"].astype(np.int64),
+            arrays[f"validation{index}"].astype(np.int64),
+        )
+        for index in range(n_folds)
+    )
+    if test_rows is None:
+        x_test, y_test = dataset.x_test, dataset.y_test
+        return Partition(dataset.x, dataset.y, folds, rows, x_test, y_test)
+    return Partition(
+        take_rows(dataset.x, rows),
+        dataset.y[rows],
+        folds,
+        rows,
+        take_rows(dataset.x, test_rows),
+        dataset.y[test_rows],
+        test_rows,
+    )
+
+
+def _load(experiment: Experiment) -> Dataset:
+    try:
+        return load_data(experiment.data, name=experiment.name, task=experiment.task)
+    except KtuneError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"the data of {experiment.name!r} cannot be read again: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _loaded(recorded: RecordedSearch) -> Iterator[Experiment]:
+    """Load the experiment from its recorded sources."""
+    if not recorded.sources or "file" not in recorded.entry:
+        raise ExperimentError(
+            f"search {recorded.view.run_id[:8]} was started from Python, so MLflow "
+            "holds no experiment file of it. Give the experiment yourself: "
+            "ktune.reproduce(RUN, experiment=...)"
+        )
+    with tempfile.TemporaryDirectory(prefix="ktune-") as name:
+        folder = Path(name)
+        write_sources(folder, recorded)
+        entry = recorded.entry
+        with _imports_from(folder, recorded.sources):
+            try:
+                reference = f"{folder / entry['file']}:{entry['variable']}"
+                yield load_experiment(reference).experiment
+            except ExperimentError as error:
+                told = str(error).replace(f"{folder}{os.sep}", "(recorded) ")
+                raise ExperimentError(told) from error
+
+
+def write_sources(folder: Path, recorded: RecordedSearch) -> None:
+    """Write the recorded sources, and link what else stood beside the original.
+
+    Data files are often found by the place of the experiment file. Modules are not
+    linked: what was not recorded was not imported.
+    """
+    for name, content in recorded.sources.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    original = recorded.entry.get("paths", {}).get(recorded.entry["file"])
+    if original and Path(original).parent.is_dir():
+        _link_others(Path(original).parent, folder)
+
+
+def _link_others(original: Path, copy: Path) -> None:
+    for path in original.iterdir():
+        twin = copy / path.name
+        if twin.is_dir() and path.is_dir():
+            _link_others(path, twin)
+        elif not twin.exists() and path.suffix != ".py" and path.name != "__pycache__":
+            with contextlib.suppress(OSError):  # a system without links
+                twin.symlink_to(path.resolve(), target_is_directory=path.is_dir())
+
+
+@contextlib.contextmanager
+def _imports_from(folder: Path, sources: Mapping[str, bytes]) -> Iterator[None]:
+    """Have the recorded modules imported, not those of the same names loaded before."""
+    roots = {PurePosixPath(name).parts[0].removesuffix(".py") for name in sources}
+
+    def is_recorded(module: str) -> bool:
+        root = module.partition(".")[0]
+        return root in roots or root.startswith(MODULE_PREFIX)
+
+    before = {
+        name: sys.modules.pop(name) for name in [*filter(is_recorded, sys.modules)]
+    }
+    path = list(sys.path)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        for name in [*filter(is_recorded, sys.modules)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+        sys.path[:] = path

@@ -1,0 +1,113 @@
+"""The code of an experiment: its file and the local modules that file imports."""
+
+import ast
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_LARGEST = 1_000_000  # bytes; a module is text, anything larger is not
+
+
+def find_sources(path: Path) -> dict[str, Path]:
+    """Return an experiment file and the local modules it has imported.
+
+    Args:
+        path: The experiment file, already loaded and run.
+
+    Returns:
+        Name to where it is. The name is a path from which Python would import the
+        module again if all stood in one folder. Local is what lies in the folder of
+        the file or below, and whatever else is imported on the way that is neither
+        installed nor part of Python or ktune.
+    """
+    path = path.resolve()
+    found = {path.name: path}
+    for name, file in _below(path.parent):
+        found.setdefault(name, file)
+    for name, file in _imported(list(found.values())):
+        found.setdefault(name, file)
+    return {
+        name: file
+        for name, file in sorted(found.items())
+        if file.is_file() and file.stat().st_size < _LARGEST
+    }
+
+
+def read_sources(files: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return name to content."""
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield every loaded module in a folder or below, however it was imported."""
+    for module in list(sys.modules):
+        file = _local_file(module)
+        if file is not None and file.is_relative_to(folder):
+            yield str(file.relative_to(folder)), file
+
+
+def _imported(files: list[Path]) -> Iterator[tuple[str, Path]]:
+    """Follow import statements through loaded local modules, wherever they lie."""
+    seen = set(files)
+    while files:
+        for module in _named_in(files.pop()):
+            file = _local_file(module)
+            if file is not None and file not in seen:
+                seen.add(file)
+                files.append(file)
+                yield _import_path(module, file), file
+
+
+def _named_in(file: Path) -> Iterator[str]:
+    """Yield the modules a file's import statements name, and the packages of these."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, file)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def _absolute(node: ast.ImportFrom, file: Path) -> str:
+    """Return the module an import is from, relative ones (``from . import``) too."""
+    if not node.level:
+        return node.module or ""
+    for name in list(sys.modules):
+        if _local_file(name) == file:
+            parts = name.split(".")
+            up = node.level - (file.name == "__init__.py")
+            base = parts[: len(parts) - up]
+            return ".".join([*base, *([node.module] if node.module else [])])
+    return ""
+
+
+def _import_path(module: str, file: Path) -> str:
+    """Return the path below a folder of ``sys.path`` that makes it importable."""
+    depth = module.count(".") + 1 + (file.name == "__init__.py")
+    return str(Path(*file.parts[-depth:]))
+
+
+def _local_file(module: str) -> Path | None:
+    """Return the file of a loaded module that is neither installed nor Python's."""
+    if module.partition(".")[0] in ("ktune", "__main__"):
+        return None
+    named = getattr(sys.modules.get(module), "__file__", None)
+    if not named or not named.endswith(".py"):
+        return None
+    if "site-packages" in named or "dist-packages" in named:
+        return None
+    file = Path(named).resolve()
+    return None if file.is_relative_to(_PYTHON) else file
+
+
+_PYTHON = Path(sysconfig.get_path("stdlib")).resolve()
