@@ -11,14 +11,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ktune.data import load_data
-from ktune.dataset import Dataset, take_rows
+from ktune.dataset import EXAMPLE_ROWS, Dataset, Inputs, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
 from ktune.experiment import Experiment, override
@@ -70,7 +70,12 @@ class Rebuilt:
     bench: Workbench
     dataset: Dataset
     is_same_data: bool
-    has_recorded_folds: bool = field(default=True)
+    has_recorded_folds: bool
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def read_recorded(store: Store, search: RunView) -> RecordedSearch:

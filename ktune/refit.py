@@ -41,6 +41,21 @@ class Refit:
     test: Mapping[str, Estimate]
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trial's model, trained once more.
+
+    Attributes:
+        model: The Keras model.
+        preprocessing: What raw rows go through before it.
+        epochs: For how many epochs it was trained.
+    """
+
+    model: Any
+    preprocessing: FittedPreprocessing
+    epochs: int
+
+
 def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
     """Train the trial's configuration anew and measure it on the test set.
 
@@ -50,19 +65,42 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         epochs: How many epochs cross-validation found best.
     """
     started = time.perf_counter()
+    trained = train_again(bench, trial, epochs=epochs)
+    seconds = time.perf_counter() - started
+    test = measure(bench, trained.model, trained.preprocessing)
+    return Refit(trained.model, trained.preprocessing, epochs, seconds, test)
+
+
+def train_again(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    rows: np.ndarray | None = None,
+    seed: int | None = None,
+) -> Trained:
+    """Train a trial's configuration once more, without validation rows.
+
+    Args:
+        bench: The data and the recipe of the search.
+        trial: The configuration.
+        epochs: For how many epochs.
+        rows: Positions to train on; None: all that are not test rows. Preprocessing
+            is fitted on all of these in either case.
+        seed: None: the one of the trial's refit.
+    """
     set_determinism(bench.experiment.deterministic)
-    kind = bench.kind
     fold, preprocessing = prepare_refit(
-        bench.partition, bench.experiment.preprocess, kind
+        bench.partition, bench.experiment.preprocess, bench.kind
     )
     settings = replace(
         bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
     )
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
-        folds=[fold],
+        folds=[fold if rows is None else replace(fold, train=rows)],
         settings=settings,
-        seeds=[derive_seed(trial.seed, "refit")],
+        seeds=[derive_seed(trial.seed, "refit") if seed is None else seed],
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
@@ -70,12 +108,9 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
     try:
         for _ in range(epochs):
             training.run_epoch()
-        model = training.model(0)
+        return Trained(training.model(0), preprocessing, epochs)
     finally:
         training.close()
-    seconds = time.perf_counter() - started
-    test = _test(bench, model, preprocessing)
-    return Refit(model, preprocessing, epochs, seconds, test)
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
@@ -84,9 +119,10 @@ def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.nda
     return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
 
 
-def _test(
+def measure(
     bench: Workbench, model: Any, preprocessing: FittedPreprocessing
 ) -> Mapping[str, Estimate]:
+    """Score a model on the untouched test set; {} where there is none."""
     partition, task = bench.partition, bench.data.task
     if partition.x_test is None or partition.y_test is None:
         return {}

@@ -138,7 +138,9 @@ class SearchResult:
     @cached_property
     def registration(self) -> Registration | None:
         """The model version this search has registered, if any."""
-        return self._registration or registration_of(self.store, self.run_id)
+        return self._registration or registration_of(
+            self.store, self.run_id, self.view.tags.get(names.BEST_RUN)
+        )
 
     def _version_or_raise(self) -> Registration:
         if self.registration is None:

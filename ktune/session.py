@@ -8,7 +8,9 @@ from typing import Any
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
-from ktune.errors import SearchAborted
+from ktune.ensembles import require_method
+from ktune.ensembles.ensembling import Ensembler
+from ktune.errors import KtuneError, SearchAborted
 from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
@@ -18,6 +20,7 @@ from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
 from ktune.refit import Refit, refit
+from ktune.registry.card import write_card
 from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
 from ktune.report import read_report, render_report
@@ -53,6 +56,7 @@ def search(
     is_smoke_test: bool = False,
     resume: str | bool = False,
     warm_start: str | None = None,
+    ensemble: str | None = None,
     **changes: Any,
 ) -> SearchResult:
     """Search, judge every trial by cross-validation, and register the best model.
@@ -68,6 +72,7 @@ def search(
             newest one of the experiment. What its trials have in common may not have
             changed; ``trials``, ``timeout`` and ``jobs`` may.
         warm_start: Begin with the best five values of this earlier search.
+        ensemble: Make one of the trials at the end: "greedy", "stacking" or "bagging".
         **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
@@ -80,6 +85,8 @@ def search(
     loaded = experiment if isinstance(experiment, LoadedExperiment) else None
     plain = loaded.experiment if loaded else experiment
     assert isinstance(plain, Experiment)
+    if ensemble is not None:
+        require_method(ensemble)
     listener = listener or make_listener()
     try:
         listener.on_phase("loading TensorFlow and Keras")
@@ -96,7 +103,7 @@ def search(
                 plain = override(plain, changes)
             if warm_start is not None:  # for who resumes it
                 changes["start_from"] = list(plain.start_from)
-            request = _Request(plain, loaded, changes, past)
+            request = _Request(plain, loaded, changes, past, ensemble)
             return _search(request, tracking_uri, listener)
     finally:
         listener.close()
@@ -127,6 +134,7 @@ class _Request:
     loaded: LoadedExperiment | None
     changes: Mapping[str, Any]
     past: Past | None
+    ensemble: str | None = None
 
 
 def _find_past(
@@ -161,11 +169,11 @@ def _search(
             _point_out_interrupted(store, request.experiment.name, listener)
             books = SearchBooks(store, _search_start(request, ready))
             with driving(journal_of(store, books.run_id)):
-                return _drive(store, books, ready, None, listener)
+                return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
         with driving(journal_of(store, past.search.run_id)):
             books = SearchBooks(store, _search_start(request, ready), past.search)
-            return _drive(store, books, ready, past, listener)
+            return _drive(store, books, ready, request, listener)
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
@@ -181,7 +189,7 @@ def _drive(
     store: Store,
     books: SearchBooks,
     ready: Preflight,
-    past: Past | None,
+    request: _Request,
     listener: Listener,
 ) -> SearchResult:
     """Search from the first trial, or the first that is left, to the end."""
@@ -190,13 +198,19 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-        outcome, results = _run_trials(store, books, ready, judge, listener, past)
+        outcome, results = _run_trials(
+            store, books, ready, judge, listener, request.past
+        )
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason
         fitted, registration = None, None
         if not outcome.is_interrupted:
             fitted, registration = _refit_best(store, books, ready, results, listener)
         _conclude(store, books, judge, fitted, listener)
+        if registration is not None:
+            write_card(store, registration.name, registration.version)
+            if request.ensemble is not None:
+                _make_ensemble(store, books, ready, request.ensemble, listener)
     except KeyboardInterrupt:
         status, reason = "KILLED", "interrupted"
         raise
@@ -366,6 +380,20 @@ def _conclude(
     listener.on_phase("writing the report")
     report = read_report(store, find_search(store, books.run_id))
     books.add_file(names.REPORT_FILE, render_report(report).encode())
+
+
+def _make_ensemble(
+    store: Store, books: SearchBooks, ready: Preflight, method: str, listener: Listener
+) -> None:
+    """Make an ensemble of the trials; a search of one trial only does without."""
+    search = find_search(store, books.run_id)
+    ensembler = Ensembler(
+        store, search, ready.bench, ready.example, ready.dataset.digest, listener
+    )
+    try:
+        ensembler.make(method)
+    except KtuneError as error:  # the search itself has done what it should
+        listener.on_note(f"No ensemble: {error}")
 
 
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:

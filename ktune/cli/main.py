@@ -22,6 +22,8 @@ VERBS = {
     "compare": "trials or searches side by side, with a paired test over folds",
     "reproduce": "run a trial again from what MLflow holds, and compare",
     "predict": "class names and probabilities for new rows, by a registered model",
+    "ensemble": "one model of several trials, compared with the best single one",
+    "promote": "make a trial's model champion, if better by more than noise",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }

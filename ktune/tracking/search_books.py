@@ -39,6 +39,7 @@ _RECORDED_FIELDS = (
     "executor",
     "jobs",
     "deterministic",
+    "license",
 )
 
 
