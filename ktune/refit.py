@@ -7,14 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import Inputs
+from ktune.dataset import Inputs, take_rows
 from ktune.evaluation import Workbench
 from ktune.intervals import Estimate, estimate_metrics
+from ktune.latency import measure_latency
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
+from ktune.resampling import resample_fold
 from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
-from ktune.targets import as_predictions, returns_logits
+from ktune.targets import (
+    as_predictions,
+    in_units,
+    learns_scaled_targets,
+    returns_logits,
+)
+from ktune.threshold import Threshold, cut_at, of_labels
 from ktune.trainers import choose_trainer
 from ktune.trial import Trial
 
@@ -30,15 +38,19 @@ class Refit:
         preprocessing: What raw rows go through before the model.
         epochs: For how many epochs it was trained.
         seconds: Wall time of the training.
+        latency_ms: Wall time to predict one row; see `ktune.latency`.
         test: Metric name to score on the untouched test set, with its interval;
-            empty when there is no test set.
+            empty when there is no test set. With a threshold also ``<metric>_at_0.5``.
+        threshold: From which probability on a row is positive; None: 0.5.
     """
 
     model: Any
     preprocessing: FittedPreprocessing
     epochs: int
     seconds: float
+    latency_ms: float
     test: Mapping[str, Estimate]
+    threshold: Threshold | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +68,46 @@ class Trained:
     epochs: int
 
 
-def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
+def refit(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    threshold: Threshold | None = None,
+) -> Refit:
     """Train the trial's configuration anew and measure it on the test set.
 
     Args:
         bench: The data and the recipe of the search.
         trial: The configuration chosen.
         epochs: How many epochs cross-validation found best.
+        threshold: What the labels of the test scores are cut at; None: 0.5.
     """
     started = time.perf_counter()
     trained = train_again(bench, trial, epochs=epochs)
     seconds = time.perf_counter() - started
-    test = measure(bench, trained.model, trained.preprocessing)
-    return Refit(trained.model, trained.preprocessing, epochs, seconds, test)
+    return measured(bench, trained, seconds=seconds, threshold=threshold)
+
+
+def measured(
+    bench: Workbench,
+    trained: Trained,
+    *,
+    seconds: float,
+    threshold: Threshold | None = None,
+) -> Refit:
+    """Measure a trained model on the test set, and how long it takes for a row."""
+    model, preprocessing = trained.model, trained.preprocessing
+    row = preprocessing.transform(take_rows(bench.partition.x, np.arange(1)))
+    return Refit(
+        model=model,
+        preprocessing=preprocessing,
+        epochs=trained.epochs,
+        seconds=seconds,
+        latency_ms=measure_latency(model, row),
+        test=_test(bench, model, preprocessing, threshold),
+        threshold=threshold,
+    )
 
 
 def train_again(
@@ -96,11 +135,18 @@ def train_again(
     settings = replace(
         bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
     )
+    seed = derive_seed(trial.seed, "refit") if seed is None else seed
+    fold = resample_fold(
+        fold if rows is None else replace(fold, train=rows),
+        settings.resample,
+        seed=seed,
+        is_classification=bench.data.task.is_classification,
+    )
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
-        folds=[fold if rows is None else replace(fold, train=rows)],
+        folds=[fold],
         settings=settings,
-        seeds=[derive_seed(trial.seed, "refit") if seed is None else seed],
+        seeds=[seed],
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
@@ -108,7 +154,10 @@ def train_again(
     try:
         for _ in range(epochs):
             training.run_epoch()
-        return Trained(training.model(0), preprocessing, epochs)
+        model = training.model(0)
+        if fold.target_scaling is not None and learns_scaled_targets(model):
+            model = in_units(model, fold.target_scaling)
+        return Trained(model, preprocessing, epochs)
     finally:
         training.close()
 
@@ -119,8 +168,11 @@ def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.nda
     return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
 
 
-def measure(
-    bench: Workbench, model: Any, preprocessing: FittedPreprocessing
+def _test(
+    bench: Workbench,
+    model: Any,
+    preprocessing: FittedPreprocessing,
+    threshold: Threshold | None,
 ) -> Mapping[str, Estimate]:
     """Score a model on the untouched test set; {} where there is none."""
     partition, task = bench.partition, bench.data.task
@@ -129,6 +181,11 @@ def measure(
     outputs = predict(model, preprocessing, partition.x_test)
     predictions = as_predictions(outputs, task, is_logits=returns_logits(model))
     names = tuple(name for name in bench.recorded_metrics if name != "loss")
-    return estimate_metrics(
-        names, partition.y_test, predictions, task, seed=bench.experiment.seed
-    )
+    y, seed = partition.y_test, bench.experiment.seed
+    at_half = estimate_metrics(names, y, predictions, task, seed=seed)
+    if threshold is None:
+        return at_half
+    cut = cut_at(predictions, threshold.value)
+    tuned = estimate_metrics(of_labels(names), y, cut, task, seed=seed)
+    both = {f"{name}_at_0.5": at_half[name] for name in tuned}
+    return {**at_half, **tuned, **both}

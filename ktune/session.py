@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
@@ -15,10 +16,14 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
+from ktune.metrics import LATENCY
 from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
+from ktune.ranking import pareto_front, rank_results, standing_of
+from ktune.recorded import threshold_of_trial
 from ktune.refit import Refit, refit
 from ktune.registry.card import write_card
 from ktune.registry.champion import Candidate, register_best
@@ -39,7 +44,7 @@ from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
 from ktune.tracking.reader import best_values, find_search
-from ktune.tracking.records import MetricPoint, rank
+from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
@@ -161,7 +166,9 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
-    ready = preflight(request.experiment)
+    ready = preflight(request.experiment, tell=listener.on_phase)
+    for note in advise(ready.dataset, ready.bench):
+        listener.on_note(note)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
@@ -231,7 +238,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
         experiment=request.experiment,
-        objective=ready.bench.objective,
+        goal=ready.bench.goal,
         data={
             "name": dataset.name,
             "digest": dataset.digest,
@@ -292,7 +299,7 @@ def _run_trials(
     searcher = make_searcher(
         experiment,
         bench.recipe.declare,
-        objective=bench.objective,
+        goal=bench.goal,
         path=journal_of(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
         start_from=experiment.start_from,
@@ -336,14 +343,23 @@ def _refit_best(
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
     """Refit, test and register the best complete trial; nothing if there is none."""
-    ranked = rank(results, ready.bench.objective)
+    goal = ready.bench.goal
+    ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
         return None, None
+    if not goal.is_single:
+        standings = [standing_of(*pair, goal.first) for pair in ranked]
+        front = pareto_front(standings, goal.objectives)
+        books.note_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    fitted = refit(ready.bench, trial, epochs=epochs)
+    run_id = books.trial_runs[trial.number]
+    threshold = threshold_of_trial(store, ready.bench, run_id)
+    if threshold is not None:
+        listener.on_note(threshold.describe())
+    fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
     books.note_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
     registration, decision = register_best(
@@ -373,7 +389,7 @@ def _conclude(
     listener: Listener,
 ) -> None:
     """Judge the search as a whole and write its report."""
-    found = judge.judge_search(fitted.test if fitted else {})
+    found = judge.judge_search(_as_in_folds(fitted) if fitted else {})
     for number, diagnosis in judge.changed(found).items():
         books.note_verdict(number, diagnosis.verdict)
     books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
@@ -396,9 +412,22 @@ def _make_ensemble(
         listener.on_note(f"No ensemble: {error}")
 
 
+def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:
+    """Return the test scores cut where the folds were cut, to compare with them."""
+    ending = "_at_0.5"
+    plain = {n: e for n, e in fitted.test.items() if not n.endswith(ending)}
+    at_half = {
+        n.removesuffix(ending): e for n, e in fitted.test.items() if n.endswith(ending)
+    }
+    return {**plain, **at_half}
+
+
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
     yield MetricPoint("refit_seconds", fitted.seconds)
     yield MetricPoint("refit_epochs", fitted.epochs)
+    if fitted.threshold is not None:
+        yield MetricPoint("threshold", fitted.threshold.value)
+    yield MetricPoint(LATENCY, fitted.latency_ms)
     for name, estimate in fitted.test.items():
         yield MetricPoint(f"test_{name}", estimate.value)
         if estimate.low is not None and estimate.high is not None:

@@ -24,7 +24,8 @@ from ktune.ensembles.selection import (
 )
 from ktune.evaluation import Workbench, fold_seeds
 from ktune.loop import Listener
-from ktune.refit import Refit, Trained, measure, train_again
+from ktune.recorded import threshold_of_trial
+from ktune.refit import Refit, Trained, measured, train_again
 from ktune.registry.card import write_card
 from ktune.registry.champion import (
     Candidate,
@@ -35,6 +36,7 @@ from ktune.registry.champion import (
 )
 from ktune.registry.gate import Decision, decide
 from ktune.registry.registration import version_of_trial
+from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, best_trial, find_run, read_trial
 from ktune.tracking.store import Store
@@ -99,7 +101,8 @@ class Ensembler:
             estimate = estimate_nested(library, choose)
             parts = _parts(library, blend)
             trainings, model_names = self._refit(parts)
-        fitted = self._combined(trainings, model_names, blend, started)
+        threshold = self._threshold(library, method, parts, blend)
+        fitted = self._combined(trainings, model_names, blend, started, threshold)
         return self._register(library, method, parts, estimate, fitted)
 
     def _refit(self, parts: Sequence[Part]) -> tuple[list[Trained], list[str]]:
@@ -141,6 +144,7 @@ class Ensembler:
         model_names: Sequence[str],
         blend: Blend,
         started: float,
+        threshold: Threshold | None,
     ) -> Refit:
         self.listener.on_phase("putting the members into one Keras model")
         preprocessing = trainings[0].preprocessing
@@ -153,13 +157,23 @@ class Ensembler:
             names=model_names,
             task=self.bench.data.task,
         )
-        return Refit(
-            model=model,
-            preprocessing=preprocessing,
-            epochs=max(training.epochs for training in trainings),
+        epochs = max(training.epochs for training in trainings)
+        return measured(
+            self.bench,
+            Trained(model, preprocessing, epochs),
             seconds=time.perf_counter() - started,
-            test=measure(self.bench, model, preprocessing),
+            threshold=threshold,
         )
+
+    def _threshold(
+        self, library: Library, method: str, parts: Sequence[Part], blend: Blend
+    ) -> Threshold | None:
+        """Return where probabilities are cut: tuned on what members say together."""
+        wanted = self.bench.experiment.threshold
+        if method == "bagging" or not isinstance(wanted, str):
+            return threshold_of_trial(self.store, self.bench, parts[0].run_id)
+        blended = blend.apply(library.predictions[list(blend.members)])
+        return tune_threshold(library.y, blended, self.bench.objective.metric)
 
     def _register(
         self,
@@ -218,11 +232,7 @@ class Ensembler:
             return ""
         assert partition.x_test is not None
         theirs = predictions_of_version(
-            self.store,
-            version,
-            partition.x_test,
-            self.bench.data.task,
-            self.bench.data.class_names,
+            self.store, version, self.bench, partition.x_test
         )
         decision: Decision = decide(
             ours,

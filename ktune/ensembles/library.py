@@ -66,7 +66,7 @@ def read_library(
     Raises:
         UnknownReference: Fewer than two trials are complete.
     """
-    ranked = rank_trials(list_trials(store, search), search.objective)
+    ranked = rank_trials(list_trials(store, search), search.goal)
     runs = [run for run in ranked if run.state == "complete"][:MOST_MODELS]
     if len(runs) < 2:
         raise UnknownReference(
@@ -74,6 +74,13 @@ def read_library(
             "complete trials; an ensemble needs at least two"
         )
     tables = [_read(store, run) for run in runs]
+    if any(not np.array_equal(t["row"], tables[0]["row"]) for t in tables):
+        tables = [_by_row(table) for table in tables]  # reshuffled for every trial
+    if any(not np.array_equal(t["row"], tables[0]["row"]) for t in tables):
+        raise UnknownReference(
+            f"the trials of search {search.run_id[:8]} were judged on different rows, "
+            "so their predictions cannot be combined"
+        )
     fold = tables[0]["fold"]
     return Library(
         runs=tuple(runs),
@@ -85,6 +92,11 @@ def read_library(
         task=task,
         objective=objective,
     )
+
+
+def _by_row(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    order = np.argsort(table["row"], kind="stable")
+    return {name: array[order] for name, array in table.items()}
 
 
 def _read(store: Store, run: RunView) -> dict[str, np.ndarray]:

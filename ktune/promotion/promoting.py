@@ -6,7 +6,7 @@ from ktune.errors import UnknownReference
 from ktune.experiment import Experiment
 from ktune.loop import Listener, SilentListener
 from ktune.promotion.promotion import Promotion
-from ktune.recorded import Rebuilt, read_recorded, rebuild
+from ktune.recorded import Rebuilt, read_recorded, rebuild, threshold_of_trial
 from ktune.refit import refit
 from ktune.registry.card import write_card
 from ktune.registry.champion import (
@@ -131,9 +131,8 @@ class _Work:
         bench, dataset = self.rebuilt.bench, self.rebuilt.dataset
         ours = None
         if bench.partition.x_test is not None:
-            x, names_ = bench.partition.x_test, dataset.class_names
-            task = bench.data.task
-            ours = predictions_of_version(self.store, version, x, task, names_)
+            x_test = bench.partition.x_test
+            ours = predictions_of_version(self.store, version, bench, x_test)
         decision = decide_champion(self.store, bench, ours, dataset.digest)
         return settle(self.store, version, decision, force=force), decision
 
@@ -143,7 +142,8 @@ class _Work:
         assert result.best_epoch is not None
         self.listener.on_phase(f"refitting trial {trial.number}")
         bench = self.rebuilt.bench
-        fitted = refit(bench, trial, epochs=result.best_epoch + 1)
+        threshold = threshold_of_trial(self.store, bench, self.trial_run.run_id)
+        fitted = refit(bench, trial, epochs=result.best_epoch + 1, threshold=threshold)
         self.listener.on_phase("measuring it and the champion")
         candidate = Candidate(
             search_run_id=self.search.run_id,

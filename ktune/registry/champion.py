@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ktune.dataset import Inputs, Task, take_rows
+from ktune.dataset import Inputs, take_rows
 from ktune.evaluation import DEFAULT_OBJECTIVE, Workbench
 from ktune.metrics import LOSS, Objective, make_objective
 from ktune.refit import Refit, predict
@@ -25,6 +25,7 @@ from ktune.registry.registration import (
 )
 from ktune.registry.untouched import rows_for_both
 from ktune.targets import as_predictions, returns_logits
+from ktune.threshold import cut_at, of_labels
 from ktune.tracking import names
 from ktune.tracking.store import Store
 
@@ -91,6 +92,7 @@ def register_candidate(
             names.DATA_DIGEST: candidate.data_digest,
             names.TEST_DIGEST: bench.partition.test_digest,
             **scores_tag(candidate.fitted.test),
+            **_threshold_tag(candidate.fitted),
             **candidate.tags,
         },
     )
@@ -127,13 +129,8 @@ def decide_champion(
         return Decision(False, "no untouched test set to compare it with the champion")
     rows = rows_for_both(store, champion, partition, data_digest)
     try:
-        theirs = predictions_of_version(
-            store,
-            champion,
-            take_rows(partition.x_test, rows.positions),
-            task,
-            bench.data.class_names,
-        )
+        x_test = take_rows(partition.x_test, rows.positions)
+        theirs = predictions_of_version(store, champion, bench, x_test)
     except Exception as error:
         # The old champion may take other inputs; that is no reason to lose the new.
         _log.warning("champion version %s: %s", champion.version, error)
@@ -159,31 +156,48 @@ def predictions_of(bench: Workbench, fitted: Refit) -> np.ndarray | None:
         return None
     outputs = predict(fitted.model, fitted.preprocessing, bench.partition.x_test)
     is_logits = returns_logits(fitted.model)
-    return as_predictions(outputs, bench.data.task, is_logits=is_logits)
+    predictions = as_predictions(outputs, bench.data.task, is_logits=is_logits)
+    threshold = fitted.threshold
+    return _cut(predictions, bench, None if threshold is None else threshold.value)
 
 
 def predictions_of_version(
-    store: Store,
-    version: Registration,
-    x: Inputs,
-    task: Task,
-    class_names: Sequence[str],
+    store: Store, version: Registration, bench: Workbench, x: Inputs
 ) -> np.ndarray:
     """Return what a registered version predicts, as `compute_metrics` takes it.
 
-    Whether its outputs are logits and which class is which it knows itself.
+    Whether its outputs are logits, where they are cut and which class is which it
+    knows itself.
 
     Raises:
         ValueError: It tells other classes apart.
     """
     model = load_served_model(store, version)
     spec = model.unwrap_python_model().spec
-    if list(spec["class_names"]) != list(class_names):
+    known = list(bench.data.class_names)
+    if list(spec["class_names"]) != known:
         raise ValueError(
             f"version {version.version} has the classes {spec['class_names']}, the "
-            f"data have {list(class_names)}"
+            f"data have {known}"
         )
-    return as_predictions(model.predict(x), task, is_logits=spec["returns_logits"])
+    is_logits = bool(spec["returns_logits"])
+    predictions = as_predictions(model.predict(x), bench.data.task, is_logits=is_logits)
+    threshold = version.tags.get(names.THRESHOLD)
+    return _cut(predictions, bench, None if threshold is None else float(threshold))
+
+
+def _cut(
+    predictions: np.ndarray, bench: Workbench, threshold: float | None
+) -> np.ndarray:
+    """Bend probabilities to a model's own threshold, for metrics that know one."""
+    if threshold is None or not of_labels((objective_of_predictions(bench).metric,)):
+        return predictions
+    return cut_at(predictions, threshold)
+
+
+def _threshold_tag(fitted: Refit) -> dict[str, str]:
+    threshold = fitted.threshold
+    return {} if threshold is None else {names.THRESHOLD: repr(threshold.value)}
 
 
 def objective_of_predictions(bench: Workbench) -> Objective:

@@ -1,27 +1,20 @@
 """Ensembles of the small search, in a copy of its project."""
 
 import json
-import shutil
 
 import mlflow
 import numpy as np
 import pytest
-from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+from projects import copy_project
 from sklearn.datasets import load_breast_cancer
 
 import ktune
 from ktune.cli.main import main
-from ktune.tracking.store import open_store
 
 
 @pytest.fixture(scope="module")
 def project(small_search, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ensembles") / "project"
-    shutil.copytree(small_search.folder, folder)
-    # The copy has the same run ids, and MLflow remembers where their files were.
-    _artifact_repos_cache.clear()
-    open_store(f"sqlite:///{folder}/mlruns/mlflow.db")
-    return folder
+    return copy_project(small_search, tmp_path_factory.mktemp("ensembles") / "project")
 
 
 @pytest.fixture(autouse=True)

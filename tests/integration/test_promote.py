@@ -1,10 +1,10 @@
 """Promote trials of the small search, in a copy of its project."""
 
 import json
-import shutil
 
 import mlflow
 import pytest
+from projects import copy_project
 
 from ktune.cli.main import main
 from ktune.tracking.store import open_store
@@ -12,8 +12,7 @@ from ktune.tracking.store import open_store
 
 @pytest.fixture
 def client(small_search, tmp_path, monkeypatch):
-    folder = tmp_path / "project"
-    shutil.copytree(small_search.folder, folder)
+    folder = copy_project(small_search, tmp_path / "project")
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     uri = open_store().location.uri
