@@ -28,6 +28,10 @@ class UnknownReference(KtuneError):
     """A RUN, SEARCH or MODEL named by the user does not exist or is ambiguous."""
 
 
+class ExportError(KtuneError):
+    """A model cannot be written in a format, or not where or how it was asked for."""
+
+
 class SearchAborted(KtuneError):
     """A search stopped because going on could not have helped."""
 
@@ -38,3 +42,7 @@ class TrialFailed(Exception):
 
 class ConstraintViolated(TrialFailed):
     """A trial's model is larger or slower than asked for, so it is not trained."""
+
+
+class ExportRefused(Exception):
+    """A written model does not say what the registered one says; nothing is kept."""

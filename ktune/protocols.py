@@ -10,8 +10,9 @@ MLflow store, from one thread. A worker gets an experiment and a trial, and retu
 result; it never writes anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -169,4 +170,57 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop all workers; running trials are dropped."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """What an exporter gets.
+
+    Attributes:
+        model: The Keras model with the preprocessing inside that can be, built, for
+            float rows. Its inputs are named.
+        unroll: Returns the same model with recurrent layers unrolled over time.
+        name: Stem of the files to write.
+        metadata: Model, class names and so on, as `ktune.export.metadata` lists them.
+        example: Rows the model is made for, an array an input; for quantisation.
+    """
+
+    model: Any
+    unroll: Callable[[], Any]
+    name: str
+    metadata: Mapping[str, Any]
+    example: Mapping[str, np.ndarray]
+
+
+class Exporter(Protocol):
+    """Writes a model in one format, and runs what it has written.
+
+    ``replay`` and ``read_metadata`` are called in a fresh process that has not loaded
+    Keras: they use the format's own runtime alone.
+    """
+
+    name: str
+    """The word after ``--to``."""
+
+    tolerance: float | None
+    """Largest difference from the registered model; None: lossy, its score counts."""
+
+    packages: Sequence[str]
+    """Distributions it needs beside those that ktune always has."""
+
+    def write(self, job: ExportJob, folder: Path) -> Path:
+        """Write the model and its metadata below a folder; return the file or folder.
+
+        Raises:
+            ExportError: The format cannot hold this model.
+        """
+        ...
+
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the outputs of the written model for rows, an array an input."""
+        ...
+
+    def read_metadata(self, path: Path) -> Mapping[str, Any]:
+        """Return the metadata as they stand in what was written."""
         ...

@@ -32,7 +32,7 @@ def import_keras() -> None:
     if "keras_tuner" in sys.modules:
         return
     prepare_environment()
-    with _diverted_stderr(), warnings.catch_warnings():
+    with diverted_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import keras_tuner  # noqa: F401  (brings keras and its backend)
 
@@ -62,7 +62,8 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _diverted_stderr() -> Iterator[None]:
+def diverted_stderr() -> Iterator[None]:
+    """Keep what native code writes to stderr from the screen, unless it fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as sink:

@@ -1,4 +1,4 @@
-"""Start MLflow's own server lean, and stop it cleanly."""
+"""Start MLflow's own servers lean, and stop them cleanly."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from ktune.errors import KtuneError
 from ktune.tracking.location import StoreLocation
 
 LOCALHOST = "127.0.0.1"
-_START_SECONDS = 90
+_START_SECONDS = 180
 _STOP_SECONDS = 10
 
 # Job workers are for evaluating language models: 12 processes, 2.5 GB (3.17).
@@ -34,42 +35,35 @@ class ServerError(KtuneError):
 
 
 class Server:
-    """MLflow's web page and API on a store, as a child process.
+    """One of MLflow's web servers, as a child process.
 
     Args:
-        location: The store to serve; a SQLite one.
-        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
-        port: Port to listen on.
+        command: Starts it.
+        environment: Variables it needs beside those of this process.
+        address: Where it will answer, as ``http://HOST:PORT``.
         log: File that takes what the server prints.
-        page_state: What `ktune.ui_app` tells the browser, see there.
     """
 
     def __init__(
         self,
-        location: StoreLocation,
+        command: Sequence[str],
+        environment: Mapping[str, str],
         *,
-        host: str,
-        port: int,
+        address: str,
         log: Path,
-        page_state: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.address = f"http://{host}:{port}"
+        self.address = address
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                _command(host, port),
-                env=_environment(location, page_state),
+                command,
+                env={**os.environ, **_LEAN, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # Its own group, so that all its workers can be stopped together.
                 start_new_session=True,
             )
-
-    @property
-    def page(self) -> str:
-        """Address of the page that shows searches at their best."""
-        return f"{self.address}/ktune"
 
     def __enter__(self) -> "Server":
         return self
@@ -143,23 +137,55 @@ def free_port(host: str, wanted: int) -> int:
     raise ServerError(f"no port can be opened on {host}")
 
 
-def _command(host: str, port: int) -> list[str]:
+def page_server(
+    location: StoreLocation,
+    *,
+    host: str,
+    port: int,
+    log: Path,
+    page_state: Sequence[Mapping[str, Any]] = (),
+) -> Server:
+    """Start MLflow's web page and API on a store; searches show best at ``/ktune``.
+
+    Args:
+        location: The store to serve; a SQLite one.
+        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        port: Port to listen on.
+        log: File that takes what the server prints.
+        page_state: What `ktune.ui_app` tells the browser, see there.
+    """
     # One process of 240 MB that answers after 6 s; `mlflow server --workers 1` takes
     # two of 490 MB and 11 s, without options 14 of 3.1 GB and 21 s (3.17, 2 cores).
     options = ["--host", host, "--port", str(port), "--log-level", "warning"]
-    return [sys.executable, "-m", "uvicorn", *options, "ktune.ui_app:app"]
-
-
-def _environment(
-    location: StoreLocation, page_state: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
-    """What `mlflow server` hands to its workers (mlflow/server/constants.py, 3.17)."""
-    return {
-        **os.environ,
-        **_LEAN,
+    command = [sys.executable, "-m", "uvicorn", *options, "ktune.ui_app:app"]
+    # What `mlflow server` hands to its workers (mlflow/server/constants.py, 3.17).
+    environment = {
         "_MLFLOW_SERVER_FILE_STORE": location.uri,
         "_MLFLOW_SERVER_REGISTRY_STORE": location.uri,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": location.artifact_root or "",
         "_MLFLOW_SGI_NAME": "uvicorn",
         "KTUNE_UI": json.dumps(list(page_state)),
     }
+    return Server(command, environment, address=f"http://{host}:{port}", log=log)
+
+
+def scoring_server(folder: Path, *, host: str, port: int, log: Path) -> Server:
+    """Start MLflow's scoring server on a model, in this Python environment.
+
+    Args:
+        folder: Of the model, as MLflow has saved it.
+        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        port: Port to listen on.
+        log: File that takes what the server prints.
+    """
+    command = [sys.executable, "-m", "mlflow", "models", "serve"]
+    options = ["--env-manager", "local", "--host", host, "--port", str(port)]
+    # MLflow calls `uvicorn` by name, which stands beside this Python.
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    environment = {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return Server(
+        [*command, "--model-uri", str(folder), *options],
+        environment,
+        address=f"http://{host}:{port}",
+        log=log,
+    )

@@ -1,14 +1,13 @@
 """Browse searches in MLflow's web page, on the right store and with few resources."""
 
 import argparse
-import signal
 import tempfile
 import webbrowser
 from pathlib import Path
-from typing import Any
 
-from ktune.cli.exit_codes import DONE, FAULT
+from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_store_option
+from ktune.cli.waiting import wait_for_end
 
 PORT = 5000
 
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
-    from ktune.server import Server, free_port
+    from ktune.server import free_port, page_server
     from ktune.tracking.page import page_states
     from ktune.tracking.store import open_store, quiet_mlflow, store_errors
 
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("Starting MLflow's page …", flush=True)
         with quiet_mlflow(), store_errors(store.location):
             states = page_states(store)
-        server = Server(
+        server = page_server(
             store.location,
             host=arguments.host,
             port=port,
@@ -49,17 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         with server:
             server.wait_until_ready()
-            print(f"MLflow's page: {server.page}\nStop it with Ctrl-C.", flush=True)
+            page = f"{server.address}/ktune"
+            print(f"MLflow's page: {page}\nStop it with Ctrl-C.", flush=True)
             if arguments.open:
-                webbrowser.open(server.page)
-            return _serve(server)
-
-
-def _serve(server: Any) -> int:
-    # `kill` ends the page as Ctrl-C does; the server is a process group of its own.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return FAULT if server.wait() else DONE
-    except KeyboardInterrupt:
-        print("stopped")
-        return DONE
+                webbrowser.open(page)
+            return wait_for_end(server)

@@ -46,9 +46,16 @@ class ServedModel(PythonModel):
             features = self._numbers(self._table(model_input))
         else:
             features = self._numbers(self._array(model_input))
-        return np.asarray(
-            self.model.predict(features, batch_size=self.spec["batch_size"], verbose=0)
-        )
+        return np.asarray(self._outputs(features))
+
+    def _outputs(self, features: Any) -> Any:
+        parts = features.values() if isinstance(features, dict) else [features]
+        batch_size = self.spec["batch_size"]
+        if 0 < max(map(len, parts)) <= batch_size:
+            # The same computation without a data pipeline, which for a single row
+            # takes ten times as long as the model.
+            return self.model.predict_on_batch(features)
+        return self.model.predict(features, batch_size=batch_size, verbose=0)
 
     def _named_inputs(self, data: Any) -> dict[str, np.ndarray]:
         missing = [name for name in self.spec["input_names"] if name not in data]

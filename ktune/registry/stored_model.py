@@ -73,6 +73,13 @@ class StoredModel:
         """The served code with its loaded parts: ``model`` and ``transformer``."""
         return self.served.unwrap_python_model()
 
+    @property
+    def example(self) -> Any:
+        """The few raw rows that were recorded with it."""
+        from mlflow.models import Model
+
+        return Model.load(str(self.folder)).load_input_example(str(self.folder))
+
     def predict(self, rows: Any) -> np.ndarray:
         """Return the model's outputs for raw rows.
 

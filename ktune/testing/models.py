@@ -13,7 +13,7 @@ import pandas as pd
 
 from ktune.dataset import Inputs, Kind, Task, take_rows
 from ktune.preprocessing import FittedPreprocessing, fit_preprocessing
-from ktune.refit import Refit
+from ktune.refit import Refit, predict
 from ktune.registry.packaging import PackagedModel
 
 
@@ -30,6 +30,11 @@ class TinyModel:
     package: PackagedModel
     rows: Inputs
     y: np.ndarray
+
+    def predict(self, rows: Inputs) -> np.ndarray:
+        """Return the model's outputs for raw rows."""
+        fitted = self.package.fitted
+        return predict(fitted.model, fitted.preprocessing, rows)
 
 
 def mlp() -> TinyModel:
@@ -68,6 +73,7 @@ def cnn() -> TinyModel:
             layers.ReLU(),
             layers.GlobalAveragePooling2D(),
             layers.Dropout(0.4),
+            layers.Dense(8, activation="gelu"),
             layers.Dense(10, activation="softmax"),
         ]
 
@@ -137,7 +143,9 @@ def _tiny(
     n_classes = len(np.unique(y))
     return TinyModel(
         PackagedModel(
-            fitted=Refit(model, preprocessing, 0, seconds=0.0, latency_ms=0.0, test={}),
+            fitted=Refit(
+                model, preprocessing, epochs=0, seconds=0.0, latency_ms=0.0, test={}
+            ),
             example=take_rows(x, np.arange(5)),
             task=Task.BINARY if n_classes == 2 else Task.MULTICLASS,
             class_names=tuple(f"class {k}" for k in range(n_classes)),

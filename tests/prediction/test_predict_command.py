@@ -8,13 +8,6 @@ import pytest
 from PIL import Image
 
 from ktune.cli.main import main
-from ktune.refit import predict
-
-
-def expected(model, rows=None):
-    fitted = model.package.fitted
-    rows = model.rows if rows is None else rows
-    return predict(fitted.model, fitted.preprocessing, rows)
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def test_a_table_is_predicted_with_class_names_and_probabilities(
     assert main(["predict", "categories", str(data), "-o", str(output)]) == 0
     assert "not used by the model: 'remark'" in capsys.readouterr().err
     found = getattr(pd, f"read_{ending}")(output)
-    wanted = expected(here.models["categories"], table)
+    wanted = here.models["categories"].predict(table)
     columns = [f"probability_class {k}" for k in range(3)]
     assert list(found.columns) == ["prediction", *columns]
     np.testing.assert_allclose(found[columns].to_numpy(), wanted, atol=2e-7)
@@ -50,7 +43,7 @@ def test_arrays_of_several_names_are_chosen_by_name(here, tmp_path, capsys):
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["model"] == "cnn/1"
-    wanted = expected(here.models["cnn"], images[:3])
+    wanted = here.models["cnn"].predict(images[:3])
     got = [row["probability_class 4"] for row in found["predictions"]]
     np.testing.assert_allclose(got, wanted[:, 4], atol=2e-7)
 
@@ -61,7 +54,7 @@ def test_rows_of_pixels_without_a_header_are_images_too(here, tmp_path):
     np.savetxt(data, images.reshape(30, -1), fmt="%d", delimiter=",")
     assert main(["predict", "cnn/1", str(data), "-o", str(output)]) == 0
     found = json.loads(output.read_text())
-    wanted = expected(here.models["cnn"], images)
+    wanted = here.models["cnn"].predict(images)
     assert [row["prediction"] for row in found] == [
         f"class {k}" for k in wanted.argmax(axis=1)
     ]
@@ -77,10 +70,10 @@ def test_a_folder_of_images_is_predicted_file_by_file(here, tmp_path, capsys):
     large.save(folder / "deep" / "large.png")
     output = tmp_path / "out.csv"
     assert main(["predict", "cnn", str(folder), "-o", str(output)]) == 0
-    assert "1 images resized to 8×8" in capsys.readouterr().err
+    assert "resized to 8×8" in capsys.readouterr().err
     found = pd.read_csv(output)
     assert list(found["file"]) == ["0.png", "1.png", "2.png", "deep/large.png"]
-    wanted = expected(here.models["cnn"], images[:3])
+    wanted = here.models["cnn"].predict(images[:3])
     got = found.filter(like="probability").to_numpy()[:3]
     np.testing.assert_allclose(got, wanted, atol=2e-7)
 

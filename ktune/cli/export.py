@@ -1,0 +1,123 @@
+"""Write a registered model in other formats, each compared with it on real rows.
+
+MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Every
+file is run in a process of its own by its format's own runtime. If one of them does not
+agree with the registered model, nothing is left behind and the exit code is 1.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ktune.cli.exit_codes import DONE, FAULT
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``export``."""
+    parser.add_argument("model", metavar="MODEL", help="for instance mnist@champion")
+    parser.add_argument(
+        "--to",
+        default="keras",
+        metavar="FORMAT,…",
+        help="keras, savedmodel, tflite, tflite_float16, tflite_int8, onnx "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder to make (default: NAME-VERSION here)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        metavar="DATA",
+        help="rows to compare on (default: the test rows of the search)",
+    )
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export, and print how each file compares."""
+    from ktune.errors import ExportRefused
+    from ktune.export.exporters import choose_exporters
+    from ktune.progress import make_listener
+    from ktune.registry.reference import find_model
+    from ktune.registry.stored_model import open_model
+    from ktune.runtime import import_keras
+    from ktune.tracking.store import open_store
+
+    formats = [word.strip() for word in arguments.to.split(",")]
+    exporters = choose_exporters(formats)
+    store = open_store(arguments.tracking_uri)
+    found = find_model(store, arguments.model)
+    folder = arguments.output or Path(found.label.replace("/", "-"))
+    listener = make_listener(quiet=arguments.json)
+    try:
+        listener.on_phase("loading TensorFlow and Keras")
+        import_keras()
+        from ktune.export.exporting import export_model
+
+        with open_model(store, found) as model:
+            export = export_model(
+                store,
+                model,
+                exporters,
+                folder,
+                given_rows=arguments.rows,
+                on_phase=listener.on_phase,
+            )
+    except ExportRefused as refusal:
+        listener.close()
+        print(f"refused, nothing is written: {refusal}", file=sys.stderr)
+        return FAULT
+    finally:
+        listener.close()
+    if arguments.json:
+        print_json(export.as_dict())
+    else:
+        _print_export(export)
+    return DONE
+
+
+def _print_export(export: Any) -> None:
+    from ktune.cli.tables import make_table, print_table
+
+    table = make_table("format", "file", "KiB", "rows", "difference", "on the test set")
+    for file in export.files:
+        table.add_row(
+            file.format,
+            file.path,
+            f"{file.n_bytes / 1024:,.0f}",
+            str(file.n_rows),
+            f"{file.difference:.1e}",
+            _score_text(file),
+        )
+    print_table(table, empty="")
+    print(f"{export.model} in {export.folder}, compared on {export.rows}")
+    if export.not_inside:
+        print(
+            f"The preprocessing is not inside: {export.not_inside}. It stands beside, "
+            "in preprocessing.skops; preprocessing.json says how to use it."
+        )
+    else:
+        print("The preprocessing is inside: give raw rows.")
+
+
+def _score_text(file: Any) -> str:
+    if file.agreement is None:
+        return ""
+    text = f"agrees {file.agreement:.1%}"
+    if file.quantized:
+        text += f"; integers: {file.quantized}"
+    if file.score is None:
+        return text
+    change = file.exported_score - file.score
+    return (
+        f"{file.metric} {file.score:.4f} → {file.exported_score:.4f} ({change:+.4f}), "
+        f"{text}"
+    )

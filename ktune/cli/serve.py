@@ -1,0 +1,58 @@
+"""Serve a registered model by MLflow's own scoring server, on this machine only.
+
+MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. The
+server runs in this Python environment and answers POST requests at /invocations; a curl
+line that asks it for the rows recorded with the model is printed when it is ready.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from ktune.cli.options import add_store_option
+from ktune.cli.waiting import wait_for_end
+
+PORT = 5001
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``serve``."""
+    parser.add_argument("model", metavar="MODEL", help="for instance mnist@champion")
+    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="interface to listen on; anything but 127.0.0.1 lets others in",
+    )
+    add_store_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the model until Ctrl-C."""
+    from ktune.registry.reference import find_model
+    from ktune.registry.stored_model import open_model
+    from ktune.server import free_port, scoring_server
+    from ktune.tracking.store import open_store
+
+    store = open_store(arguments.tracking_uri)
+    found = find_model(store, arguments.model)
+    with open_model(store, found) as model, tempfile.TemporaryDirectory() as folder:
+        port = free_port(arguments.host, arguments.port)
+        log = Path(folder, "server.log")
+        print(f"Starting MLflow's scoring server on {found.label} …", flush=True)
+        with scoring_server(
+            model.folder, host=arguments.host, port=port, log=log
+        ) as server:
+            server.wait_until_ready()
+            print(f"{found.label} answers at {server.address}/invocations. Try it:")
+            print(_curl(server.address, model.folder))
+            print("Stop it with Ctrl-C.", flush=True)
+            return wait_for_end(server)
+
+
+def _curl(address: str, folder: Path) -> str:
+    """A request with the rows that were recorded with the model."""
+    return (
+        f"  curl {address}/invocations -H 'Content-Type: application/json' "
+        f"-d @{folder / 'serving_input_example.json'}"
+    )

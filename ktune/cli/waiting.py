@@ -1,0 +1,20 @@
+"""Let a server run until the user stops it."""
+
+import signal
+from typing import TYPE_CHECKING
+
+from ktune.cli.exit_codes import DONE, FAULT
+
+if TYPE_CHECKING:  # `--help` must not wait for it
+    from ktune.server import Server
+
+
+def wait_for_end(server: "Server") -> int:
+    """Wait for Ctrl-C or the end of the server; return the exit code."""
+    # `kill` ends it as Ctrl-C does; the server is a process group of its own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return FAULT if server.wait() else DONE
+    except KeyboardInterrupt:
+        print("stopped")
+        return DONE

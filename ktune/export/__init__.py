@@ -1,0 +1,1 @@
+"""Export registered models to other formats, each checked by its own runtime."""

@@ -1,0 +1,99 @@
+"""`ktune serve`: the real server, asked over HTTP as anybody would."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tiny_models):
+    """``lines`` it printed and ``address`` of the served table model."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ktune", "serve", "categories", "--port", "5271"],
+        cwd=tiny_models.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        else:
+            pytest.fail("".join(lines))
+        yield lines
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.stdout.close()
+        assert process.wait(30) == 0
+
+
+def post(server, content):
+    address = re.search(r"http://127\.0\.0\.1:\d+/invocations", "".join(server)).group()
+    request = urllib.request.Request(
+        address,
+        data=json.dumps(content).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def as_split(table):
+    return {"dataframe_split": json.loads(table.to_json(orient="split", index=False))}
+
+
+def test_it_answers_two_hundred_requests_like_predict(server, tiny_models):
+    model = tiny_models.models["categories"]
+    rows = model.rows.iloc[:200]
+    wanted = model.predict(rows)
+    status, answer = post(server, as_split(rows))
+    assert status == 200
+    np.testing.assert_allclose(answer["predictions"], wanted, atol=2e-7)
+    for index in range(200):
+        status, answer = post(server, as_split(rows.iloc[[index]]))
+        assert status == 200
+        np.testing.assert_allclose(answer["predictions"], wanted[[index]], atol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda t: t.assign(job="pilot"),
+            "column 'job': 'pilot' (row 0) is none of the 3 categories",
+        ),
+        (lambda t: t.assign(age="old"), "column 'age' must hold numbers; got 'old'"),
+        (lambda t: t.drop(columns="income"), "income"),
+    ],
+)
+def test_wrong_rows_are_refused_with_the_reason(server, tiny_models, change, told):
+    rows = tiny_models.models["categories"].rows.iloc[:2]
+    status, answer = post(server, as_split(change(rows)))
+    assert status == 400
+    assert told in answer["message"]
+
+
+def test_the_printed_curl_line_works(server):
+    line = next(line for line in server if "curl" in line)
+    words = re.sub(r"^\s*curl", "curl -sS", line)
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True)
+    assert len(json.loads(done.stdout)["predictions"]) == 5
+
+
+def test_it_listens_on_this_machine_only(server):
+    assert "http://127.0.0.1:" in "".join(server)
