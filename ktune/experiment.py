@@ -130,6 +130,7 @@ class Experiment:
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
         deterministic: Whether the same trial gives the very same numbers again, on
             GPUs too; False (``--fast``) lets operations add up in any order.
+        license: Of the model, for its card, for instance "Apache-2.0".
 
     Raises:
         ExperimentError: With every problem found, in one message.
@@ -171,6 +172,7 @@ class Experiment:
     start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
     deterministic: bool = True
+    license: str | None = None
 
     def __post_init__(self) -> None:
         problems = _problems_of_fields(
@@ -491,6 +493,12 @@ def _check_deterministic(value: Any) -> str | None:
     return f"`deterministic` must be True or False; got {value!r}"
 
 
+def _check_license(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return None
+    return f"`license` must be text, such as 'Apache-2.0'; got {value!r}"
+
+
 def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
@@ -565,4 +573,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
     "deterministic": _check_deterministic,
+    "license": _check_license,
 }

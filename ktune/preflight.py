@@ -16,7 +16,7 @@ import numpy as np
 
 from ktune.data import load_data
 from ktune.data.watching import watched
-from ktune.dataset import Dataset, Inputs, Task, take_rows
+from ktune.dataset import EXAMPLE_ROWS, Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
 from ktune.experiment import Experiment
@@ -36,7 +36,6 @@ from ktune.trial import Value
 _T = TypeVar("_T")
 
 _BATCH = 32
-_EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ class Preflight:
     @property
     def example(self) -> Inputs:
         """A few raw rows, as a user would give them to the registered model."""
-        return take_rows(self.bench.partition.x, np.arange(_EXAMPLE_ROWS))
+        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def preflight(

@@ -93,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SEARCH",
         help="begin with the best five values of an earlier search",
     )
+    parser.add_argument(
+        "--ensemble",
+        nargs="?",
+        const="greedy",
+        metavar="METHOD",
+        help="also make an ensemble of the trials: greedy, stacking or bagging",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_store_option(parser)
     add_json_option(parser)
@@ -130,6 +137,7 @@ def _search(
         is_smoke_test=arguments.smoke,
         resume=arguments.resume,
         warm_start=arguments.warm_start,
+        ensemble=arguments.ensemble,
         **changes,
     )
     if arguments.json:

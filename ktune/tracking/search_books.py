@@ -42,6 +42,7 @@ _RECORDED_FIELDS = (
     "trainer",
     "jobs",
     "deterministic",
+    "license",
 )
 
 
