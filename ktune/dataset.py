@@ -52,6 +52,10 @@ class Dataset:
         x_test: Features of the data's own test set, if it has one.
         y_test: Targets of the data's own test set, coded like ``y``.
         groups: One label a row; rows of a group are never split. None: no groups.
+        times: Ascending, one a row; folds and test set look ahead. None: any order.
+        notes: What a person should know about how the data were read.
+        source_digest: Hash of what the data were decoded from, where decoding need not
+            give the same numbers on every machine (JPEG); "" otherwise.
     """
 
     name: str
@@ -64,6 +68,9 @@ class Dataset:
     x_test: Inputs | None = None
     y_test: np.ndarray | None = None
     groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    source_digest: str = ""
 
     @property
     def n_outputs(self) -> int:
@@ -80,8 +87,13 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Hash of the content, the same on every machine."""
-        hasher = hashlib.sha256()
-        for part in (self.x, self.y, self.x_test, self.y_test, self.groups):
+        hasher = hashlib.sha256(self.source_digest.encode())
+        parts: list[Inputs | None] = [self.y, self.y_test, self.groups]
+        if not self.source_digest:
+            parts = [self.x, self.y, self.x_test, self.y_test, self.groups]
+        if self.times is not None:
+            parts.append(self.times)
+        for part in parts:
             _hash_part(hasher, part)
         return hasher.hexdigest()[:16]
 

@@ -40,5 +40,9 @@ class TrialFailed(Exception):
     """One trial cannot be judged; the search goes on without it."""
 
 
+class ConstraintViolated(TrialFailed):
+    """A trial's model is larger or slower than asked for, so it is not trained."""
+
+
 class ExportRefused(Exception):
     """A written model does not say what the registered one says; nothing is kept."""

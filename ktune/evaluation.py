@@ -11,13 +11,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Dataset, Kind, Task, input_shape
+from ktune.dataset import (
+    DataDescription,
+    Dataset,
+    Kind,
+    Task,
+    input_shape,
+    take_rows,
+)
 from ktune.epoch_book import EpochBook
-from ktune.errors import TrialFailed
+from ktune.errors import ConstraintViolated, ExperimentError, TrialFailed
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
-from ktune.folds import Partition
+from ktune.folds import Partition, reshuffle
+from ktune.latency import measure_latency
 from ktune.metrics import (
+    COSTS,
+    LATENCY,
+    LOSS,
+    N_PARAMETERS,
     Objective,
     canonical_name,
     confusion_matrix,
@@ -27,7 +39,9 @@ from ktune.metrics import (
 )
 from ktune.preprocessing import PreparedFold, prepare_folds
 from ktune.protocols import Report, Training, TrainingTask
+from ktune.ranking import Goal
 from ktune.recipe import Recipe
+from ktune.resampling import resample_fold
 from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
@@ -53,6 +67,7 @@ class Workbench:
         recipe: Makes models and fit settings from values.
         objective: What a trial is judged by.
         metrics: All metrics that are recorded, without ``loss``.
+        further: Objectives beside the one that leads.
     """
 
     experiment: Experiment
@@ -62,6 +77,13 @@ class Workbench:
     recipe: Recipe
     objective: Objective
     metrics: tuple[str, ...]
+    further: tuple[Objective, ...] = ()
+
+    @property
+    def goal(self) -> Goal:
+        """All objectives, and how one trial is taken."""
+        pick = self.experiment.chosen_pick
+        return Goal((self.objective, *self.further), pick)
 
     @property
     def data(self) -> DataDescription:
@@ -82,6 +104,13 @@ def make_workbench(
     Raises:
         ExperimentError: A field of the experiment does not fit the data.
     """
+    if experiment.threshold is not None and dataset.task is not Task.BINARY:
+        raise ExperimentError(
+            f"`threshold` is for two classes; {dataset.name} is a {dataset.task} task. "
+            "Leave it out."
+        )
+    if experiment.reshuffle:  # find out now whether it can be
+        reshuffle_by(experiment, dataset.task, partition, seed=0)
     folds = prepare_folds(partition, experiment.preprocess, dataset.kind)
     data = DataDescription(
         name=dataset.name,
@@ -91,8 +120,10 @@ def make_workbench(
         n_rows=len(partition.y),
         class_names=dataset.class_names,
     )
-    objective = make_objective(experiment.objective or DEFAULT_OBJECTIVE[dataset.task])
-    extra = tuple(canonical_name(name) for name in experiment.metrics)
+    names = experiment.objectives or (DEFAULT_OBJECTIVE[dataset.task],)
+    objective, *further = (make_objective(name) for name in names)
+    extra = [canonical_name(name) for name in experiment.metrics]
+    extra += [o.metric for o in further if o.metric not in (*COSTS, LOSS)]
     return Workbench(
         experiment=experiment,
         kind=dataset.kind,
@@ -100,7 +131,8 @@ def make_workbench(
         folds=folds,
         recipe=Recipe(experiment, data),
         objective=objective,
-        metrics=metrics_of_task(dataset.task, extra),
+        metrics=metrics_of_task(dataset.task, tuple(extra)),
+        further=tuple(further),
     )
 
 
@@ -125,6 +157,29 @@ def evaluate_trial(
     return replace(result, seconds=time.perf_counter() - started)
 
 
+def folds_of(bench: Workbench, trial: Trial) -> tuple[PreparedFold, ...]:
+    """Return the folds of a trial: those of the search, or its own if reshuffled.
+
+    Source:
+        Nagler et al., Reshuffling Resampling Splits Can Improve Generalization of
+        Hyperparameter Optimization, NeurIPS 2024, arXiv 2405.15393.
+    """
+    experiment = bench.experiment
+    if not experiment.reshuffle:
+        return bench.folds
+    seed = derive_seed(experiment.seed, "reshuffle", trial.number)
+    partition = reshuffle_by(experiment, bench.data.task, bench.partition, seed=seed)
+    return prepare_folds(partition, experiment.preprocess, bench.kind)
+
+
+def reshuffle_by(
+    experiment: Experiment, task: Task, partition: Partition, *, seed: int
+) -> Partition:
+    """Return the rows in other folds, made as the experiment says."""
+    cv, stratify = experiment.cv, experiment.stratify
+    return reshuffle(partition, cv=cv, task=task, stratify=stratify, seed=seed)
+
+
 def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]:
     """Return the seed of every fold: it depends on trial and fold alone."""
     return tuple(derive_seed(trial.seed, fold.index) for fold in folds)
@@ -135,28 +190,82 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)
+    folds = folds_of(bench, trial)
+    seeds = fold_seeds(trial, folds)
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
-        folds=bench.folds,
+        folds=[
+            resample_fold(
+                fold,
+                settings.resample,
+                seed=seed,
+                is_classification=bench.data.task.is_classification,
+            )
+            for fold, seed in zip(folds, seeds, strict=True)
+        ],
         settings=settings,
-        seeds=fold_seeds(trial, bench.folds),
+        seeds=seeds,
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
     book = EpochBook(
-        bench.folds,
+        folds,
         task=bench.data.task,
         metrics=bench.metrics,
         objective=bench.objective,
         takes_last_epoch=settings.early_stopping is False,
     )
+    latency = _check_costs(bench, task)
     trainer = choose_trainer(bench.experiment.trainer, task)
     training = trainer.start(task)
     try:
         state = _train_epochs(training, book, trial, settings, report)
-        return replace(_result(bench, book, training, state), trainer=trainer.name)
+        result = _result(bench, book, training, state)
+        result = replace(result, trainer=trainer.name, latency_ms=latency)
+        return replace(result, scores=_scores(bench.goal, result))
     finally:
         training.close()
+
+
+def _check_costs(bench: Workbench, task: TrainingTask) -> float | None:
+    """Refuse a model that is too large or too slow before it is trained.
+
+    Returns:
+        Its latency in milliseconds, if anybody wants to know.
+
+    Raises:
+        ConstraintViolated: It is above a limit of the experiment.
+    """
+    most_parameters = bench.experiment.max_parameters
+    most_latency = bench.experiment.max_latency_ms
+    wants_latency = most_latency or any(o.metric == LATENCY for o in bench.further)
+    if most_parameters is None and not wants_latency:
+        return None
+    model, row = task.build(), take_rows(bench.folds[0].x, np.arange(1))
+    if not model.built:
+        model(row)
+    if most_parameters is not None and model.count_params() > most_parameters:
+        raise ConstraintViolated(f"more than max_parameters={most_parameters:g}")
+    if not wants_latency:
+        return None
+    latency = measure_latency(model, row)
+    if most_latency is not None and latency > most_latency:
+        raise ConstraintViolated(f"slower than max_latency_ms={most_latency:g}")
+    return latency
+
+
+def _scores(goal: Goal, result: TrialResult) -> tuple[float, ...]:
+    """Return the value of each of several objectives; () for a single one."""
+    if goal.is_single or result.score is None:
+        return ()
+    costs = {N_PARAMETERS: result.n_parameters, LATENCY: result.latency_ms}
+    further = (
+        costs[objective.metric]
+        if objective.metric in costs
+        else result.mean(objective.metric)
+        for objective in goal.objectives[1:]
+    )
+    return (result.score, *(float(value or 0.0) for value in further))
 
 
 def _train_epochs(

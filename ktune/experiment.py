@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ktune.errors import ExperimentError
 from ktune.fit_settings import make_fit_settings
-from ktune.metrics import canonical_name
+from ktune.metrics import COSTS, canonical_name
 from ktune.spelling import did_you_mean
 
 SAMPLERS: Mapping[str, tuple[str, ...]] = {
@@ -26,8 +26,15 @@ PRUNERS = (
     "wilcoxon",
     "racing",
 )
+PICKS = ("one_standard_error", "balanced", "best")
+"""How one trial is chosen from a Pareto front; see `ktune.ranking`."""
+
+SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
+"""Samplers that can only make one thing as good as possible."""
+
 TRAINERS = ("auto", "graph", "keras_fit")
 EXECUTORS = ("serial", "processes", "ray")
+STRATIFY = ("auto", "bins", "none")
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -79,11 +86,24 @@ class Experiment:
         fit: `ktune.fit_settings.FitSettings` as a dict, or a function of ``hp``.
         objective: What to make as good as possible: a scikit-learn metric name,
             ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
-            classes, macro F1 for several labels, RMSE for numbers.
+            classes, macro F1 for several labels, RMSE for numbers. A list asks for a
+            Pareto front: the first is a metric and also decides the best epoch; the
+            others are metrics, "n_parameters" or "latency_ms".
+        pick: Of several objectives: how the trial to register is chosen from the
+            Pareto front, see `ktune.ranking`. None: "one_standard_error".
+        max_parameters: Models with more weights are not trained.
+        max_latency_ms: Models that take longer to predict one row are not trained;
+            see `ktune.latency`.
         trials: How many finished trials end the search.
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
             The data's own test set is used instead, if they have one. 0: none.
+        stratify: Of an int ``cv`` and of the test set. "auto": every class has its
+            share everywhere; "bins": every tenth of a regression's target as well;
+            "none": neither.
+        reshuffle: New folds for every trial instead of the same for all (arXiv
+            2405.15393): no trial is chosen for suiting one split, but trials are no
+            longer compared fold by fold.
         engine: "optuna" or "kerastuner".
         sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
         pruner: How hopeless trials are stopped; see `PRUNERS`.
@@ -92,8 +112,15 @@ class Experiment:
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
         metrics: Further scorer names of scikit-learn to record.
+        threshold: Of binary classes: from which probability on a row is called
+            positive in the test scores. "tune": the best on out-of-fold predictions of
+            the best trial. None: 0.5. The model returns probabilities all the same.
         task: "binary", "multiclass", "multilabel" or "regression" where the targets
             do not tell. None: read it off the targets.
+        scale_target: Whether the model of a regression learns its targets as 0 ± 1,
+            by mean and deviation of each fold's training rows. Scores and the
+            registered model speak in the targets' own units all the same. None: where
+            ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
         executor: "serial", "processes" or "ray".
         jobs: How many trials are evaluated at the same time.
@@ -118,9 +145,14 @@ class Experiment:
     data: Any
     build: Any
     fit: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
-    objective: str | None = None
+    objective: str | Sequence[str] | None = None
+    pick: str | None = None
+    max_parameters: int | None = None
+    max_latency_ms: float | None = None
     cv: Any = 5
     test_size: float = 0.2
+    stratify: str = "auto"
+    reshuffle: bool = False
     engine: str = "optuna"
     sampler: str | None = None
     pruner: str = "median"
@@ -129,7 +161,9 @@ class Experiment:
     seed: int = 0
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
+    threshold: float | str | None = None
     task: str | None = None
+    scale_target: bool | None = None
     trainer: str = "auto"
     executor: str = "serial"
     jobs: int = 1
@@ -148,6 +182,26 @@ class Experiment:
     def chosen_sampler(self) -> str:
         """The sampler, the engine's first one where none is named."""
         return self.sampler or SAMPLERS[self.engine][0]
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What is asked for, as named; empty: the default of the task."""
+        if self.objective is None:
+            return ()
+        given = self.objective
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    @property
+    def chosen_pruner(self) -> str:
+        """The pruner; none for several objectives, which no curve stands for."""
+        return "none" if len(self.objectives) > 1 else self.pruner
+
+    @property
+    def chosen_pick(self) -> str:
+        """How the trial to register is chosen."""
+        if len(self.objectives) < 2:
+            return "best"
+        return self.pick or PICKS[0]
 
     @property
     def timeout_seconds(self) -> float | None:
@@ -222,7 +276,18 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
             problems.append(problem)
     if given.get("engine") in tuple(SAMPLERS):
         problems += _sampler_problem(given["engine"], given.get("sampler"))
+        problems += _several_objectives_problems(given)
+    problems += _reshuffle_problem(given)
     return problems
+
+
+def _reshuffle_problem(given: Mapping[str, Any]) -> list[str]:
+    reshuffle, cv = given.get("reshuffle", False), given.get("cv", 5)
+    if not isinstance(reshuffle, bool):
+        return [f"`reshuffle` must be True or False; got {reshuffle!r}"]
+    if reshuffle and not isinstance(cv, int):
+        return [f"`reshuffle` needs `cv` to be a number of folds; got {cv!r}"]
+    return []
 
 
 def _check_name(name: Any) -> str | None:
@@ -272,8 +337,44 @@ def _check_metric(metric: Any) -> str | None:
 
 
 def _check_objective(objective: Any) -> str | None:
-    problem = None if objective is None else _check_metric(objective)
+    if objective is None:
+        return None
+    if isinstance(objective, list | tuple):
+        return _check_objectives(objective)
+    if objective in COSTS:
+        return (
+            f"`objective` cannot be {objective!r} alone: a model that predicts "
+            f"nothing costs least. Name a metric first: ['accuracy', {objective!r}]"
+        )
+    problem = _check_metric(objective)
     return problem and f"objective {problem}"
+
+
+def _check_objectives(names: Sequence[Any]) -> str | None:
+    if not names or names[0] in COSTS:
+        return (
+            "`objective` as a list must begin with a metric, such as ['accuracy', "
+            f"'n_parameters']; got {list(names)!r}"
+        )
+    problems = [
+        f"objective {problem} Costs of a model: {', '.join(COSTS)}"
+        + did_you_mean(str(name), COSTS)
+        for name in names
+        if name not in COSTS and (problem := _check_metric(name))
+    ]
+    if not problems and len({n.removeprefix("val_") for n in names}) < len(names):
+        problems = [f"`objective` names something twice: {list(names)!r}"]
+    return "; ".join(problems) or None
+
+
+def _check_limit(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or (is_number and 0 < value < float("inf")):
+            return None
+        return f"`{name}` must be None or a positive number; got {value!r}"
+
+    return check
 
 
 def _check_metrics(metrics: Any) -> str | None:
@@ -330,6 +431,23 @@ def _check_preprocess(preprocess: Any) -> str | None:
     )
 
 
+def _check_threshold(threshold: Any) -> str | None:
+    if threshold is None or (isinstance(threshold, str) and threshold == "tune"):
+        return None
+    if isinstance(threshold, float) and 0 < threshold < 1:
+        return None
+    return (
+        "`threshold` must be None, 'tune' or a probability between 0 and 1; got "
+        f"{threshold!r}"
+    )
+
+
+def _check_scale_target(scale_target: Any) -> str | None:
+    if scale_target is None or isinstance(scale_target, bool):
+        return None
+    return f"`scale_target` must be None, True or False; got {scale_target!r}"
+
+
 def _class_problem(field: str, noun: str, given: type) -> str:
     return (
         f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
@@ -383,6 +501,24 @@ def _one_of(
     return check
 
 
+def _several_objectives_problems(given: Mapping[str, Any]) -> list[str]:
+    objective = given.get("objective")
+    if not isinstance(objective, list | tuple) or len(objective) < 2:
+        if given.get("pick") is None:
+            return []
+        return [
+            "`pick` chooses among trials of which none is best in everything; it needs "
+            "several objectives, such as objective=['accuracy', 'n_parameters']"
+        ]
+    sampler = given.get("sampler") or SAMPLERS[given["engine"]][0]
+    if sampler not in SINGLE_OBJECTIVE_SAMPLERS:
+        return []
+    return [
+        f"sampler {sampler!r} can follow one objective only; for several take "
+        "engine 'optuna' with sampler 'tpe' or 'nsga2'"
+    ]
+
+
 def _sampler_problem(engine: str, sampler: Any) -> list[str]:
     problem = _one_of("sampler", SAMPLERS[engine], optional=True)(sampler)
     return [f"{problem} (engine {engine!r})"] if problem else []
@@ -394,6 +530,9 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "build": _check_build,
     "fit": _check_fit,
     "objective": _check_objective,
+    "pick": _one_of("pick", PICKS, optional=True),
+    "max_parameters": _check_limit("max_parameters"),
+    "max_latency_ms": _check_limit("max_latency_ms"),
     "cv": _check_cv,
     "test_size": _check_test_size,
     "engine": _one_of("engine", tuple(SAMPLERS)),
@@ -403,7 +542,10 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "seed": _int_of_at_least("seed", 0),
     "preprocess": _check_preprocess,
     "metrics": _check_metrics,
+    "threshold": _check_threshold,
     "task": _one_of("task", TASKS, optional=True),
+    "scale_target": _check_scale_target,
+    "stratify": _one_of("stratify", STRATIFY),
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
     "jobs": _int_of_at_least("jobs", 1),

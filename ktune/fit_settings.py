@@ -19,6 +19,8 @@ class FitSettings:
             objective. False: train all epochs, choose none, the last one counts.
         class_weight: None, or "balanced": rows are weighted inversely to the
             frequency of their class in the training part of the fold.
+        resample: None; "over": training rows of rarer classes are repeated at random;
+            "under": training rows of more frequent classes are left out at random.
         callbacks: Keras callbacks, or functions that return a new one. Each fold
             gets its own.
     """
@@ -27,7 +29,13 @@ class FitSettings:
     epochs: int = 20
     early_stopping: int | Literal[False] = 5
     class_weight: Literal["balanced"] | None = None
+    resample: Literal["over", "under"] | None = None
     callbacks: Sequence[Any] = ()
+
+
+_OPTIONS = {"class_weight": ("balanced",), "resample": ("over", "under")}
+"""Settings that are one of these, or None; "none" says that in ``hp.Choice``, which
+takes no None."""
 
 
 def make_fit_settings(given: Mapping[str, Any]) -> FitSettings:
@@ -45,7 +53,11 @@ def make_fit_settings(given: Mapping[str, Any]) -> FitSettings:
     problems = [*_unknown_fields(given), *_wrong_values(given)]
     if problems:
         raise ExperimentError("; ".join(problems))
-    return FitSettings(**given)
+    plain: dict[str, Any] = dict(given)
+    for name in _OPTIONS:
+        if plain.get(name) == "none":
+            plain[name] = None
+    return FitSettings(**plain)
 
 
 def _unknown_fields(given: Mapping[str, Any]) -> list[str]:
@@ -70,11 +82,11 @@ def _wrong_values(given: Mapping[str, Any]) -> list[str]:
             "`fit` setting 'early_stopping' must be a patience in epochs (an int of "
             f"at least 1) or False; got {patience!r}"
         )
-    weight = given.get("class_weight")
-    if weight is not None and not (isinstance(weight, str) and weight == "balanced"):
-        problems.append(
-            f"`fit` setting 'class_weight' must be None or 'balanced'; got {weight!r}"
-        )
+    problems += [
+        problem
+        for name, known in _OPTIONS.items()
+        if (problem := _option_problem(name, known, given.get(name)))
+    ]
     callbacks = given.get("callbacks", ())
     if not isinstance(callbacks, list | tuple):
         problems.append(
@@ -82,6 +94,13 @@ def _wrong_values(given: Mapping[str, Any]) -> list[str]:
             f"functions that return one; got {callbacks!r}"
         )
     return problems
+
+
+def _option_problem(name: str, known: Sequence[str], value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value in (*known, "none")):
+        return None
+    listed = " or ".join(repr(option) for option in known)
+    return f"`fit` setting {name!r} must be None or {listed}; got {value!r}"
 
 
 def _is_count(value: object) -> bool:

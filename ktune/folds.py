@@ -1,8 +1,9 @@
 """Cut off the test set and make the folds every trial of a search is judged on."""
 
 import hashlib
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ from sklearn.model_selection import (
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
+    TimeSeriesSplit,
     train_test_split,
 )
 
 from ktune.dataset import Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.seeds import derive_seed
+
+N_BINS = 10
+"""Bins of a regression's target to stratify by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,8 @@ class Partition:
         y_test: Its targets.
         test_rows: Their positions in the data set; None when the data came with a
             test set of their own, or there is none.
+        groups: The group of each of the rows; None: there are none.
+        in_time_order: Whether the rows are, so that folds have to look ahead.
     """
 
     x: Inputs
@@ -56,6 +63,8 @@ class Partition:
     x_test: Inputs | None = None
     y_test: np.ndarray | None = None
     test_rows: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    in_time_order: bool = False
 
     @property
     def test_digest(self) -> str:
@@ -68,7 +77,14 @@ class Partition:
         return hashlib.sha256(rows.data).hexdigest()[:16]
 
 
-def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partition:
+def split(
+    dataset: Dataset,
+    *,
+    cv: Any,
+    test_size: float,
+    seed: int,
+    stratify: str = "auto",
+) -> Partition:
     """Cut off the test set first, then make the folds from the rest.
 
     Args:
@@ -79,6 +95,7 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
         seed: Of the search; it decides about the folds. The test rows do not depend
             on it, so that models of several searches are measured on the same rows
             and none of them has trained on these.
+        stratify: See `make_folds`; it holds for the test rows as well.
 
     Raises:
         DataError: Too few rows of a class (or in all) for the split asked for.
@@ -87,16 +104,57 @@ def split(dataset: Dataset, *, cv: Any, test_size: float, seed: int) -> Partitio
     if dataset.x_test is not None or test_size == 0:
         rows, test_rows = np.arange(dataset.n_rows), None
     else:
-        rows, test_rows = _hold_out(dataset, test_size)
+        rows, test_rows = _hold_out(dataset, test_size, stratify)
     y = dataset.y[rows]
     _check_every_class_is_left(dataset, y)
     groups = None if dataset.groups is None else dataset.groups[rows]
     x_test, y_test = dataset.x_test, dataset.y_test
     if test_rows is not None:
         x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
-    folds = make_folds(cv, y, task=dataset.task, groups=groups, seed=seed)
+    folds = make_folds(
+        cv,
+        y,
+        task=dataset.task,
+        groups=groups,
+        in_time_order=dataset.times is not None,
+        seed=seed,
+        stratify=stratify,
+        class_names=dataset.class_names,
+    )
     x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
-    return Partition(x, y, folds, rows, x_test, y_test, test_rows)
+    in_order = dataset.times is not None
+    return Partition(x, y, folds, rows, x_test, y_test, test_rows, groups, in_order)
+
+
+def reshuffle(
+    partition: Partition, *, cv: Any, task: Task, stratify: str, seed: int
+) -> Partition:
+    """Return the same rows in other folds.
+
+    Args:
+        partition: Made by `split`.
+        cv: Number of folds.
+        task: Tells whether to stratify.
+        stratify: See `make_folds`.
+        seed: Of the folds.
+
+    Raises:
+        ExperimentError: ``cv`` is a splitter, or time fixes the folds.
+    """
+    if not isinstance(cv, int) or partition.in_time_order:
+        raise ExperimentError(
+            "`reshuffle` makes new folds for every trial, so it needs `cv` to be a "
+            "number of folds, and rows without time. Leave it out."
+        )
+    folds = make_folds(
+        cv,
+        partition.y,
+        task=task,
+        groups=partition.groups,
+        seed=seed,
+        stratify=stratify,
+    )
+    return replace(partition, folds=folds)
 
 
 def make_folds(
@@ -105,7 +163,10 @@ def make_folds(
     *,
     task: Task,
     groups: np.ndarray | None = None,
+    in_time_order: bool = False,
     seed: int = 0,
+    stratify: str = "auto",
+    class_names: tuple[str, ...] = (),
 ) -> tuple[Fold, ...]:
     """Make folds by an int (stratified for classes, groups kept whole) or splitter.
 
@@ -114,7 +175,11 @@ def make_folds(
         y: Targets, shape (n,) or (n, k).
         task: Tells whether to stratify.
         groups: One label a row, or None.
+        in_time_order: Train on earlier rows and validate on the next ones.
         seed: Of the search.
+        stratify: "auto": classes; "bins": also the tenths of a regression's target;
+            "none": nothing.
+        class_names: For messages, in the order of the class numbers.
 
     Returns:
         Folds with ascending positions.
@@ -124,12 +189,18 @@ def make_folds(
         ExperimentError: The splitter rejects the data or yields an empty side.
     """
     if isinstance(cv, int):
-        _check_class_counts(cv, y, task)
-        splitter = _default_splitter(cv, task, groups, seed)
+        strata = None if in_time_order else make_strata(y, task, stratify, cv)
+        _check_class_counts(cv, y, task, class_names)
+        splitter = (
+            TimeSeriesSplit(cv)
+            if in_time_order
+            else _default_splitter(cv, strata, groups, seed)
+        )
+        labels = y if strata is None else strata
     else:
-        splitter = cv
+        splitter, labels = cv, y
     try:
-        pairs = list(splitter.split(np.zeros(len(y)), y, groups))
+        pairs = list(splitter.split(np.zeros(len(y)), labels, groups))
     except ValueError as error:
         raise ExperimentError(
             f"`cv`: {splitter!r} cannot split these {len(y)} rows: {error}"
@@ -138,8 +209,32 @@ def make_folds(
         Fold(index, np.sort(train), np.sort(validation))
         for index, (train, validation) in enumerate(pairs)
     )
-    _check_folds(folds, y, task)
+    _check_folds(folds, y, task, class_names)
     return folds
+
+
+def make_strata(
+    y: np.ndarray, task: Task, stratify: str, n_folds: int = 2
+) -> np.ndarray | None:
+    """Return labels whose shares all parts of a split are to have; None: none.
+
+    Raises:
+        ExperimentError: Bins are asked for targets that are not one number a row.
+    """
+    if stratify == "none" or task is Task.MULTILABEL:
+        return None
+    if task.is_classification:
+        return y
+    if stratify != "bins":
+        return None
+    if y.ndim != 1:
+        raise ExperimentError(
+            "`stratify` by bins needs a single target; there are "
+            f"{y.shape[1]}. Leave it out."
+        )
+    n_bins = max(1, min(N_BINS, len(y) // n_folds))
+    ranks = np.argsort(np.argsort(y, kind="stable"), kind="stable")
+    return ranks * n_bins // len(y)
 
 
 def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
@@ -150,16 +245,20 @@ def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
     return assignment
 
 
-def _hold_out(dataset: Dataset, test_size: float) -> tuple[np.ndarray, np.ndarray]:
+def _hold_out(
+    dataset: Dataset, test_size: float, stratify: str
+) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(dataset.n_rows)
     if dataset.groups is not None:
         return _hold_out_groups(dataset, dataset.groups, test_size)
-    stratify = dataset.y if dataset.task.is_classification else None
+    if dataset.times is not None:
+        return _hold_out_latest(dataset, test_size)
+    strata = make_strata(dataset.y, dataset.task, stratify)
     try:
         kept, held_out = train_test_split(
             rows,
             test_size=test_size,
-            stratify=stratify,
+            stratify=strata,
             random_state=derive_seed("test"),
         )
     except ValueError as error:
@@ -188,6 +287,20 @@ def _hold_out_groups(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def _hold_out_latest(
+    dataset: Dataset, test_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    n_kept = dataset.n_rows - math.ceil(test_size * dataset.n_rows)
+    if n_kept < 1:
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all "
+            f"{dataset.n_rows} rows. Use a smaller one; 0.0 means no untouched test "
+            "set."
+        )
+    rows = np.arange(dataset.n_rows)
+    return rows[:n_kept], rows[n_kept:]
+
+
 def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:
     if not dataset.task.is_classification:
         return
@@ -201,17 +314,19 @@ def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:
 
 
 def _default_splitter(
-    n_folds: int, task: Task, groups: np.ndarray | None, seed: int
+    n_folds: int, strata: np.ndarray | None, groups: np.ndarray | None, seed: int
 ) -> Any:
     random_state = derive_seed(seed, "folds")
     if groups is not None:
-        kind = StratifiedGroupKFold if task.is_classification else GroupKFold
+        kind = GroupKFold if strata is None else StratifiedGroupKFold
     else:
-        kind = StratifiedKFold if task.is_classification else KFold
+        kind = KFold if strata is None else StratifiedKFold
     return kind(n_folds, shuffle=True, random_state=random_state)
 
 
-def _check_class_counts(n_folds: int, y: np.ndarray, task: Task) -> None:
+def _check_class_counts(
+    n_folds: int, y: np.ndarray, task: Task, names: tuple[str, ...]
+) -> None:
     if len(y) < 2 * n_folds:
         raise DataError(
             f"{len(y)} rows are too few for {n_folds} folds; use fewer folds (`cv`)."
@@ -222,13 +337,15 @@ def _check_class_counts(n_folds: int, y: np.ndarray, task: Task) -> None:
     rarest = int(np.argmin(counts))
     if counts[rarest] < n_folds:
         raise DataError(
-            f"class {rarest} has {counts[rarest]} rows outside the test set, too few "
-            f"for {n_folds} folds. Use `cv` of at most {max(2, counts[rarest])}, merge "
-            "rare classes, or pass a splitter."
+            f"class {_name(rarest, names)} has {counts[rarest]} rows outside the test "
+            f"set, too few for {n_folds} folds. Use `cv` of at most "
+            f"{max(2, counts[rarest])}, merge rare classes, or pass a splitter."
         )
 
 
-def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
+def _check_folds(
+    folds: tuple[Fold, ...], y: np.ndarray, task: Task, names: tuple[str, ...]
+) -> None:
     if not folds:
         raise ExperimentError("`cv` yields no folds for these data.")
     for fold in folds:
@@ -238,9 +355,14 @@ def _check_folds(folds: tuple[Fold, ...], y: np.ndarray, task: Task) -> None:
         missing = np.setdiff1d(np.unique(y), np.unique(y[fold.train]))
         if len(missing):
             raise DataError(
-                f"fold {fold.index} has no training row of class {missing[0]}. "
+                f"fold {fold.index} has no training row of class "
+                f"{_name(missing[0], names)}. "
                 "Shuffle or stratify in `cv`, use fewer folds, or merge rare classes."
             )
+
+
+def _name(class_number: int, names: tuple[str, ...]) -> str:
+    return repr(names[class_number]) if names else str(class_number)
 
 
 def _check_sides(fold: Fold, n_rows: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names, roc_auc_score
 
+from ktune.calibration import calibration_error, reliability_bins
 from ktune.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.spelling import did_you_mean
@@ -24,6 +25,12 @@ Direction: TypeAlias = Literal["max", "min"]
 
 LOSS = "loss"
 """The model's own loss; it comes from the trainer, not from predictions."""
+
+N_PARAMETERS = "n_parameters"
+LATENCY = "latency_ms"
+
+COSTS = (N_PARAMETERS, LATENCY)
+"""What a model costs: objectives beside a metric, read off the model itself."""
 
 DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss", "roc_auc"),
@@ -45,7 +52,10 @@ DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.REGRESSION: ("mae", "rmse", "r2"),
 }
 
-_LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse"}
+CALIBRATION_ERROR = "calibration_error"
+"""Expected calibration error of class probabilities; not one of scikit-learn's."""
+
+_LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
 
 _KERAS_NAMES = {
     "acc": "accuracy",
@@ -115,11 +125,13 @@ def canonical_name(name: str) -> str:
 def known_metrics() -> list[str]:
     """Return every metric name ktune understands, for any task."""
     own = {m for names in _CURVE_METRICS.values() for m in names}
-    return sorted({LOSS, *own, *get_scorer_names()})
+    return sorted({LOSS, CALIBRATION_ERROR, *own, *get_scorer_names()})
 
 
 def make_objective(name: str) -> Objective:
-    """Return the objective of a metric's name, with its direction."""
+    """Return the objective of a metric's or a cost's name, with its direction."""
+    if name in COSTS:
+        return Objective(name, "min")
     metric = canonical_name(name)
     return Objective(metric, "min" if metric in _LOWER_IS_BETTER else "max")
 
@@ -177,6 +189,8 @@ def _with_val(names: list[str]) -> list[str]:
 
 def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
     """Score by scikit-learn's scorer of that name; NaN where it is not defined."""
+    if name == CALIBRATION_ERROR:
+        return _calibration_error(y, predictions, task)
     if task.is_classification and len(np.unique(y)) < 2:
         return float("nan")
     if name == "roc_auc" and task is Task.BINARY:
@@ -189,6 +203,15 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
         raise ExperimentError(
             f"metric {name!r} cannot score a {task} task: {error}"
         ) from error
+
+
+def _calibration_error(y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
+    if not task.is_classification:
+        raise ExperimentError(
+            f"metric {CALIBRATION_ERROR!r} cannot score a {task} task: it is for the "
+            "probabilities of classes."
+        )
+    return calibration_error(reliability_bins(y, predictions, task))
 
 
 def _score_by_scikit_learn(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ktune.data import load_data
+from ktune.data.watching import watched
 from ktune.dataset import Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
@@ -24,7 +25,12 @@ from ktune.hyperparameters import default_values
 from ktune.metrics import LOSS, compute_metrics
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
-from ktune.targets import as_predictions, encode_targets, returns_logits
+from ktune.targets import (
+    as_predictions,
+    encode_targets,
+    learns_scaled_targets,
+    returns_logits,
+)
 from ktune.trial import Value
 
 _T = TypeVar("_T")
@@ -54,19 +60,26 @@ class Preflight:
         return take_rows(self.bench.partition.x, np.arange(_EXAMPLE_ROWS))
 
 
-def preflight(experiment: Experiment) -> Preflight:
+def preflight(
+    experiment: Experiment, tell: Callable[[str], None] = lambda _: None
+) -> Preflight:
     """Check an experiment against its data by one small step of everything.
+
+    Args:
+        experiment: What is to be searched.
+        tell: Called with a line of text while data take their time to load.
 
     Raises:
         KtuneError: Whatever would make the search fail, with the remedy.
     """
-    dataset = _guarded(
-        "data",
-        lambda: load_data(experiment.data, name=experiment.name, task=experiment.task),
-        DataError,
-    )
+    with watched(by=tell):
+        dataset = _guarded("data", lambda: _load(experiment), DataError)
     partition = split(
-        dataset, cv=experiment.cv, test_size=experiment.test_size, seed=experiment.seed
+        dataset,
+        cv=experiment.cv,
+        test_size=experiment.test_size,
+        seed=experiment.seed,
+        stratify=experiment.stratify,
     )
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
@@ -77,6 +90,10 @@ def preflight(experiment: Experiment) -> Preflight:
     _try_one_batch(model, bench)
     _try_searcher(experiment, bench)
     return Preflight(dataset, bench, defaults)
+
+
+def _load(experiment: Experiment) -> Dataset:
+    return load_data(experiment.data, name=experiment.name, task=experiment.task)
 
 
 def _guarded(
@@ -128,11 +145,17 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
     fold, data = bench.folds[0], bench.data
     rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
     x = take_rows(fold.x, rows)
-    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs)
+    scaling = fold.target_scaling
+    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs, scaling)
     model.run_eagerly = True  # a single step is not worth a traced graph
     _guarded("build", lambda: model.train_on_batch(x, y))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
-    predictions = as_predictions(outputs, data.task, is_logits=returns_logits(model))
+    predictions = as_predictions(
+        outputs,
+        data.task,
+        is_logits=returns_logits(model),
+        scaling=scaling if learns_scaled_targets(model) else None,
+    )
     names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
     compute_metrics(
         tuple(name for name in names if name != LOSS),
@@ -151,7 +174,7 @@ def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
         searcher = make_searcher(
             experiment,
             bench.recipe.declare,
-            objective=bench.objective,
+            goal=bench.goal,
             path=Path(folder, "study.log"),
         )
         searcher.ask()

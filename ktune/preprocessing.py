@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from ktune.dataset import Inputs, Kind, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
+from ktune.targets import TargetScaling, fit_target_scaling
 
 FULL_SCALES = (1.0, 255.0, 65535.0)
 """The value of full light in images: scaled already, of 8 bits, of 16 bits."""
@@ -75,6 +76,8 @@ class PreparedFold:
         train: Row positions to train on. A position may occur more than once.
         train_sample: Row positions on which the train-side scores are read.
         validation: Row positions to validate on; empty when refitting.
+        target_scaling: Of the training rows of a regression, for models that learn
+            their targets scaled; None for classes and labels.
     """
 
     index: int
@@ -83,6 +86,7 @@ class PreparedFold:
     train: np.ndarray
     train_sample: np.ndarray
     validation: np.ndarray
+    target_scaling: TargetScaling | None = None
 
 
 def prepare_folds(
@@ -117,7 +121,13 @@ def prepare_refit(
     fitted = fit_preprocessing(preprocess, partition.x, partition.y, rows, kind)
     nothing = np.array([], dtype=np.int64)
     fold = PreparedFold(
-        0, fitted.transform(partition.x), partition.y, rows, nothing, nothing
+        index=0,
+        x=fitted.transform(partition.x),
+        y=partition.y,
+        train=rows,
+        train_sample=nothing,
+        validation=nothing,
+        target_scaling=fit_target_scaling(partition.y, rows),
     )
     return fold, fitted
 
@@ -224,6 +234,7 @@ def _prepared_fold(fold: Fold, x: Inputs, y: np.ndarray) -> PreparedFold:
         train=fold.train,
         train_sample=_train_sample(fold),
         validation=fold.validation,
+        target_scaling=fit_target_scaling(y, fold.train),
     )
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import DataDescription
+from ktune.dataset import DataDescription, Task
 from ktune.errors import ExperimentError
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings, make_fit_settings
 from ktune.hypermodel import Fit, own_fit, settings_asked_for
 from ktune.hyperparameters import replay
 from ktune.spaces.training import compile_by_default
-from ktune.targets import encode_targets
+from ktune.targets import encode_targets, let_learn_scaled_targets
 from ktune.trial import Value
 
 
@@ -52,9 +52,23 @@ class Recipe:
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"
             )
-        if not model.compiled:
+        is_ours = not model.compiled
+        if is_ours:
             compile_by_default(model, hp, self.data)
+        if self._scales_targets(is_ours):
+            let_learn_scaled_targets(model)
         return model
+
+    def _scales_targets(self, is_compiled_by_ktune: bool) -> bool:
+        """Whether a model learns its targets as 0 ± 1.
+
+        Unless asked for, not where the user's own loss and output layer may count on
+        the units of the targets.
+        """
+        if self.data.task is not Task.REGRESSION:
+            return False
+        wanted = self.experiment.scale_target
+        return is_compiled_by_ktune if wanted is None else wanted
 
     def _settings(self, hp: Any, model: Any) -> FitSettings:
         asked = self._asked_by_hypermodel(hp, model)

@@ -7,14 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import Inputs
+from ktune.dataset import Inputs, take_rows
 from ktune.evaluation import Workbench
 from ktune.intervals import Estimate, estimate_metrics
+from ktune.latency import measure_latency
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
+from ktune.resampling import resample_fold
 from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
-from ktune.targets import as_predictions, returns_logits
+from ktune.targets import (
+    as_predictions,
+    in_units,
+    learns_scaled_targets,
+    returns_logits,
+)
+from ktune.threshold import Threshold, cut_at, of_labels
 from ktune.trainers import choose_trainer
 from ktune.trial import Trial
 
@@ -30,24 +38,35 @@ class Refit:
         preprocessing: What raw rows go through before the model.
         epochs: For how many epochs it was trained.
         seconds: Wall time of the training.
+        latency_ms: Wall time to predict one row; see `ktune.latency`.
         test: Metric name to score on the untouched test set, with its interval;
-            empty when there is no test set.
+            empty when there is no test set. With a threshold also ``<metric>_at_0.5``.
+        threshold: From which probability on a row is positive; None: 0.5.
     """
 
     model: Any
     preprocessing: FittedPreprocessing
     epochs: int
     seconds: float
+    latency_ms: float
     test: Mapping[str, Estimate]
+    threshold: Threshold | None = None
 
 
-def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
+def refit(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    threshold: Threshold | None = None,
+) -> Refit:
     """Train the trial's configuration anew and measure it on the test set.
 
     Args:
         bench: The data and the recipe of the search.
         trial: The configuration chosen.
         epochs: How many epochs cross-validation found best.
+        threshold: What the labels of the test scores are cut at; None: 0.5.
     """
     started = time.perf_counter()
     set_determinism(bench.experiment.deterministic)
@@ -58,11 +77,18 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
     settings = replace(
         bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
     )
+    seed = derive_seed(trial.seed, "refit")
+    fold = resample_fold(
+        fold,
+        settings.resample,
+        seed=seed,
+        is_classification=bench.data.task.is_classification,
+    )
     task = TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
         folds=[fold],
         settings=settings,
-        seeds=[derive_seed(trial.seed, "refit")],
+        seeds=[seed],
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
@@ -71,11 +97,14 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         for _ in range(epochs):
             training.run_epoch()
         model = training.model(0)
+        if fold.target_scaling is not None and learns_scaled_targets(model):
+            model = in_units(model, fold.target_scaling)
     finally:
         training.close()
     seconds = time.perf_counter() - started
-    test = _test(bench, model, preprocessing)
-    return Refit(model, preprocessing, epochs, seconds, test)
+    test = _test(bench, model, preprocessing, threshold)
+    latency = measure_latency(model, take_rows(fold.x, np.arange(1)))
+    return Refit(model, preprocessing, epochs, seconds, latency, test, threshold)
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
@@ -85,7 +114,10 @@ def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.nda
 
 
 def _test(
-    bench: Workbench, model: Any, preprocessing: FittedPreprocessing
+    bench: Workbench,
+    model: Any,
+    preprocessing: FittedPreprocessing,
+    threshold: Threshold | None,
 ) -> Mapping[str, Estimate]:
     partition, task = bench.partition, bench.data.task
     if partition.x_test is None or partition.y_test is None:
@@ -93,6 +125,11 @@ def _test(
     outputs = predict(model, preprocessing, partition.x_test)
     predictions = as_predictions(outputs, task, is_logits=returns_logits(model))
     names = tuple(name for name in bench.recorded_metrics if name != "loss")
-    return estimate_metrics(
-        names, partition.y_test, predictions, task, seed=bench.experiment.seed
-    )
+    y, seed = partition.y_test, bench.experiment.seed
+    at_half = estimate_metrics(names, y, predictions, task, seed=seed)
+    if threshold is None:
+        return at_half
+    cut = cut_at(predictions, threshold.value)
+    tuned = estimate_metrics(of_labels(names), y, cut, task, seed=seed)
+    both = {f"{name}_at_0.5": at_half[name] for name in tuned}
+    return {**at_half, **tuned, **both}

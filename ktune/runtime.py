@@ -37,6 +37,14 @@ def import_keras() -> None:
         import keras_tuner  # noqa: F401  (brings keras and its backend)
 
 
+def memory_bytes() -> float:
+    """Return how much memory the machine has."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return float("inf")
+
+
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep what libraries log from breaking into the progress display."""

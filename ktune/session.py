@@ -1,10 +1,14 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
@@ -13,10 +17,13 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
+from ktune.metrics import LATENCY
 from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
+from ktune.ranking import pareto_front, rank_results, standing_of
 from ktune.refit import Refit, refit
 from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
@@ -34,9 +41,10 @@ from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
+from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search
-from ktune.tracking.records import MetricPoint, rank
+from ktune.tracking.reader import best_values, find_search, read_file
+from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
@@ -153,7 +161,9 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
-    ready = preflight(request.experiment)
+    ready = preflight(request.experiment, tell=listener.on_phase)
+    for note in advise(ready.dataset, ready.bench):
+        listener.on_note(note)
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
@@ -217,7 +227,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
         experiment=request.experiment,
-        objective=ready.bench.objective,
+        goal=ready.bench.goal,
         data={
             "name": dataset.name,
             "digest": dataset.digest,
@@ -278,7 +288,7 @@ def _run_trials(
     searcher = make_searcher(
         experiment,
         bench.recipe.declare,
-        objective=bench.objective,
+        goal=bench.goal,
         path=journal_of(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
         start_from=experiment.start_from,
@@ -322,14 +332,22 @@ def _refit_best(
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
     """Refit, test and register the best complete trial; nothing if there is none."""
-    ranked = rank(results, ready.bench.objective)
+    goal = ready.bench.goal
+    ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
         return None, None
+    if not goal.is_single:
+        standings = [standing_of(*pair, goal.first) for pair in ranked]
+        front = pareto_front(standings, goal.objectives)
+        books.note_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    fitted = refit(ready.bench, trial, epochs=epochs)
+    threshold = _threshold(store, books, ready, trial)
+    if threshold is not None:
+        listener.on_note(threshold.describe())
+    fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
     books.note_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
     registration, decision = register_best(
@@ -351,6 +369,21 @@ def _refit_best(
     return fitted, registration
 
 
+def _threshold(
+    store: Store, books: SearchBooks, ready: Preflight, trial: Trial
+) -> Threshold | None:
+    """Return the decision threshold the experiment asks for; None: none."""
+    wanted = ready.bench.experiment.threshold
+    if not isinstance(wanted, str):
+        return None if wanted is None else Threshold(wanted)
+    run_id = books.trial_runs[trial.number]
+    content = read_file(store, run_id, names.OUT_OF_FOLD_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return tune_threshold(
+            arrays["target"], arrays["prediction"], ready.bench.objective.metric
+        )
+
+
 def _conclude(
     store: Store,
     books: SearchBooks,
@@ -359,7 +392,7 @@ def _conclude(
     listener: Listener,
 ) -> None:
     """Judge the search as a whole and write its report."""
-    found = judge.judge_search(fitted.test if fitted else {})
+    found = judge.judge_search(_as_in_folds(fitted) if fitted else {})
     for number, diagnosis in judge.changed(found).items():
         books.note_verdict(number, diagnosis.verdict)
     books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
@@ -368,9 +401,22 @@ def _conclude(
     books.add_file(names.REPORT_FILE, render_report(report).encode())
 
 
+def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:
+    """Return the test scores cut where the folds were cut, to compare with them."""
+    ending = "_at_0.5"
+    plain = {n: e for n, e in fitted.test.items() if not n.endswith(ending)}
+    at_half = {
+        n.removesuffix(ending): e for n, e in fitted.test.items() if n.endswith(ending)
+    }
+    return {**plain, **at_half}
+
+
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
     yield MetricPoint("refit_seconds", fitted.seconds)
     yield MetricPoint("refit_epochs", fitted.epochs)
+    if fitted.threshold is not None:
+        yield MetricPoint("threshold", fitted.threshold.value)
+    yield MetricPoint(LATENCY, fitted.latency_ms)
     for name, estimate in fitted.test.items():
         yield MetricPoint(f"test_{name}", estimate.value)
         if estimate.low is not None and estimate.high is not None:

@@ -46,6 +46,8 @@ def test_callbacks_are_a_list(callbacks):
         ("class_weight", "balance"),
         ("class_weight", {0: 1.0, 1: 2.0}),
         ("class_weight", np.ones(2)),
+        ("resample", "up"),
+        ("resample", True),
         ("callbacks", print),
         ("callbacks", None),
         ("callbacks", "early"),
@@ -71,3 +73,9 @@ def test_names_that_are_no_text_are_unknown_settings():
 def test_all_problems_come_in_one_message():
     message = complaint(epocs=3, batch_size=0, early_stopping=0)
     assert message.count("`fit`") == 3
+
+
+def test_none_can_be_one_of_the_choices_of_a_search():
+    given = {"class_weight": "none", "resample": "none"}
+    assert make_fit_settings(given) == FitSettings()
+    assert make_fit_settings({"resample": "over"}).resample == "over"

@@ -213,7 +213,7 @@ def test_several_targets_are_split_without_stratifying():
 def test_a_class_with_fewer_rows_than_folds_is_an_error():
     y = np.r_[np.zeros(50, int), np.ones(50, int), np.full(3, 2)]
     data = dataset_of(y, task=Task.MULTICLASS)
-    with pytest.raises(DataError, match=r"class 2 has 3 rows.*`cv` of at most 3"):
+    with pytest.raises(DataError, match=r"class 'c' has 3 rows.*`cv` of at most 3"):
         split_of(data, cv=5, test_size=0.0)
 
 
@@ -282,7 +282,7 @@ def test_a_fold_that_validates_on_its_training_rows_is_an_error():
 
 
 def test_a_fold_without_training_rows_of_a_class_is_an_error():
-    with pytest.raises(DataError, match="fold 1 has no training row of class 1"):
+    with pytest.raises(DataError, match="fold 1 has no training row of class 'b'"):
         split_of(dataset_of(two_classes()[::-1]), cv=KFold(2), test_size=0.0)
 
 

@@ -115,9 +115,9 @@ def _why_unpaired(first: Contender, other: Contender) -> str:
     if first.folds_digest == other.folds_digest:
         return ""
     return (
-        "unpaired: the folds are not the same (another `cv`, `seed` or `test_size`), "
-        "so rows that are hard in one are not in the other, and only a larger "
-        "difference can be told from chance"
+        "unpaired: the folds are not the same (another `cv`, `seed` or `test_size`, "
+        "or `reshuffle`), so rows that are hard in one are not in the other, and only "
+        "a larger difference can be told from chance"
     )
 
 

@@ -10,6 +10,7 @@ from ktune.compare.comparing import compare
 from ktune.compare.view import Comparison, Contender
 from ktune.diagnosis import Context, diagnose_trial
 from ktune.errors import StoreError
+from ktune.metrics import LATENCY
 from ktune.report.reading import read_context, read_trial_view, test_estimates
 from ktune.tracking import names
 from ktune.tracking.reader import (
@@ -22,7 +23,6 @@ from ktune.tracking.reader import (
 from ktune.tracking.store import Store
 
 _LETTERS = "ABCDEFGH"
-LATENCY = "latency_ms"
 
 
 def read_comparison(store: Store, references: Sequence[str]) -> Comparison:
@@ -71,10 +71,18 @@ def _contender(
         diagnosis=diagnose_trial(view),
         data_digest=search.tags.get(names.DATA_DIGEST, ""),
         data_name=search.tags.get("ktune.data", ""),
-        folds_digest=folds_digest,
+        folds_digest=_digest_of_trial(search, trial, folds_digest),
         test=test_estimates(search) if is_refitted else {},
-        latency_ms=trial.metrics.get(LATENCY),
+        latency_ms=trial.metrics.get(
+            LATENCY, search.metrics.get(LATENCY) if is_refitted else None
+        ),
     )
+
+
+def _digest_of_trial(search: RunView, trial: RunView, folds_digest: str) -> str:
+    """Return that of the search, but of the trial itself where it has its own folds."""
+    is_reshuffled = search.params.get("reshuffle") == "True"
+    return f"{folds_digest}/{trial.run_id}" if is_reshuffled else folds_digest
 
 
 def _folds_digest(store: Store, search: RunView) -> str:

@@ -6,26 +6,39 @@ be. Arrays, tables, files and functions are welcome as they are.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ktune.data.array_source import Arrays
 from ktune.data.bundled import BundledTable, Digits
+from ktune.data.csv_reader import read_csv
 from ktune.data.fashion_mnist_source import FashionMnist
+from ktune.data.image_folder_source import ImageFolder
 from ktune.data.loading import load_data
 from ktune.data.mnist_source import Mnist
+from ktune.data.npz_source import Npz
+from ktune.data.parquet_reader import read_parquet
+from ktune.data.sequence_source import Sequences
+from ktune.data.table_file_source import TableFile
 from ktune.data.table_source import Table
 
 __all__ = [
     "arrays",
     "breast_cancer",
+    "csv",
     "diabetes",
     "digits",
     "fashion_mnist",
+    "image_folder",
     "iris",
     "load_data",
     "mnist",
+    "npz",
+    "parquet",
+    "sequence",
     "table",
     "wine",
 ]
@@ -77,10 +90,11 @@ def arrays(
     kind: str | None = None,
     class_names: Sequence[str] = (),
     groups: Any = None,
+    times: Any = None,
 ) -> Arrays:
     """Features and targets in memory; arguments as on `Arrays`."""
     names = tuple(class_names)
-    return Arrays(x, y, x_test, y_test, name, task, kind, names, groups)
+    return Arrays(x, y, x_test, y_test, name, task, kind, names, groups, times)
 
 
 def table(
@@ -90,8 +104,97 @@ def table(
     test: pd.DataFrame | None = None,
     drop: Sequence[str] = (),
     groups: str | None = None,
+    time: str | None = None,
     name: str = "table",
     task: str | None = None,
 ) -> Table:
     """A DataFrame in memory; arguments as on `Table`."""
-    return Table(frame, target, test, drop, groups, name, task)
+    return Table(frame, target, test, drop, groups, time, name, task)
+
+
+def csv(
+    path: str | Path,
+    *,
+    target: str | Sequence[str],
+    test: str | Path | None = None,
+    drop: Sequence[str] = (),
+    groups: str | None = None,
+    time: str | None = None,
+    separator: str = ",",
+    missing: Sequence[str] = (),
+    encoding: str = "utf-8",
+    name: str | None = None,
+    task: str | None = None,
+) -> TableFile:
+    """A csv file; arguments as on `TableFile` and `ktune.data.csv_reader.read_csv`."""
+    read = partial(
+        read_csv, separator=separator, missing=tuple(missing), encoding=encoding
+    )
+    return TableFile(path, read, target, test, drop, groups, time, name, task)
+
+
+def parquet(
+    path: str | Path,
+    *,
+    target: str | Sequence[str],
+    test: str | Path | None = None,
+    drop: Sequence[str] = (),
+    groups: str | None = None,
+    time: str | None = None,
+    name: str | None = None,
+    task: str | None = None,
+) -> TableFile:
+    """A parquet file; arguments as on `TableFile`."""
+    return TableFile(path, read_parquet, target, test, drop, groups, time, name, task)
+
+
+def npz(
+    path: str | Path,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    x_test: str | None = None,
+    y_test: str | None = None,
+    groups: str | None = None,
+    times: str | None = None,
+    name: str | None = None,
+    task: str | None = None,
+    kind: str | None = None,
+    class_names: Sequence[str] = (),
+) -> Npz:
+    """Arrays in an npz file; arguments as on `Npz`."""
+    arrays = (x, y, x_test, y_test, groups, times)
+    return Npz(path, *arrays, name, task, kind, tuple(class_names))
+
+
+def image_folder(
+    path: str | Path,
+    *,
+    size: int | tuple[int, int] = (128, 128),
+    greyscale: bool = False,
+    test: str | Path | None = None,
+    on_corrupt: str = "refuse",
+    name: str | None = None,
+) -> ImageFolder:
+    """Images in a folder for each class; arguments as on `ImageFolder`."""
+    return ImageFolder(path, size, greyscale, test, on_corrupt, name)
+
+
+def sequence(
+    sequences: Sequence[Any],
+    y: Any,
+    x_test: Sequence[Any] | None = None,
+    y_test: Any = None,
+    *,
+    length: int | None = None,
+    padding: str = "pre",
+    value: float = 0.0,
+    name: str = "sequences",
+    task: str | None = None,
+    class_names: Sequence[str] = (),
+    groups: Any = None,
+) -> Sequences:
+    """Sequences of different lengths; arguments as on `Sequences`."""
+    how = (length, padding, value)
+    names = tuple(class_names)
+    return Sequences(sequences, y, x_test, y_test, *how, name, task, names, groups)

@@ -23,6 +23,7 @@ class Arrays:
             `ktune.data.features` tells.
         class_names: Names for the sorted labels; empty: the labels themselves.
         groups: One label a row; rows of a group are never split.
+        times: A number or date a row; folds and test set then look ahead in time.
     """
 
     x: Any
@@ -34,6 +35,7 @@ class Arrays:
     kind: str | None = None
     class_names: tuple[str, ...] = ()
     groups: Any = None
+    times: Any = None
 
     def load(self) -> Dataset:
         """Check the arrays and code the targets."""
@@ -47,4 +49,5 @@ class Arrays:
             kind=self.kind,
             class_names=tuple(self.class_names),
             groups=self.groups,
+            times=self.times,
         )

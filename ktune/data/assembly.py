@@ -8,7 +8,7 @@ import pandas as pd
 
 from ktune.data.coding import TargetCoding, make_coding
 from ktune.data.features import as_inputs, check_row_counts, check_same_form
-from ktune.dataset import Dataset, Inputs, Kind, Task
+from ktune.dataset import Dataset, Inputs, Kind, Task, take_rows
 from ktune.errors import DataError
 from ktune.spelling import did_you_mean
 
@@ -24,6 +24,7 @@ def assemble(
     kind: str | None = None,
     class_names: tuple[str, ...] = (),
     groups: Any = None,
+    times: Any = None,
 ) -> Dataset:
     """Check features and targets, code the targets, and return the data set.
 
@@ -37,6 +38,7 @@ def assemble(
         kind: A `Kind` by name, where the features do not tell.
         class_names: Names for the sorted labels.
         groups: One label a row; rows of a group are never split.
+        times: A number or date a row; the rows are put in this order.
 
     Raises:
         DataError: Something is malformed; the message says what, where and how to
@@ -57,6 +59,8 @@ def assemble(
         feature_names=_feature_names(inputs),
         groups=None if groups is None else _as_groups(groups, len(targets), name),
     )
+    if times is not None:
+        dataset = _in_time_order(dataset, times)
     if x_test is None and y_test is None:
         return dataset
     return _with_test_set(dataset, x_test, y_test, coding)
@@ -105,6 +109,37 @@ def _check_both(x_test: Any, y_test: Any, name: str) -> None:
     if x_test is None or y_test is None:
         missing = "features" if x_test is None else "targets"
         raise DataError(f"{name}: the {missing} are missing. Give both, or neither.")
+
+
+def _in_time_order(dataset: Dataset, times: Any) -> Dataset:
+    """Sort the rows by time, rows of the same time in the order they came in."""
+    name = dataset.name
+    column = pd.Series(np.asarray(times).ravel()).infer_objects()
+    is_time = pd.api.types.is_numeric_dtype(
+        column
+    ) or pd.api.types.is_datetime64_any_dtype(column)
+    if not is_time:
+        raise DataError(
+            f"{name}: times must be numbers or dates; got {column.iloc[0]!r}. Turn "
+            "them into dates, for instance with pandas.to_datetime."
+        )
+    if len(column) != dataset.n_rows or column.isna().any():
+        raise DataError(
+            f"{name}: times need one value for each of {dataset.n_rows} rows; got "
+            f"{len(column)}, of which {int(column.isna().sum())} are missing."
+        )
+    if dataset.groups is not None:
+        raise DataError(
+            f"{name}: rows can be split by groups or by time, not by both. Leave one "
+            "out, or give a splitter as `cv`."
+        )
+    order = np.argsort(column.to_numpy(), kind="stable")
+    return replace(
+        dataset,
+        x=take_rows(dataset.x, order),
+        y=dataset.y[order],
+        times=pd.factorize(column.to_numpy()[order])[0].astype(np.int64),
+    )
 
 
 def _as_groups(groups: Any, n_rows: int, name: str) -> np.ndarray:

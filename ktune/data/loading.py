@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -104,17 +105,28 @@ def _call(function: Callable[[], Any]) -> Any:
         ) from error
 
 
+def _source_of(path: Path) -> str:
+    given = {
+        ".csv": "csv({!r}, target='…')",
+        ".parquet": "parquet({!r}, target='…')",
+        ".npz": "npz({!r})",
+    }
+    call = given.get(path.suffix.lower())
+    if call is not None:
+        return call.format(str(path))
+    return "csv(path, target='…'), parquet, npz or image_folder"
+
+
 def _explain(data: Any) -> str:
     if isinstance(data, pd.DataFrame):
         return (
             "a DataFrame alone does not tell which column is the target. Use "
             "ktune.data.table(frame, target='…')."
         )
-    if isinstance(data, str):
+    if isinstance(data, str | Path):
         return (
-            f"data must be arrays, a source or a function; got the text {data!r}. For "
-            "a file read it yourself: ktune.data.table(pandas.read_csv(path), "
-            "target='…'), or arrays from numpy.load(path)."
+            f"data must be arrays, a source or a function; got {str(data)!r}. If this "
+            f"is a path, use ktune.data.{_source_of(Path(data))}."
         )
     return (
         "data must be (X, y), (X, y, X_test, y_test), a ktune.data source, or a "

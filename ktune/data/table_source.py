@@ -1,12 +1,13 @@
 """A DataFrame that is in memory already."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from ktune.data.assembly import assemble
+from ktune.data.coding import shorten
 from ktune.dataset import Dataset
 from ktune.errors import DataError
 from ktune.spelling import did_you_mean
@@ -23,6 +24,8 @@ class Table:
         drop: Columns that are neither features nor target, such as an id.
         groups: Name of a column whose rows of equal value are never split; it is no
             feature.
+        time: Name of a column of dates or numbers; folds and test set then look
+            ahead in time, and it is no feature.
         name: Recorded with every search.
         task: "binary", "multiclass", "multilabel" or "regression". None: read it off
             the targets, as `ktune.data.coding` tells.
@@ -33,13 +36,14 @@ class Table:
     test: pd.DataFrame | None = None
     drop: Sequence[str] = ()
     groups: str | None = None
+    time: str | None = None
     name: str = "table"
     task: str | None = None
 
     def load(self) -> Dataset:
         """Take features, target and groups apart and check them."""
         test = self.test
-        return assemble(
+        dataset = assemble(
             self._features(self.frame),
             self._targets(self.frame),
             name=self.name,
@@ -47,10 +51,16 @@ class Table:
             y_test=None if test is None else self._targets(test),
             task=self.task,
             groups=None if self.groups is None else self.frame[self.groups],
+            times=None if self.time is None else self.frame[self.time],
         )
+        return replace(dataset, notes=(describe(dataset, _as_list(self.target)),))
 
     def _features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        others = [*_as_list(self.target), *_as_list(self.drop), *_as_list(self.groups)]
+        others = [
+            column
+            for names in (self.target, self.drop, self.groups, self.time)
+            for column in _as_list(names)
+        ]
         for column in others:
             check_column(frame, column, name=self.name)
         return frame.drop(columns=others)
@@ -78,6 +88,33 @@ def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
         f"{name}: there is no column {column!r}. Columns: {shown}."
         + did_you_mean(str(column), known)
     )
+
+
+def describe(dataset: Dataset, targets: Sequence[str]) -> str:
+    """Say in a sentence what a table was taken for: rows, target, kinds of columns."""
+    frame = dataset.x
+    assert isinstance(frame, pd.DataFrame)
+    text = [name for name in frame.columns if frame[name].dtype == object]
+    n_numbers = frame.shape[1] - len(text)
+    kinds = [f"{n_numbers} columns of numbers"] if n_numbers else []
+    if text:
+        kinds.append(f"{len(text)} of categories ({_counts_text(frame, text)})")
+    listed = ", ".join(repr(name) for name in targets)
+    outcome = (
+        f"{dataset.task.value}, {dataset.n_outputs} classes "
+        f"{shorten(dataset.class_names, 6)}"
+        if dataset.task.is_classification
+        else dataset.task.value
+    )
+    return (
+        f"{dataset.name}: {dataset.n_rows:,} rows; target {listed}: {outcome}; "
+        f"features: {', '.join(kinds)}"
+    )
+
+
+def _counts_text(frame: pd.DataFrame, columns: list[str], at_most: int = 5) -> str:
+    counts = [f"{name}: {frame[name].nunique()}" for name in columns[:at_most]]
+    return ", ".join(counts) + (", …" if len(columns) > at_most else "")
 
 
 def _as_list(names: str | Sequence[str] | None) -> list[str]:

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from ktune.calibration import Bin, calibration_error
 from ktune.diagnosis.measures import require_scores
-from ktune.diagnosis.out_of_fold import Bin, read_out_of_fold, reliability
+from ktune.diagnosis.out_of_fold import read_out_of_fold, reliability
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import TrialView
 
@@ -74,14 +75,6 @@ class Miscalibrated:
             confidence=confidence,
             accuracy=accuracy,
         )
-
-
-def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Return the mean distance of confidence and accuracy, weighted by rows."""
-    weights = [b.n_rows for b in bins]
-    return float(
-        np.average([abs(b.confidence - b.accuracy) for b in bins], weights=weights)
-    )
 
 
 def chance_calibration_error(bins: tuple[Bin, ...]) -> float:

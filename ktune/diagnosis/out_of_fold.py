@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ktune.calibration import Bin, reliability_bins
 from ktune.dataset import Task
 from ktune.diagnosis.rule import NotApplicable
-
-N_BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,21 +25,6 @@ class OutOfFold:
     fold: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Rows the model was about equally sure of.
-
-    Attributes:
-        confidence: Mean probability of the predicted class.
-        accuracy: How often it was right.
-        n_rows: How many rows.
-    """
-
-    confidence: float
-    accuracy: float
-    n_rows: int
 
 
 def read_out_of_fold(content: bytes) -> OutOfFold:
@@ -68,23 +52,4 @@ def reliability(out_of_fold: OutOfFold, task: Task) -> tuple[Bin, ...]:
     """
     if not task.is_classification:
         raise NotApplicable(f"a {task.value} task has no probability of one class")
-    confidence, is_right = _confidence(out_of_fold, task)
-    order = np.argsort(confidence, kind="stable")
-    return tuple(
-        Bin(float(confidence[part].mean()), float(is_right[part].mean()), len(part))
-        for part in np.array_split(order, min(N_BINS, len(order)))
-        if len(part)
-    )
-
-
-def _confidence(out_of_fold: OutOfFold, task: Task) -> tuple[np.ndarray, np.ndarray]:
-    prediction = out_of_fold.prediction
-    if task is Task.BINARY:
-        predicted = (prediction > 0.5).astype(np.int64)
-        confidence = np.where(predicted == 1, prediction, 1 - prediction)
-    else:
-        prediction = prediction / np.maximum(
-            prediction.sum(axis=1, keepdims=True), 1e-9
-        )
-        predicted, confidence = prediction.argmax(axis=1), prediction.max(axis=1)
-    return confidence, predicted == out_of_fold.target
+    return reliability_bins(out_of_fold.target, out_of_fold.prediction, task)

@@ -116,11 +116,7 @@ def _images(folder: Path, spec: Mapping[str, Any]) -> FittedRows:
         )
     images = read_images(folder, tuple(spec["input_shape"]))
     height, width = spec["input_shape"][:2]
-    notes = (
-        (f"{images.n_resized} images resized to {height}×{width}",)
-        if images.n_resized
-        else ()
-    )
+    notes = (f"images of another size are resized to {height}×{width}",)
     full = _full_light(spec)
     pixels = images.pixels
     if full != 255:

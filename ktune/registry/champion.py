@@ -74,6 +74,7 @@ def register_best(
             names.DATA_DIGEST: candidate.data_digest,
             names.TEST_DIGEST: bench.partition.test_digest,
             names.GATE: decision.reason,
+            **_threshold_tag(candidate.fitted),
         },
         alias=CHAMPION if decision.is_promoted else CHALLENGER,
     )
@@ -117,6 +118,11 @@ def decide_champion(store: Store, bench: Workbench, candidate: Candidate) -> Dec
         objective=_objective_of_predictions(bench),
         seed=bench.experiment.seed,
     )
+
+
+def _threshold_tag(fitted: Refit) -> dict[str, str]:
+    threshold = fitted.threshold
+    return {} if threshold is None else {names.THRESHOLD: repr(threshold.value)}
 
 
 def _objective_of_predictions(bench: Workbench) -> Objective:

@@ -114,6 +114,10 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "task": package.task.value,
         "returns_logits": returns_logits(package.fitted.model),
         "class_names": list(package.class_names),
+        # For whoever turns the probabilities into decisions; `predict` does not.
+        "threshold": None
+        if package.fitted.threshold is None
+        else package.fitted.threshold.value,
         "batch_size": PREDICT_BATCH,
     }
 

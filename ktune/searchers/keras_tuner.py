@@ -29,8 +29,13 @@ class KerasTunerSearcher:
     some builder asks for late gets a random value then, and is searched from there
     on. What has been tried is replaced: at random, or by the next of a grid.
 
-    Hyperband's budget is in `Trial.epochs`, and the trial it goes on with in
-    `Trial.parent`; its sweeps are repeated until the search ends.
+    Hyperband's budget is in `Trial.epochs`, and the trial it promotes in
+    `Trial.parent`; its sweeps are repeated until the search ends. A promoted trial is
+    trained anew up to its larger budget instead of going on from the weights of its
+    parent: so its folds depend on seed, number and values alone, come out the same on
+    any worker, after a crash and when reproduced, and no weights have to be kept. A
+    trial that is promoted to the top costs 1.4 times the epochs for it (1 + 3 + 9
+    instead of 1 + 2 + 6).
 
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
@@ -54,7 +59,7 @@ class KerasTunerSearcher:
         epochs: int | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        direction = "max" if ledger.study.direction.name == "MAXIMIZE" else "min"
+        direction = "max" if ledger.study.directions[0].name == "MAXIMIZE" else "min"
         self._oracle = Oracle(
             sampler, direction, seed=seed, epochs=epochs or FitSettings.epochs
         )

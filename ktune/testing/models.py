@@ -143,7 +143,9 @@ def _tiny(
     n_classes = len(np.unique(y))
     return TinyModel(
         PackagedModel(
-            fitted=Refit(model, preprocessing, epochs=0, seconds=0.0, test={}),
+            fitted=Refit(
+                model, preprocessing, epochs=0, seconds=0.0, latency_ms=0.0, test={}
+            ),
             example=take_rows(x, np.arange(5)),
             task=Task.BINARY if n_classes == 2 else Task.MULTICLASS,
             class_names=tuple(f"class {k}" for k in range(n_classes)),

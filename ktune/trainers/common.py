@@ -83,6 +83,7 @@ def fold_epoch(
     data: DataDescription,
     *,
     is_logits: bool,
+    is_scaled: bool = False,
 ) -> FoldEpoch:
     """Turn the outputs for ``scored_rows`` into what a fold looks like.
 
@@ -92,13 +93,19 @@ def fold_epoch(
         fold: The fold scored.
         data: Its task decides how outputs become predictions.
         is_logits: Whether the outputs are no probabilities yet.
+        is_scaled: Whether the outputs are those of targets scaled to 0 ± 1.
 
     Raises:
         TrialFailed: A loss or an output is not finite.
     """
     for loss, rows in zip(losses, ("training", "validation"), strict=True):
         require_finite(loss, f"loss over the {rows} rows of fold {fold.index}")
-    predictions = as_predictions(outputs, data.task, is_logits=is_logits)
+    predictions = as_predictions(
+        outputs,
+        data.task,
+        is_logits=is_logits,
+        scaling=fold.target_scaling if is_scaled else None,
+    )
     n_train = len(fold.train_sample)
     return FoldEpoch(
         train_loss=losses[0],

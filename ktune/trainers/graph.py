@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from ktune.errors import ExperimentError
+from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
-from ktune.targets import encode_targets, returns_logits
+from ktune.targets import encode_targets, learns_scaled_targets, returns_logits
 from ktune.trainers.common import (
     batch_order,
     build_model,
@@ -117,9 +118,8 @@ class GraphTraining:
         self.summary = summarise(model)
         self._is_logits = returns_logits(model)
         self._learning_rates = [_learning_rate(model)] * len(task.folds)
-        self._targets = encode_targets(
-            task.folds[0].y, model, task.data.task, task.data.n_outputs
-        )
+        self._is_scaled = learns_scaled_targets(model)
+        self._targets = _targets(task, model)
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
@@ -205,6 +205,7 @@ class GraphTraining:
                 self.task.folds[index],
                 self.task.data,
                 is_logits=self._is_logits,
+                is_scaled=self._is_scaled,
             )
         ]
 
@@ -244,11 +245,10 @@ class GraphTraining:
     def _data(self, indices: Sequence[int]) -> tuple[Any, ...]:
         folds = [self.task.folds[k] for k in indices]
         features = [_DEVICE_ARRAYS.inputs(fold.x) for fold in folds]
-        targets = tf.constant(self._targets)
         weights = [row_weights(fold, self.task) for fold in folds]
         return (
             features,
-            [targets] * len(folds),
+            [_DEVICE_ARRAYS.tensor(self._targets[k]) for k in indices],
             [tf.constant(weight) for weight in weights if weight is not None],
         )
 
@@ -277,6 +277,19 @@ class GraphTraining:
             make_batches(orders, self.task.settings.batch_size),
             group.scored,
         )
+
+
+def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
+    """Return the targets of every fold; one array for all unless each has a scale."""
+
+    def encode(fold: PreparedFold) -> np.ndarray:
+        data = task.data
+        scaling = fold.target_scaling
+        return encode_targets(fold.y, model, data.task, data.n_outputs, scaling)
+
+    if learns_scaled_targets(model):
+        return [encode(fold) for fold in task.folds]
+    return [encode(task.folds[0])] * len(task.folds)
 
 
 def _program(

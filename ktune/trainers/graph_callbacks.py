@@ -1,5 +1,6 @@
 """Epoch-level Keras callbacks for folds that train outside of Keras models."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ class FoldCallbacks:
 
     Args:
         task: Its settings hold the callbacks.
-        targets: As the loss wants them, for compiled metrics.
+        targets: Of every fold, as the loss wants them, for compiled metrics.
     """
 
-    def __init__(self, task: TrainingTask, targets: np.ndarray) -> None:
+    def __init__(self, task: TrainingTask, targets: Sequence[np.ndarray]) -> None:
         self._task = task
         self._targets = targets
         self.models = [build_model(task, k) for k in range(len(task.folds))]
@@ -94,4 +95,5 @@ class FoldCallbacks:
     ) -> dict[str, float]:
         outputs, loss = score
         model = self.models[fold_index]
-        return {**metric_logs(model, self._targets[rows], outputs), "loss": loss}
+        targets = self._targets[fold_index][rows]
+        return {**metric_logs(model, targets, outputs), "loss": loss}

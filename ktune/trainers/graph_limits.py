@@ -1,10 +1,10 @@
 """What the graph trainer cannot do, said in words the user can act on."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ktune.protocols import TrainingTask
+from ktune.runtime import memory_bytes
 from ktune.trainers.callbacks import acts_on_batches, make_callbacks
 from ktune.trainers.common import bytes_of
 
@@ -117,17 +117,10 @@ def _check_callbacks(task: TrainingTask, model: Any) -> str | None:
 def _check_memory(task: TrainingTask, model: Any) -> str | None:
     arrays = {id(fold.x): fold.x for fold in task.folds}
     size = sum(bytes_of(x) for x in arrays.values())
-    limit = MEMORY_SHARE * _memory_bytes()
+    limit = MEMORY_SHARE * memory_bytes()
     if size > limit:
         return (
             f"the features take {size / 2**30:.1f} GiB, more than "
             f"{MEMORY_SHARE:.0%} of the memory"
         )
     return None
-
-
-def _memory_bytes() -> float:
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return float("inf")

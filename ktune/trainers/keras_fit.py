@@ -15,7 +15,7 @@ from ktune.hypermodel import Fit, fit_one_epoch
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.seeds import derive_seed
-from ktune.targets import encode_targets, returns_logits
+from ktune.targets import encode_targets, learns_scaled_targets, returns_logits
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
 from ktune.trainers.common import (
     batch_order,
@@ -105,7 +105,11 @@ class _FoldTraining:
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
         self._targets = encode_targets(
-            self._fold.y, self.model, task.data.task, task.data.n_outputs
+            self._fold.y,
+            self.model,
+            task.data.task,
+            task.data.n_outputs,
+            self._fold.target_scaling,
         )
         self.callbacks = CallbackDriver(
             callbacks,
@@ -182,6 +186,7 @@ class _FoldTraining:
             self._fold,
             self._task.data,
             is_logits=returns_logits(self.model),
+            is_scaled=learns_scaled_targets(self.model),
         )
         return score, {f"val_{name}": value for name, value in logs.items()}
 

@@ -120,7 +120,7 @@ def test_sources_can_be_sent_to_another_process(source):
     ("data", "message"),
     [
         (FRAME, r"ktune\.data\.table\(frame, target="),
-        ("digits.csv", r"ktune\.data\.table\(pandas"),
+        ("digits.csv", r"ktune\.data\.csv\('digits\.csv', target="),
         ((X, Y, X), "got a tuple of 3 things"),
         (42, "got int"),
         (lambda: None, "got NoneType"),

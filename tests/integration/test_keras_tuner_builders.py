@@ -10,7 +10,6 @@ from keras_tuner.applications import HyperImageAugment, HyperResNet
 from ktune.experiment import Experiment
 from ktune.hyperparameters import default_values
 from ktune.loop import SilentListener
-from ktune.metrics import Objective
 from ktune.preflight import preflight
 from ktune.searchers import make_searcher
 from ktune.session import search
@@ -166,7 +165,7 @@ def test_applications_build_and_take_a_batch(engine, tmp_path):
     searcher = make_searcher(
         experiment,
         ready.bench.recipe.declare,
-        objective=Objective("accuracy", "max"),
+        goal=ready.bench.goal,
         path=tmp_path / "study.log",
         epochs=1,
     )

@@ -70,7 +70,7 @@ def test_a_folder_of_images_is_predicted_file_by_file(here, tmp_path, capsys):
     large.save(folder / "deep" / "large.png")
     output = tmp_path / "out.csv"
     assert main(["predict", "cnn", str(folder), "-o", str(output)]) == 0
-    assert "1 images resized to 8×8" in capsys.readouterr().err
+    assert "resized to 8×8" in capsys.readouterr().err
     found = pd.read_csv(output)
     assert list(found["file"]) == ["0.png", "1.png", "2.png", "deep/large.png"]
     wanted = here.models["cnn"].predict(images[:3])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ktune.calibration import calibration_error
 from ktune.diagnosis import NotApplicable, TrialView
 from ktune.diagnosis.out_of_fold import Bin, read_out_of_fold, reliability
 from ktune.report.figures.figure import Figure, axis, numbers
@@ -24,7 +25,8 @@ def calibration_figure(view: TrialView) -> Figure | None:
             "xaxis": axis("probability of the predicted class", range=[start, 1.02]),
             "yaxis": axis("share that is right", rangemode="normal"),
         },
-        caption="Below the dashed line the model is surer than it should be. Bars are "
+        caption=f"Expected calibration error {calibration_error(bins):.3f}. Below the "
+        "dashed line the model is surer than it should be. Bars are "
         "95 % intervals; each point stands for equally many rows.",
     )
 

@@ -1,0 +1,55 @@
+"""What all sources that read files check first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ktune.errors import DataError
+from ktune.spelling import did_you_mean
+
+
+def check_file(path: Path) -> None:
+    """Check that there is a file with something in it.
+
+    Raises:
+        DataError: With the folder looked into and the nearest name there.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: this is a folder; a file is needed.")
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file." + _where(path))
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty.")
+
+
+def check_folder(path: Path) -> None:
+    """Check that there is a folder of that name.
+
+    Raises:
+        DataError: With the folder looked into and the nearest name there.
+    """
+    if path.is_file():
+        raise DataError(f"{path}: this is a file; a folder is needed.")
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such folder." + _where(path))
+
+
+def suspicious_column(names: Sequence[str]) -> str | None:
+    """Say what is wrong with the names of columns; None: nothing."""
+    duplicate = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if duplicate:
+        count = list(names).count(duplicate[0])
+        return f"column {duplicate[0]!r} occurs {count} times. Rename or drop one."
+    if "" in names:
+        return (
+            f"column {list(names).index('') + 1} has no name. pandas writes a row "
+            "index like that: save the table with to_csv(…, index=False), or name it."
+        )
+    return None
+
+
+def _where(path: Path) -> str:
+    parent = path.parent.resolve()
+    if not parent.is_dir():
+        return f" Nor is there a folder {parent}."
+    known = sorted(entry.name for entry in parent.iterdir())
+    return f" Looked in {parent}." + did_you_mean(path.name, known)

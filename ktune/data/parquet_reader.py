@@ -1,0 +1,34 @@
+"""Read a parquet file as a table."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ktune.data.files import check_file, suspicious_column
+from ktune.errors import DataError
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a parquet file.
+
+    Raises:
+        DataError: It is missing, damaged or no parquet file.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    check_file(path)
+    try:
+        table = parquet.read_table(str(path))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: no readable parquet file ({error}).") from error
+    problem = suspicious_column(table.column_names)
+    if problem:
+        raise DataError(f"{path}: {problem}")
+    for index, field in enumerate(table.schema):
+        if pyarrow.types.is_decimal(field.type):  # money, mostly; a float will do
+            numbers = table.column(index).cast(pyarrow.float64())
+            table = table.set_column(index, field.name, numbers)
+    return table.to_pandas(
+        date_as_object=False, self_destruct=True, split_blocks=True
+    ).rename(columns=str)
