@@ -34,3 +34,7 @@ class SearchAborted(KtuneError):
 
 class TrialFailed(Exception):
     """One trial cannot be judged; the search goes on without it."""
+
+
+class ConstraintViolated(TrialFailed):
+    """A trial's model is larger or slower than asked for, so it is not trained."""

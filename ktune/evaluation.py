@@ -11,13 +11,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Dataset, Kind, Task, input_shape
+from ktune.dataset import (
+    DataDescription,
+    Dataset,
+    Kind,
+    Task,
+    input_shape,
+    take_rows,
+)
 from ktune.epoch_book import EpochBook
-from ktune.errors import TrialFailed
+from ktune.errors import ConstraintViolated, TrialFailed
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
 from ktune.folds import Partition
+from ktune.latency import measure_latency
 from ktune.metrics import (
+    COSTS,
+    LATENCY,
+    LOSS,
+    N_PARAMETERS,
     Objective,
     canonical_name,
     confusion_matrix,
@@ -27,6 +39,7 @@ from ktune.metrics import (
 )
 from ktune.preprocessing import PreparedFold, prepare_folds
 from ktune.protocols import Report, Training, TrainingTask
+from ktune.ranking import Goal
 from ktune.recipe import Recipe
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
@@ -52,6 +65,7 @@ class Workbench:
         recipe: Makes models and fit settings from values.
         objective: What a trial is judged by.
         metrics: All metrics that are recorded, without ``loss``.
+        further: Objectives beside the one that leads.
     """
 
     experiment: Experiment
@@ -61,6 +75,13 @@ class Workbench:
     recipe: Recipe
     objective: Objective
     metrics: tuple[str, ...]
+    further: tuple[Objective, ...] = ()
+
+    @property
+    def goal(self) -> Goal:
+        """All objectives, and how one trial is taken."""
+        pick = self.experiment.chosen_pick
+        return Goal((self.objective, *self.further), pick)
 
     @property
     def data(self) -> DataDescription:
@@ -90,8 +111,10 @@ def make_workbench(
         n_rows=len(partition.y),
         class_names=dataset.class_names,
     )
-    objective = make_objective(experiment.objective or DEFAULT_OBJECTIVE[dataset.task])
-    extra = tuple(canonical_name(name) for name in experiment.metrics)
+    names = experiment.objectives or (DEFAULT_OBJECTIVE[dataset.task],)
+    objective, *further = (make_objective(name) for name in names)
+    extra = [canonical_name(name) for name in experiment.metrics]
+    extra += [o.metric for o in further if o.metric not in (*COSTS, LOSS)]
     return Workbench(
         experiment=experiment,
         kind=dataset.kind,
@@ -99,7 +122,8 @@ def make_workbench(
         folds=folds,
         recipe=Recipe(experiment, data),
         objective=objective,
-        metrics=metrics_of_task(dataset.task, extra),
+        metrics=metrics_of_task(dataset.task, tuple(extra)),
+        further=tuple(further),
     )
 
 
@@ -148,13 +172,57 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         objective=bench.objective,
         takes_last_epoch=settings.early_stopping is False,
     )
+    latency = _check_costs(bench, task)
     trainer = choose_trainer(bench.experiment.trainer, task)
     training = trainer.start(task)
     try:
         state = _train_epochs(training, book, trial, settings, report)
-        return replace(_result(bench, book, training, state), trainer=trainer.name)
+        result = _result(bench, book, training, state)
+        result = replace(result, trainer=trainer.name, latency_ms=latency)
+        return replace(result, scores=_scores(bench.goal, result))
     finally:
         training.close()
+
+
+def _check_costs(bench: Workbench, task: TrainingTask) -> float | None:
+    """Refuse a model that is too large or too slow before it is trained.
+
+    Returns:
+        Its latency in milliseconds, if anybody wants to know.
+
+    Raises:
+        ConstraintViolated: It is above a limit of the experiment.
+    """
+    most_parameters = bench.experiment.max_parameters
+    most_latency = bench.experiment.max_latency_ms
+    wants_latency = most_latency or any(o.metric == LATENCY for o in bench.further)
+    if most_parameters is None and not wants_latency:
+        return None
+    model, row = task.build(), take_rows(bench.folds[0].x, np.arange(1))
+    if not model.built:
+        model(row)
+    if most_parameters is not None and model.count_params() > most_parameters:
+        raise ConstraintViolated(f"more than max_parameters={most_parameters:g}")
+    if not wants_latency:
+        return None
+    latency = measure_latency(model, row)
+    if most_latency is not None and latency > most_latency:
+        raise ConstraintViolated(f"slower than max_latency_ms={most_latency:g}")
+    return latency
+
+
+def _scores(goal: Goal, result: TrialResult) -> tuple[float, ...]:
+    """Return the value of each of several objectives; () for a single one."""
+    if goal.is_single or result.score is None:
+        return ()
+    costs = {N_PARAMETERS: result.n_parameters, LATENCY: result.latency_ms}
+    further = (
+        costs[objective.metric]
+        if objective.metric in costs
+        else result.mean(objective.metric)
+        for objective in goal.objectives[1:]
+    )
+    return (result.score, *(float(value or 0.0) for value in further))
 
 
 def _train_epochs(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ktune.errors import ExperimentError
 from ktune.fit_settings import make_fit_settings
-from ktune.metrics import canonical_name
+from ktune.metrics import COSTS, canonical_name
 from ktune.spelling import did_you_mean
 
 SAMPLERS: Mapping[str, tuple[str, ...]] = {
@@ -26,6 +26,12 @@ PRUNERS = (
     "wilcoxon",
     "racing",
 )
+PICKS = ("one_standard_error", "balanced", "best")
+"""How one trial is chosen from a Pareto front; see `ktune.ranking`."""
+
+SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
+"""Samplers that can only make one thing as good as possible."""
+
 TRAINERS = ("auto", "graph", "keras_fit")
 EXECUTORS = ("serial", "processes", "ray")
 TASKS = ("binary", "multiclass", "multilabel", "regression")
@@ -79,7 +85,14 @@ class Experiment:
         fit: `ktune.fit_settings.FitSettings` as a dict, or a function of ``hp``.
         objective: What to make as good as possible: a scikit-learn metric name,
             ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
-            classes, macro F1 for several labels, RMSE for numbers.
+            classes, macro F1 for several labels, RMSE for numbers. A list asks for a
+            Pareto front: the first is a metric and also decides the best epoch; the
+            others are metrics, "n_parameters" or "latency_ms".
+        pick: Of several objectives: how the trial to register is chosen from the
+            Pareto front, see `ktune.ranking`. None: "one_standard_error".
+        max_parameters: Models with more weights are not trained.
+        max_latency_ms: Models that take longer to predict one row are not trained;
+            see `ktune.latency`.
         trials: How many finished trials end the search.
         cv: Number of folds, or any scikit-learn splitter.
         test_size: Share of rows held out before anything else and touched once.
@@ -116,7 +129,10 @@ class Experiment:
     data: Any
     build: Any
     fit: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
-    objective: str | None = None
+    objective: str | Sequence[str] | None = None
+    pick: str | None = None
+    max_parameters: int | None = None
+    max_latency_ms: float | None = None
     cv: Any = 5
     test_size: float = 0.2
     engine: str = "optuna"
@@ -145,6 +161,26 @@ class Experiment:
     def chosen_sampler(self) -> str:
         """The sampler, the engine's first one where none is named."""
         return self.sampler or SAMPLERS[self.engine][0]
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What is asked for, as named; empty: the default of the task."""
+        if self.objective is None:
+            return ()
+        given = self.objective
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    @property
+    def chosen_pruner(self) -> str:
+        """The pruner; none for several objectives, which no curve stands for."""
+        return "none" if len(self.objectives) > 1 else self.pruner
+
+    @property
+    def chosen_pick(self) -> str:
+        """How the trial to register is chosen."""
+        if len(self.objectives) < 2:
+            return "best"
+        return self.pick or PICKS[0]
 
     @property
     def timeout_seconds(self) -> float | None:
@@ -219,6 +255,7 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
             problems.append(problem)
     if given.get("engine") in tuple(SAMPLERS):
         problems += _sampler_problem(given["engine"], given.get("sampler"))
+        problems += _several_objectives_problems(given)
     return problems
 
 
@@ -269,8 +306,44 @@ def _check_metric(metric: Any) -> str | None:
 
 
 def _check_objective(objective: Any) -> str | None:
-    problem = None if objective is None else _check_metric(objective)
+    if objective is None:
+        return None
+    if isinstance(objective, list | tuple):
+        return _check_objectives(objective)
+    if objective in COSTS:
+        return (
+            f"`objective` cannot be {objective!r} alone: a model that predicts "
+            f"nothing costs least. Name a metric first: ['accuracy', {objective!r}]"
+        )
+    problem = _check_metric(objective)
     return problem and f"objective {problem}"
+
+
+def _check_objectives(names: Sequence[Any]) -> str | None:
+    if not names or names[0] in COSTS:
+        return (
+            "`objective` as a list must begin with a metric, such as ['accuracy', "
+            f"'n_parameters']; got {list(names)!r}"
+        )
+    problems = [
+        f"objective {problem} Costs of a model: {', '.join(COSTS)}"
+        + did_you_mean(str(name), COSTS)
+        for name in names
+        if name not in COSTS and (problem := _check_metric(name))
+    ]
+    if not problems and len({n.removeprefix("val_") for n in names}) < len(names):
+        problems = [f"`objective` names something twice: {list(names)!r}"]
+    return "; ".join(problems) or None
+
+
+def _check_limit(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or (is_number and 0 < value < float("inf")):
+            return None
+        return f"`{name}` must be None or a positive number; got {value!r}"
+
+    return check
 
 
 def _check_metrics(metrics: Any) -> str | None:
@@ -374,6 +447,24 @@ def _one_of(
     return check
 
 
+def _several_objectives_problems(given: Mapping[str, Any]) -> list[str]:
+    objective = given.get("objective")
+    if not isinstance(objective, list | tuple) or len(objective) < 2:
+        if given.get("pick") is None:
+            return []
+        return [
+            "`pick` chooses among trials of which none is best in everything; it needs "
+            "several objectives, such as objective=['accuracy', 'n_parameters']"
+        ]
+    sampler = given.get("sampler") or SAMPLERS[given["engine"]][0]
+    if sampler not in SINGLE_OBJECTIVE_SAMPLERS:
+        return []
+    return [
+        f"sampler {sampler!r} can follow one objective only; for several take "
+        "engine 'optuna' with sampler 'tpe' or 'nsga2'"
+    ]
+
+
 def _sampler_problem(engine: str, sampler: Any) -> list[str]:
     problem = _one_of("sampler", SAMPLERS[engine], optional=True)(sampler)
     return [f"{problem} (engine {engine!r})"] if problem else []
@@ -385,6 +476,9 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "build": _check_build,
     "fit": _check_fit,
     "objective": _check_objective,
+    "pick": _one_of("pick", PICKS, optional=True),
+    "max_parameters": _check_limit("max_parameters"),
+    "max_latency_ms": _check_limit("max_latency_ms"),
     "cv": _check_cv,
     "test_size": _check_test_size,
     "engine": _one_of("engine", tuple(SAMPLERS)),

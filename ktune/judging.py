@@ -38,6 +38,8 @@ class Judge:
             class_names=class_names,
             baselines=references.baselines,
             facts=references.facts,
+            further=bench.goal.objectives[1:],
+            pick=bench.goal.pick,
         )
         self._views: list[TrialView] = []
         self._said: dict[int, Diagnosis] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ktune.errors import SearchAborted
+from ktune.errors import ConstraintViolated, SearchAborted
 from ktune.experiment import Experiment
 from ktune.metrics import Objective
 from ktune.protocols import Executor, Searcher
@@ -14,6 +14,9 @@ from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
 FIRST_FAILURES = 5
 """When this many first trials all fail for the same reason, more will not help."""
+
+FIRST_VIOLATIONS = 30
+"""The same for models above a limit: they are not trained, and cost little."""
 
 
 class Listener(Protocol):
@@ -88,6 +91,8 @@ class LoopOutcome:
     is_interrupted: bool = False
     failures: Counter[str] = field(default_factory=Counter)
     """How often trials failed, by reason."""
+    failed_kinds: set[str] = field(default_factory=set)
+    """The types of these failures."""
 
 
 class SearchLoop:
@@ -166,11 +171,16 @@ class SearchLoop:
         if self._searcher.is_exhausted:
             self.outcome.reason = "the space is exhausted"
             return False
-        if self.outcome.asked >= 2 * self._wanted + FIRST_FAILURES:
-            # Failed trials are replaced, but not without end.
+        # Failed trials are replaced, but not without end.
+        if self.outcome.asked >= 2 * self._wanted + self._free_failures():
             self.outcome.reason = "too many trials failed"
             return False
         return True
+
+    def _free_failures(self) -> int:
+        """How many trials may fail beyond one for every trial wanted."""
+        is_limited = ConstraintViolated.__name__ in self.outcome.failed_kinds
+        return FIRST_VIOLATIONS if is_limited else FIRST_FAILURES
 
     def _finish_one(self) -> None:
         trial, result = self._executor.wait(self._report)
@@ -197,12 +207,12 @@ class SearchLoop:
         if result.state is not TrialState.FAILED:
             self.outcome.finished += 1
         elif result.failure is not None:
-            reason = f"{result.failure.kind}: {result.failure.message}"
-            self.outcome.failures[reason] += 1
+            self.outcome.failures[result.failure.reason] += 1
+            self.outcome.failed_kinds.add(result.failure.kind)
 
     def _abort_if_hopeless(self) -> None:
         failures = self.outcome.failures
-        if self.outcome.finished or failures.total() < FIRST_FAILURES:
+        if self.outcome.finished or failures.total() < self._free_failures():
             return
         if len(failures) == 1:
             reason = next(iter(failures))

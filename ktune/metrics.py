@@ -25,6 +25,12 @@ Direction: TypeAlias = Literal["max", "min"]
 LOSS = "loss"
 """The model's own loss; it comes from the trainer, not from predictions."""
 
+N_PARAMETERS = "n_parameters"
+LATENCY = "latency_ms"
+
+COSTS = (N_PARAMETERS, LATENCY)
+"""What a model costs: objectives beside a metric, read off the model itself."""
+
 DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss", "roc_auc"),
     Task.MULTICLASS: (
@@ -119,7 +125,9 @@ def known_metrics() -> list[str]:
 
 
 def make_objective(name: str) -> Objective:
-    """Return the objective of a metric's name, with its direction."""
+    """Return the objective of a metric's or a cost's name, with its direction."""
+    if name in COSTS:
+        return Objective(name, "min")
     metric = canonical_name(name)
     return Objective(metric, "min" if metric in _LOWER_IS_BETTER else "max")
 

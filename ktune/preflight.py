@@ -151,7 +151,7 @@ def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
         searcher = make_searcher(
             experiment,
             bench.recipe.declare,
-            objective=bench.objective,
+            goal=bench.goal,
             path=Path(folder, "study.log"),
         )
         searcher.ask()

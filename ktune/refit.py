@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import Inputs
+from ktune.dataset import Inputs, take_rows
 from ktune.evaluation import Workbench
 from ktune.intervals import Estimate, estimate_metrics
+from ktune.latency import measure_latency
 from ktune.preprocessing import FittedPreprocessing, prepare_refit
 from ktune.protocols import TrainingTask
 from ktune.seeds import derive_seed
@@ -29,6 +30,7 @@ class Refit:
         preprocessing: What raw rows go through before the model.
         epochs: For how many epochs it was trained.
         seconds: Wall time of the training.
+        latency_ms: Wall time to predict one row; see `ktune.latency`.
         test: Metric name to score on the untouched test set, with its interval;
             empty when there is no test set.
     """
@@ -37,6 +39,7 @@ class Refit:
     preprocessing: FittedPreprocessing
     epochs: int
     seconds: float
+    latency_ms: float
     test: Mapping[str, Estimate]
 
 
@@ -73,7 +76,8 @@ def refit(bench: Workbench, trial: Trial, *, epochs: int) -> Refit:
         training.close()
     seconds = time.perf_counter() - started
     test = _test(bench, model, preprocessing)
-    return Refit(model, preprocessing, epochs, seconds, test)
+    latency = measure_latency(model, take_rows(fold.x, np.arange(1)))
+    return Refit(model, preprocessing, epochs, seconds, latency, test)
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:

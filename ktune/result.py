@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ktune.errors import UnknownReference
+from ktune.html_page import HtmlPage
 from ktune.intervals import Estimate
 from ktune.loop import LoopOutcome
-from ktune.metrics import Objective
+from ktune.metrics import COSTS, Objective
+from ktune.ranking import Goal
 from ktune.registry.registration import (
     Registration,
     load_keras_model,
@@ -21,6 +23,7 @@ from ktune.tracking.reader import (
     RunView,
     list_trials,
     rank_trials,
+    read_file,
     read_trial,
 )
 from ktune.tracking.search_books import parse_value
@@ -93,10 +96,15 @@ class SearchResult:
         """What trials were judged by."""
         return self.view.objective
 
+    @property
+    def goal(self) -> Goal:
+        """All objectives, and how one trial is taken from a Pareto front."""
+        return self.view.goal
+
     @cached_property
     def trial_runs(self) -> list[RunView]:
         """The trials as MLflow runs, best first."""
-        return rank_trials(list_trials(self.store, self.view), self.objective)
+        return rank_trials(list_trials(self.store, self.view), self.goal)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -104,10 +112,11 @@ class SearchResult:
 
         Columns: ``trial``, ``state``, ``verdict``, a column a hyperparameter,
         ``val_…`` and ``train_…`` (fold means at the best epoch), ``epochs``,
-        ``seconds``, ``run_id``.
+        ``seconds``, ``n_parameters``, ``latency_ms`` if it was measured,
+        ``is_on_front`` if there are several objectives, ``run_id``.
         """
-        rows = [_row(run) for run in sorted(self.trial_runs, key=lambda r: r.number)]
-        return pd.DataFrame(rows)
+        runs = sorted(self.trial_runs, key=lambda run: run.number)
+        return pd.DataFrame([_row(run, self.goal) for run in runs])
 
     @cached_property
     def best(self) -> BestTrial:
@@ -139,6 +148,15 @@ class SearchResult:
     def registration(self) -> Registration | None:
         """The model version this search has registered, if any."""
         return self._registration or registration_of(self.store, self.run_id)
+
+    def report(self) -> HtmlPage:
+        """Return the report of the search; a notebook shows it inline.
+
+        Raises:
+            StoreError: The search has written none: it was interrupted.
+        """
+        content = read_file(self.store, self.run_id, names.REPORT_FILE)
+        return HtmlPage(content.decode())
 
     def _version_or_raise(self) -> Registration:
         if self.registration is None:
@@ -175,7 +193,7 @@ def test_estimates(view: RunView) -> dict[str, Estimate]:
     }
 
 
-def _row(run: RunView) -> dict[str, Any]:
+def _row(run: RunView, goal: Goal) -> dict[str, Any]:
     scores = {
         name: value
         for name, value in run.metrics.items()
@@ -191,5 +209,7 @@ def _row(run: RunView) -> dict[str, Any]:
         **deviations,
         "epochs": run.metrics.get("epochs"),
         "seconds": run.metrics.get("fit_seconds"),
+        **{cost: run.metrics[cost] for cost in COSTS if cost in run.metrics},
+        **({} if goal.is_single else {"is_on_front": run.is_on_front}),
         "run_id": run.run_id,
     }

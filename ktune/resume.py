@@ -12,6 +12,7 @@ import numpy as np
 from ktune.driver_lock import is_driven
 from ktune.errors import ExperimentError, UnknownReference
 from ktune.preflight import Preflight
+from ktune.ranking import Goal
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -29,7 +30,15 @@ from ktune.trial import Trial, TrialResult, TrialState
 STUDIES = "studies"
 """Folder below the store's for the search state of the engines."""
 
-_FIXED = ("engine", "sampler", "pruner", "seed", "preprocess")
+_FIXED = (
+    "engine",
+    "sampler",
+    "pruner",
+    "seed",
+    "preprocess",
+    "max_parameters",
+    "max_latency_ms",
+)
 """Settings that have shaped the trials there are; others may change."""
 
 
@@ -111,13 +120,14 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
     Raises:
         ExperimentError: Data, folds, objective or engine differ; naming them.
     """
-    experiment, objective = ready.bench.experiment, ready.bench.objective
+    experiment = ready.bench.experiment
     now = {name: getattr(experiment, name) for name in _FIXED}
-    now = params_of({**now, "sampler": experiment.chosen_sampler})
-    now["objective"] = f"{objective.metric} ({objective.direction})"
+    now |= {"sampler": experiment.chosen_sampler, "pruner": experiment.chosen_pruner}
+    now = params_of(now)
+    now["objective"] = _goal_text(ready.bench.goal)
     now["data"] = ready.dataset.digest
     before = {name: search.params.get(name, "") for name in _FIXED}
-    before["objective"] = f"{search.objective.metric} ({search.objective.direction})"
+    before["objective"] = _goal_text(search.goal)
     before["data"] = search.tags.get(names.DATA_DIGEST, "")
     problems = [
         f"{name} was {before[name]}, is {now[name]}"
@@ -132,6 +142,10 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
             f"its trials would not compare: {'; '.join(problems)}. Set them back, or "
             "start a new search without --resume"
         )
+
+
+def _goal_text(goal: Goal) -> str:
+    return ", ".join(f"{o.metric} ({o.direction})" for o in goal.objectives)
 
 
 def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]:

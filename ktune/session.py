@@ -18,8 +18,10 @@ from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
+from ktune.metrics import LATENCY
 from ktune.preflight import Preflight, preflight, smoke
 from ktune.progress import make_listener
+from ktune.ranking import pareto_front, rank_results, standing_of
 from ktune.refit import Refit, refit
 from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
@@ -38,7 +40,7 @@ from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state, read_sources
 from ktune.tracking import names
 from ktune.tracking.reader import best_values, find_search
-from ktune.tracking.records import MetricPoint, rank
+from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
@@ -217,7 +219,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     dataset, partition = ready.dataset, ready.bench.partition
     return SearchStart(
         experiment=request.experiment,
-        objective=ready.bench.objective,
+        goal=ready.bench.goal,
         data={
             "name": dataset.name,
             "digest": dataset.digest,
@@ -268,7 +270,7 @@ def _run_trials(
     searcher = make_searcher(
         experiment,
         bench.recipe.declare,
-        objective=bench.objective,
+        goal=bench.goal,
         path=journal_of(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
         start_from=experiment.start_from,
@@ -312,9 +314,14 @@ def _refit_best(
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
     """Refit, test and register the best complete trial; nothing if there is none."""
-    ranked = rank(results, ready.bench.objective)
+    goal = ready.bench.goal
+    ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
         return None, None
+    if not goal.is_single:
+        standings = [standing_of(*pair, goal.first) for pair in ranked]
+        front = pareto_front(standings, goal.objectives)
+        books.note_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
@@ -361,6 +368,7 @@ def _conclude(
 def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
     yield MetricPoint("refit_seconds", fitted.seconds)
     yield MetricPoint("refit_epochs", fitted.epochs)
+    yield MetricPoint(LATENCY, fitted.latency_ms)
     for name, estimate in fitted.test.items():
         yield MetricPoint(f"test_{name}", estimate.value)
         if estimate.low is not None and estimate.high is not None:

@@ -15,7 +15,7 @@ from ktune.intervals import Estimate
 from ktune.metrics import Objective
 from ktune.result import SearchResult
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, read_file, read_trial
+from ktune.tracking.reader import RunView, objective_value, read_file, read_trial
 from ktune.tracking.records import short
 from ktune.tracking.search_books import parse_value
 from ktune.tracking.store import Store
@@ -40,6 +40,7 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
         return
     console.print(trials_table(result.trial_runs[:SHOWN_TRIALS], result))
     best = result.trial_runs[0]
+    _print_pick(result, console)
     console.print(f"Best values (trial {best.number}): {_values_text(best)}")
     _print_gain(result, console)
     _print_test(result, console)
@@ -57,6 +58,8 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
         "status": result.view.status,
         "objective": result.objective.metric,
         "direction": result.objective.direction,
+        "objectives": [o.metric for o in result.goal.objectives],
+        "pick": result.goal.pick,
         "ended_because": outcome.reason if outcome else None,
         "trials": result.trials.to_dict("records"),
         "best": _best_as_dict(result),
@@ -78,23 +81,33 @@ def trials_table(
     runs: list[RunView], result: SearchResult, *, with_values: bool = False
 ) -> Table:
     """Return trials side by side: scores with spread, train score, values."""
-    objective = result.objective
-    metrics = _shown_metrics(runs, objective.metric)
+    objective, goal = result.objective, result.goal
+    # The table has to fit into 80 columns: no other metrics beside objectives.
+    metrics = [objective.metric]
+    if goal.is_single:
+        metrics += _other_metrics(runs, objective.metric)
+    further = goal.objectives[1:]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for name in (*metrics, "train", "epochs", "time"):
-        # "recall_macro" as "recall": the table has to fit into 80 columns.
-        table.add_column(name.removesuffix("_macro"), justify="right", no_wrap=True)
+    if not goal.is_single:
+        table.add_column("front", justify="center", no_wrap=True)
+    for name in (*metrics, *(o.metric for o in further), "train", "epochs", "time"):
+        # "recall_macro" as "recall", for the same reason.
+        shown = name.removesuffix("_macro").removeprefix("n_")
+        table.add_column(shown, justify="right", no_wrap=True)
     if with_values:
         table.add_column("values", overflow="fold")
     for run in runs:
         values = [_values_text(run)] if with_values else []
+        front = [] if goal.is_single else ["*" if run.is_on_front else ""]
         table.add_row(
             str(run.number),
             _verdict_text(run),
+            *front,
             _score_text(run, objective.metric),
             *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
+            *(_objective_text(run, o) for o in further),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
             f"{run.metrics.get('fit_seconds', 0.0):.1f}s",
@@ -132,12 +145,26 @@ def _print_failures(result: SearchResult, console: Console) -> None:
     """Print each distinct failure once, with its count."""
     counts: dict[str, int] = {}
     for run in result.trial_runs:
-        reason = run.tags.get("ktune.failure")
+        reason = run.tags.get(names.FAILURE)
         if reason:
             counts[reason] = counts.get(reason, 0) + 1
     for reason, count in counts.items():
         text = f"{count} of {len(result.trial_runs)} trials failed: {reason}"
         console.print(Text(text, style="red"))
+
+
+def _print_pick(result: SearchResult, console: Console) -> None:
+    """Say how one trial was taken from a Pareto front."""
+    if result.goal.is_single:
+        return
+    members = sum(run.is_on_front for run in result.trial_runs)
+    console.print(
+        f"{members} trials (*) are on the Pareto front: no other one beats them in "
+        f"{' and '.join(o.metric for o in result.goal.objectives)}. Taken by the rule "
+        f"{result.goal.pick!r}: trial {result.trial_runs[0].number}. Other rules: "
+        "--pick.",
+        markup=False,
+    )
 
 
 def _print_gain(result: SearchResult, console: Console) -> None:
@@ -247,10 +274,15 @@ def _best_as_dict(result: SearchResult) -> dict[str, Any] | None:
     }
 
 
-def _shown_metrics(runs: list[RunView], objective: str) -> list[str]:
+def _other_metrics(runs: list[RunView], objective: str) -> list[str]:
     present = {name for run in runs for name in run.metrics}
     others = [m for m in _LEADING if f"val_{m}" in present and m != objective]
-    return [objective, *others[:2]]
+    return others[:2]
+
+
+def _objective_text(run: RunView, objective: Objective) -> str:
+    value = objective_value(run, objective)
+    return f"{value:,.0f}" if value and value >= 100 else _number_text(value)
 
 
 def _score_text(run: RunView, metric: str) -> str:

@@ -4,10 +4,13 @@ Everything here is a frozen dataclass of standard-library types, so that it cros
 process and machine borders unchanged.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+_COUNTED = re.compile(r"(?<=[a-z0-9])_\d+\b")
 
 Value: TypeAlias = bool | int | float | str
 """One hyperparameter value as KerasTuner knows it."""
@@ -75,6 +78,15 @@ class Failure:
     message: str
     traceback: str
 
+    @property
+    def reason(self) -> str:
+        """Kind and message on one line, the same for trials that failed alike.
+
+        Keras counts what it names: ``sequential_12`` in one trial is ``sequential_13``
+        in the next.
+        """
+        return _COUNTED.sub("", f"{self.kind}: {self.message}")
+
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -83,6 +95,8 @@ class TrialResult:
     state: TrialState
     score: float | None = None
     """Mean of the objective over the folds at the best epoch; None when failed."""
+    scores: tuple[float, ...] = ()
+    """Of a search with several objectives: the value of each, ``score`` first."""
     best_epoch: int | None = None
     """The one epoch, counted from 0, at which every fold is read."""
     epochs: int = 0
@@ -90,6 +104,8 @@ class TrialResult:
     folds: tuple[FoldResult, ...] = ()
     curves: Curves = field(default_factory=dict)
     n_parameters: int | None = None
+    latency_ms: float | None = None
+    """Wall time to predict one row; None: not measured, since nobody asked."""
     seconds: float = 0.0
     """Wall time of the evaluation."""
     trainer: str = ""

@@ -1,5 +1,6 @@
 import io
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -274,3 +275,59 @@ def test_a_builder_may_be_a_class_of_models():
 def test_a_builder_that_returns_no_model_is_an_error():
     with pytest.raises(ExperimentError, match=r"must return a Keras model.*None"):
         make_bench(build=lambda hp: None).recipe.model({})
+
+
+class SizedModel(FakeModel):
+    """A model of a thousand weights that takes its time."""
+
+    built = False
+
+    def __call__(self, row):
+        self.built = True
+
+    def count_params(self):
+        assert self.built
+        return 1000
+
+    def predict_on_batch(self, row):
+        assert len(row) == 1
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"max_parameters": 999}, "more than max_parameters=999"),
+        ({"max_latency_ms": 0.5}, "slower than max_latency_ms=0.5"),
+    ],
+)
+def test_a_model_above_a_limit_is_not_trained(train_with, limit, message):
+    trainer = train_with(RISING)
+    result = evaluate(build=lambda hp: SizedModel(), **limit)
+    assert result.state is TrialState.FAILED
+    assert result.failure.kind == "ConstraintViolated"
+    assert result.failure.message == message
+    assert not trainer.tasks
+
+
+def test_a_model_within_the_limits_is_trained_and_its_latency_kept(train_with):
+    train_with(RISING)
+    limits = {"max_parameters": 1000, "max_latency_ms": 1000}
+    result = evaluate(build=lambda hp: SizedModel(), **limits)
+    assert result.state is TrialState.COMPLETE
+    assert 1 <= result.latency_ms <= 1000
+    assert result.scores == ()
+
+
+def test_several_objectives_are_read_at_the_best_epoch_of_the_first(train_with):
+    train_with([(0.5, 0.6), (0.9, 0.8), (0.6, 0.6)])
+    objective = ["accuracy", "recall", "n_parameters", "latency_ms"]
+    result = evaluate(
+        build=lambda hp: SizedModel(),
+        objective=objective,
+        fit={"epochs": 3, "early_stopping": 3},
+    )
+    recall, n_parameters = result.mean("recall"), result.n_parameters
+    assert result.scores == (result.score, recall, n_parameters, result.latency_ms)
+    assert result.best_epoch == 1
+    assert result.latency_ms >= 1

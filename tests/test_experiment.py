@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -213,3 +214,24 @@ def test_durations_are_numbers_or_text(text, seconds):
 def test_other_durations_are_an_error(bad):
     with pytest.raises(ExperimentError, match="`timeout` must be a positive number"):
         parse_duration(bad)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"objective": "n_parameters"}, "cannot be 'n_parameters' alone"),
+        ({"objective": ["latency_ms", "accuracy"]}, "must begin with a metric"),
+        ({"objective": ["accuracy", "n_parameter"]}, "Did you mean 'n_parameters'"),
+        ({"objective": ["accuracy", "val_accuracy"]}, "something twice"),
+        ({"objective": []}, "must begin with a metric"),
+        ({"pick": "best"}, "it needs several objectives"),
+        ({"objective": ["f1", "loss"], "pick": "besst"}, "Did you mean 'best'"),
+        ({"objective": ["f1", "loss"], "sampler": "cmaes"}, "one objective only"),
+        ({"objective": ["f1", "loss"], "engine": "kerastuner"}, "one objective only"),
+        ({"max_parameters": 0}, "`max_parameters` must be None or a positive number"),
+        ({"max_latency_ms": "1"}, "`max_latency_ms` must be None or a positive"),
+    ],
+)
+def test_what_cannot_be_meant_by_several_objectives_or_limits_is_said(fields, message):
+    with pytest.raises(ExperimentError, match=re.escape(message)):
+        Experiment(name="x", data=([[0.0]], [0]), build=print, **fields)

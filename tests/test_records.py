@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktune.metrics import make_objective
 from ktune.tracking import names
 from ktune.tracking.records import (
     as_json_bytes,
     best_metrics,
     params_of,
-    rank,
     trial_as_json,
     trial_from_json,
     trial_record,
@@ -283,20 +281,10 @@ def test_values_are_shown_on_one_line():
     assert text == "rate=0.001235, units=64, act=relu, bias=True"
 
 
-def pair(number, score, state=TrialState.COMPLETE):
-    return Trial(number, {}, 1), TrialResult(state, score=score)
-
-
-@pytest.mark.parametrize(
-    ("metric", "order"), [("accuracy", [2, 0, 3, 1]), ("loss", [0, 2, 1, 3])]
-)
-def test_complete_trials_rank_before_pruned_ones_and_failed_ones_not(metric, order):
-    pairs = [
-        pair(0, 0.5),
-        pair(1, 0.0, TrialState.PRUNED),
-        pair(2, 0.7),
-        pair(3, 0.9, TrialState.PRUNED),
-        pair(4, None, TrialState.FAILED),
+def test_failures_that_differ_in_a_count_of_keras_have_the_same_reason():
+    texts = [
+        f"<Sequential name=sequential_{n}, built=False> has 3 rows" for n in (1, 12)
     ]
-    ranked = rank(pairs, make_objective(metric))
-    assert [trial.number for trial, _ in ranked] == order
+    first, second = (Failure("ValueError", text, "") for text in texts)
+    assert first.reason == second.reason
+    assert first.reason.endswith("has 3 rows")

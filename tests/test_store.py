@@ -11,6 +11,7 @@ from ktune.errors import StoreError, UnknownReference
 from ktune.experiment import Experiment
 from ktune.folds import Partition, make_folds
 from ktune.metrics import make_objective
+from ktune.ranking import Goal
 from ktune.snapshot import Environment
 from ktune.testing.fakes import failed, make_trial
 from ktune.tracking.location import find_store
@@ -37,7 +38,7 @@ def search_start(name="birds", objective="accuracy", **fields):
     folds = make_folds(2, y, task=Task.BINARY)
     return SearchStart(
         experiment=Experiment(name=name, data=([[0.0]], [0]), build=print, **fields),
-        objective=make_objective(objective),
+        goal=Goal((make_objective(objective),)),
         data={"name": "toy", "digest": "abc", "n_rows": 12, "n_test_rows": 0},
         partition=Partition(np.zeros((12, 1)), y, folds, np.arange(12)),
         class_names=("no", "yes"),
@@ -214,7 +215,7 @@ def test_trials_are_listed_by_number_and_ranked_by_the_objective(two_searches):
         search = find_search(store, books.run_id)
         trials = list_trials(store, search)
         assert [run.number for run in trials] == list(range(len(order)))
-        ranked = rank_trials(trials, search.objective)
+        ranked = rank_trials(trials, search.goal)
         assert [run.number for run in ranked] == order
 
 
@@ -224,7 +225,7 @@ def test_trials_without_a_score_rank_last(store):
     results = (TrialResult(TrialState.COMPLETE), trial_result(-0.5, metric=metric))
     books = add_search(store, *results, objective=metric)
     search = find_search(store, books.run_id)
-    ranked = rank_trials(list_trials(store, search), search.objective)
+    ranked = rank_trials(list_trials(store, search), search.goal)
     assert [run.number for run in ranked] == [1, 0]
 
 

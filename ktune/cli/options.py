@@ -32,6 +32,17 @@ def print_json(content: Any) -> None:
     print(json.dumps(json.loads(as_json_bytes(content)), indent=2))
 
 
+def names_of(text: str) -> str | list[str]:
+    """Return a name, or the list of several that commas separate.
+
+    Example:
+        >>> names_of("accuracy"), names_of("accuracy,n_parameters")
+        ('accuracy', ['accuracy', 'n_parameters'])
+    """
+    names = [name.strip() for name in text.split(",")]
+    return names if len(names) > 1 else text
+
+
 def parse_settings(settings: list[str]) -> Mapping[str, Any]:
     """Parse ``-S key=value`` words; values are Python literals or plain text.
 

@@ -15,6 +15,7 @@ from ktune.cli.exit_codes import DONE, INTERRUPTED
 from ktune.cli.options import (
     add_json_option,
     add_store_option,
+    names_of,
     parse_settings,
     print_json,
 )
@@ -26,6 +27,7 @@ _FIELDS = (
     "sampler",
     "pruner",
     "objective",
+    "pick",
     "seed",
     "trainer",
     "executor",
@@ -43,7 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
     parser.add_argument("--pruner", help="none, median, asha … stops poor trials")
-    parser.add_argument("--objective", help="metric to make as good as possible")
+    parser.add_argument(
+        "--objective",
+        type=names_of,
+        help="metric to make as good as possible; several: accuracy,n_parameters",
+    )
+    parser.add_argument(
+        "--pick",
+        help="of several objectives: which trial of the Pareto front is registered "
+        "(one_standard_error, balanced or best)",
+    )
     parser.add_argument("--seed", type=int, help="everything random derives from it")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
     parser.add_argument("--executor", help="where trials run: serial")

@@ -3,6 +3,8 @@
 from typing import Any
 
 from ktune.compare.view import Comparison, Contender
+from ktune.metrics import N_PARAMETERS, make_objective
+from ktune.ranking import Standing, pareto_front
 from ktune.report.figures.figure import (
     VERDICT_SYMBOLS,
     Figure,
@@ -11,6 +13,7 @@ from ktune.report.figures.figure import (
     plain,
 )
 from ktune.report.figures.learning_curves import curve_names
+from ktune.trial import TrialState
 
 
 def comparison_figures(comparison: Comparison) -> dict[str, Any]:
@@ -124,6 +127,7 @@ def pareto(comparison: Comparison) -> Figure | None:
     if len(sized) < 2:
         return None
     metric = comparison.objective.metric
+    front = on_front(comparison)
     data = [
         {
             "type": "scatter",
@@ -134,7 +138,7 @@ def pareto(comparison: Comparison) -> Figure | None:
             "text": [plain(contender.label.split(" ")[0])],
             "textposition": "top center",
             "marker": {
-                "size": 14 if is_on_front(contender, comparison) else 9,
+                "size": 14 if contender.label in front else 9,
                 "symbol": VERDICT_SYMBOLS[contender.diagnosis.verdict],
                 "color": f"@line{comparison.contenders.index(contender) + 1}",
             },
@@ -156,17 +160,19 @@ def pareto(comparison: Comparison) -> Figure | None:
     )
 
 
-def is_on_front(contender: Contender, comparison: Comparison) -> bool:
-    """Whether no other contender is as small and as good, and better in one."""
-    metric, goal = comparison.objective.metric, comparison.objective
-
-    def place(c: Contender) -> tuple[int, float]:
-        return c.view.result.n_parameters or 0, c.view.result.mean(metric)
-
-    size, score = place(contender)
-    for other in comparison.contenders:
-        other_size, other_score = place(other)
-        is_no_worse = other_size <= size and not goal.is_better(score, other_score)
-        if is_no_worse and (other_size < size or goal.is_better(other_score, score)):
-            return False
-    return True
+def on_front(comparison: Comparison) -> set[str]:
+    """Return the labels of those that no other is as small as and as good as."""
+    contenders, objective = comparison.contenders, comparison.objective
+    standings = [
+        Standing(
+            number=position,
+            state=TrialState.COMPLETE,
+            scores=(
+                contender.view.result.mean(objective.metric),
+                contender.view.result.n_parameters or 0,
+            ),
+        )
+        for position, contender in enumerate(contenders)
+    ]
+    front = pareto_front(standings, (objective, make_objective(N_PARAMETERS)))
+    return {contenders[standing.number].label for standing in front}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ktune import __version__
-from ktune.compare.figures import comparison_figures, is_on_front
+from ktune.compare.figures import comparison_figures, on_front
 from ktune.compare.view import Comparison, Contender
 from ktune.report.figures.figure import Figure
 from ktune.report.page import render_page
@@ -131,8 +131,9 @@ def sizes_table(comparison: Comparison) -> Table:
         Column("epochs", is_number=True),
         Column("seconds", is_number=True),
         Column("latency, ms", is_number=True),
-        Column("no other is smaller and better"),
+        Column("Pareto front"),
     ]
+    front = on_front(comparison)
     rows = []
     for contender in comparison.contenders:
         result = contender.view.result
@@ -144,7 +145,7 @@ def sizes_table(comparison: Comparison) -> Table:
                     f"{(result.best_epoch or 0) + 1} / {result.epochs}",
                     f"{result.seconds:.1f}",
                     number_text(contender.latency_ms, 2),
-                    "yes" if is_on_front(contender, comparison) else "",
+                    "yes" if contender.label in front else "",
                 ]
             )
         )

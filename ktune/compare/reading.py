@@ -10,6 +10,7 @@ from ktune.compare.comparing import compare
 from ktune.compare.view import Comparison, Contender
 from ktune.diagnosis import Context, diagnose_trial
 from ktune.errors import StoreError
+from ktune.metrics import LATENCY
 from ktune.report.reading import read_context, read_trial_view, test_estimates
 from ktune.tracking import names
 from ktune.tracking.reader import (
@@ -22,7 +23,6 @@ from ktune.tracking.reader import (
 from ktune.tracking.store import Store
 
 _LETTERS = "ABCDEFGH"
-LATENCY = "latency_ms"
 
 
 def read_comparison(store: Store, references: Sequence[str]) -> Comparison:
@@ -73,7 +73,9 @@ def _contender(
         data_name=search.tags.get("ktune.data", ""),
         folds_digest=folds_digest,
         test=test_estimates(search) if is_refitted else {},
-        latency_ms=trial.metrics.get(LATENCY),
+        latency_ms=trial.metrics.get(
+            LATENCY, search.metrics.get(LATENCY) if is_refitted else None
+        ),
     )
 
 

@@ -13,6 +13,8 @@ _DROPOUT = ("dropout", "drop_rate")
 _PENALTY = ("l2", "l1", "weight_decay", "regular", "penalty")
 _SIZE = ("unit", "width", "hidden", "filter", "neuron", "layer", "depth", "block")
 _RATE = ("learning_rate", "lr")
+_IMAGES = ("filter", "kernel_size", "conv")
+_AUGMENT = "augment"
 
 
 def regularise(view: TrialView) -> str:
@@ -24,7 +26,7 @@ def regularise(view: TrialView) -> str:
         _named(view, _PENALTY, "raise") or "add weight decay (optimizer 'adamw')",
     ]
     advice = _sentence([part for part in parts if part])
-    return f"{advice} More training rows or data augmentation help most."
+    return f"{advice} {_more_data(view)}"
 
 
 def strengthen(view: TrialView) -> str:
@@ -77,6 +79,20 @@ def _means(name: str, words: Sequence[str]) -> bool:
     return any(
         word in parts if len(word) <= 2 else word in name.lower() for word in words
     )
+
+
+def _more_data(view: TrialView) -> str:
+    """Say how to get more to learn from, which helps most."""
+    values = view.trial.values
+    if values.get(_AUGMENT) is False:
+        return "More training rows help most, or augmentation (`augment`, now False)."
+    if names_like(view, _IMAGES) and _AUGMENT not in values:
+        return (
+            "More training rows help most, or augmentation: "
+            "`ktune.spaces.cnn(augmentation=('crop', 'flip', 'rotation'))`, or Keras's "
+            "random layers in your builder."
+        )
+    return "More training rows help most."
 
 
 def _named(view: TrialView, words: Sequence[str], verb: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from ktune.dataset import Task
 from ktune.intervals import Estimate
 from ktune.metrics import Objective
+from ktune.ranking import Goal, rank_results
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
 
@@ -61,6 +62,8 @@ class Context:
         facts: About the data; None: not looked at.
         best_score: Best validation mean of the yardstick (see `measures`) any trial
             of the search has reached; None: nothing to compare with yet.
+        further: Objectives beside the leading one.
+        pick: Which trial of a Pareto front is taken.
     """
 
     objective: Objective
@@ -69,6 +72,13 @@ class Context:
     baselines: Baselines | None = None
     facts: DataFacts | None = None
     best_score: float | None = None
+    further: tuple[Objective, ...] = ()
+    pick: str = "best"
+
+    @property
+    def goal(self) -> Goal:
+        """All objectives, and how one trial is taken."""
+        return Goal((self.objective, *self.further), self.pick)
 
 
 @dataclass(frozen=True)
@@ -154,10 +164,15 @@ class SearchView:
         return [view for view in self.trials if view.result.is_complete]
 
     @property
+    def ranked(self) -> list[TrialView]:
+        """Trials with scores, complete ones first, best first."""
+        by_number = {view.number: view for view in self.trials}
+        pairs = ((view.trial, view.result) for view in self.trials)
+        ranked = rank_results(pairs, self.context.goal)
+        return [by_number[trial.number] for trial, _ in ranked]
+
+    @property
     def best(self) -> TrialView | None:
-        """The complete trial with the best score."""
-        complete = [v for v in self.complete if v.result.score is not None]
-        if not complete:
-            return None
-        sign = 1.0 if self.context.objective.direction == "max" else -1.0
-        return max(complete, key=lambda v: sign * float(v.result.score or 0.0))
+        """The best complete trial."""
+        ranked = self.ranked
+        return ranked[0] if ranked and ranked[0].result.is_complete else None

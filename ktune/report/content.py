@@ -16,6 +16,7 @@ from ktune.report.figures.history import history
 from ktune.report.figures.importance_bars import importance_bars
 from ktune.report.figures.learning_curves import learning_curves
 from ktune.report.figures.parallel_coordinates import parallel_coordinates
+from ktune.report.figures.pareto import pareto
 from ktune.report.figures.slices import slices
 from ktune.report.figures.time_spent import seconds_text, time_spent
 from ktune.report.tables import (
@@ -186,6 +187,7 @@ def _trial_sections(report: SearchReport) -> dict[str, Any]:
             if (figure := learning_curves(view)) is not None
         ],
         "gap_map": gap_map(report),
+        "pareto": pareto(report),
         "counts": counts_text(report.diagnosis),
         "trials": trials_table(report, ordered[:N_TRIALS]),
         "more_trials": trials_table(report, ordered[N_TRIALS:]),

@@ -130,6 +130,8 @@ def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Contex
         class_names=tuple(str(name) for name in record.get("class_names", ())),
         baselines=references.baselines if references else None,
         facts=references.facts if references else None,
+        further=search.goal.objectives[1:],
+        pick=search.goal.pick,
     )
 
 

@@ -87,12 +87,7 @@ class SearchReport:
     @property
     def ranked(self) -> list[TrialView]:
         """Trials with scores, complete ones first, best first."""
-        sign = -1.0 if self.context.objective.direction == "max" else 1.0
-        scored = [v for v in self.search.trials if v.result.score is not None]
-        return sorted(
-            scored,
-            key=lambda v: (not v.result.is_complete, sign * float(v.result.score or 0)),
-        )
+        return self.search.ranked
 
     @property
     def best(self) -> TrialView | None:

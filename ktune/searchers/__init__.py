@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     # KerasTuner, TensorFlow and scikit-learn come with these; who only reads a study
     # need not wait for them.
     from ktune.experiment import Experiment
-    from ktune.metrics import Objective
     from ktune.protocols import Searcher
+    from ktune.ranking import Goal
     from ktune.searchers.discovery import Declare
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
@@ -28,7 +28,7 @@ def make_searcher(
     experiment: "Experiment",
     declare: "Declare",
     *,
-    objective: "Objective",
+    goal: "Goal",
     path: str | Path,
     study_name: str | None = None,
     epochs: int | None = None,
@@ -41,7 +41,7 @@ def make_searcher(
         experiment: Says which engine, sampler, pruner and seed.
         declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
             `ktune.recipe.Recipe`.
-        objective: What is searched for.
+        goal: What is searched for.
         path: Journal file of the search, or URL of a database. If it holds trials
             already, the search goes on after them.
         study_name: Name of the study in there; pruning by Hyperband depends on it,
@@ -63,13 +63,13 @@ def make_searcher(
     check_installed(experiment.chosen_sampler)
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
-    ledger = open_ledger(path, study_name or experiment.name, objective=objective)
+    ledger = open_ledger(path, study_name or experiment.name, goal=goal)
     ledger.recover(find_result)
     searcher: Searcher = engine(
         declare,
         ledger=ledger,
         sampler=experiment.chosen_sampler,
-        pruner=experiment.pruner,
+        pruner=experiment.chosen_pruner,
         seed=experiment.seed,
         epochs=epochs or _epochs(experiment),
         start_from=start_from,

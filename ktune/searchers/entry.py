@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from ktune.errors import ConstraintViolated
 from ktune.searchers.parameter import Parameter
 from ktune.searchers.path import Path, Step
 from ktune.trial import Trial, TrialResult, TrialState
@@ -66,16 +67,24 @@ def record_of(trial: Trial, path: Path, note: Mapping[str, Any]) -> dict[str, An
 
 def record_of_result(result: TrialResult) -> dict[str, Any]:
     """Return a result as the value of a user attribute."""
-    score = result.score
-    has_score = score is not None and math.isfinite(score)
+    scores = result.scores or (result.score,)
+    has_score = all(score is not None and math.isfinite(score) for score in scores)
     is_lost = result.is_complete and not has_score
     return {
         "state": str(TrialState.FAILED if is_lost else result.state),
-        "score": score if has_score else None,
+        "score": result.score if has_score else None,
+        "scores": list(result.scores) if has_score else [],
+        "violation": _violation(result),
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
         "seconds": result.seconds,
     }
+
+
+def _violation(result: TrialResult) -> float:
+    """Return 1 for a model above a limit of the experiment, which was not trained."""
+    failure = result.failure
+    return float(failure is not None and failure.kind == ConstraintViolated.__name__)
 
 
 def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:

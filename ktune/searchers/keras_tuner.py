@@ -54,7 +54,7 @@ class KerasTunerSearcher:
         epochs: int | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        direction = "max" if ledger.study.direction.name == "MAXIMIZE" else "min"
+        direction = "max" if ledger.study.directions[0].name == "MAXIMIZE" else "min"
         self._oracle = Oracle(
             sampler, direction, seed=seed, epochs=epochs or FitSettings.epochs
         )

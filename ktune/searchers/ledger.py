@@ -33,6 +33,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ktune.errors import StoreError
+from ktune.searchers.constraints import make_tpe
 from ktune.searchers.entry import (
     DROPPED,
     NUMBER,
@@ -54,7 +55,7 @@ from ktune.searchers.study import open_study, quiet
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
 if TYPE_CHECKING:
-    from ktune.metrics import Objective
+    from ktune.ranking import Goal
 
 
 class Slot:
@@ -139,9 +140,17 @@ class Ledger:
         if len(complete) < 2:
             return {}
         with quiet():
-            found = optuna.importance.get_param_importances(self.study)
+            found = optuna.importance.get_param_importances(
+                self.study, target=self._target()
+            )
         names = {stored_name(k, p): p.name for k, p in self.parameters().items()}
         return {names[stored]: float(share) for stored, share in found.items()}
+
+    def _target(self) -> "Callable[[optuna.trial.FrozenTrial], float] | None":
+        """Return what reads the leading one of several objectives."""
+        if len(self.study.directions) == 1:
+            return None
+        return lambda trial: trial.values[0]
 
     def draw(self, sampler: optuna.samplers.BaseSampler) -> Slot:
         """Begin a trial whose values the sampler proposes."""
@@ -184,11 +193,11 @@ class Ledger:
         """Note an intermediate value; answer whether the pruner lets the trial go on.
 
         A value that is not finite is not compared: whether it ends a trial is for
-        the evaluation to say.
+        the evaluation to say. Of several objectives none is followed.
         """
         trial = self._slot(number).optuna_trial
-        if not isfinite(value):
-            return True
+        if not isfinite(value) or len(self.study.directions) > 1:
+            return True  # Optuna prunes by one objective only
         with quiet():
             trial.report(float(value), step)
             return not trial.should_prune()
@@ -256,9 +265,13 @@ class Ledger:
         return slot
 
     def _finish(self, optuna_number: int, record: Mapping[str, Any]) -> None:
-        state, score = record.get("state"), record.get("score")
+        self.study.sampler = make_tpe(seed=0)  # notes violations
+        state = record.get("state")
         if state == TrialState.COMPLETE:
-            self.study.tell(optuna_number, score)
+            self.study.tell(optuna_number, record.get("scores") or record["score"])
+        elif record.get("violation"):
+            # Closed as pruned: of a failed trial no sampler learns anything.
+            self.study.tell(optuna_number, state=OptunaState.PRUNED)
         elif state == TrialState.PRUNED:
             self.study.tell(optuna_number, state=OptunaState.PRUNED)
         else:
@@ -281,22 +294,22 @@ class Ledger:
 
 
 def open_ledger(
-    place: str | FilePath, name: str, *, objective: "Objective | None" = None
+    place: str | FilePath, name: str, *, goal: "Goal | None" = None
 ) -> Ledger:
     """Open the ledger of a search.
 
     Args:
         place: A file, or the URL of a database (``postgresql://…``).
         name: Name of the study.
-        objective: Makes the ledger if there is none. None: it must be there, and is
-            only read.
+        goal: Makes the ledger if there is none. None: it must be there, and is only
+            read.
 
     Raises:
         StoreError: It is not there, cannot be read, or is of a search with the
             opposite direction.
     """
     try:
-        return Ledger(open_study(place, name, objective))
+        return Ledger(open_study(place, name, goal))
     except StoreError:
         raise
     except Exception as error:

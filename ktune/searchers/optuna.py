@@ -6,6 +6,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 
 from ktune.errors import SpaceError
+from ktune.searchers.constraints import make_tpe
 from ktune.searchers.discovery import Declare
 from ktune.searchers.ledger import Ledger
 from ktune.searchers.parameter import MOST_VALUES, Parameter
@@ -141,7 +142,7 @@ def _propose_first_value(key: str, parameter: Parameter) -> Value:
 
 
 def _tpe(seed: int, fixed_seed: int) -> BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
+    return make_tpe(seed)
 
 
 def _gp(seed: int, fixed_seed: int) -> BaseSampler:

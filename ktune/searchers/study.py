@@ -19,7 +19,7 @@ from ktune.errors import StoreError
 
 if TYPE_CHECKING:
     # Brings scikit-learn with it, which a reader of studies need not wait for.
-    from ktune.metrics import Objective
+    from ktune.ranking import Goal
 
 _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
     "max": "maximize",
@@ -27,21 +27,19 @@ _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
 }
 
 
-def open_study(
-    place: str | Path, name: str, objective: "Objective | None"
-) -> optuna.Study:
+def open_study(place: str | Path, name: str, goal: "Goal | None") -> optuna.Study:
     """Return the study of a search; see `ktune.searchers.ledger.open_ledger`.
 
     Raises:
         StoreError: It is not there, or is of a search with the opposite direction.
     """
     is_url = "://" in str(place)
-    if objective is None and not is_url and not Path(place).exists():
+    if goal is None and not is_url and not Path(place).exists():
         raise StoreError(f"there is no study at {place}")
-    if objective is not None and not is_url:
+    if goal is not None and not is_url:
         _prepare_journal(Path(place))
     with quiet():
-        return _study(_storage(place), name, objective)
+        return _study(_storage(place), name, goal)
 
 
 @contextlib.contextmanager
@@ -58,19 +56,19 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _study(
-    storage: BaseStorage, name: str, objective: "Objective | None"
-) -> optuna.Study:
-    if objective is None:
+def _study(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Study:
+    if goal is None:
         return optuna.load_study(study_name=name, storage=storage)
-    direction = _DIRECTIONS[objective.direction]
+    wanted = [_DIRECTIONS[objective.direction] for objective in goal.objectives]
     study = optuna.create_study(
-        study_name=name, storage=storage, direction=direction, load_if_exists=True
+        study_name=name, storage=storage, directions=wanted, load_if_exists=True
     )
-    if study.direction.name.lower() != direction:
+    found = [direction.name.lower() for direction in study.directions]
+    if found != wanted:
+        metrics = ", ".join(objective.metric for objective in goal.objectives)
         raise StoreError(
-            f"study {name!r} is of a search that {study.direction.name.lower()}s, "
-            f"but {objective.metric!r} is to be {direction}d"
+            f"study {name!r} is of a search that {', '.join(f'{d}s' for d in found)}, "
+            f"but {metrics} is to be {', '.join(f'{d}d' for d in wanted)}"
         )
     return study
 

@@ -11,11 +11,12 @@ import pytest
 from ktune.errors import SpaceError
 from ktune.metrics import Objective
 from ktune.protocols import Searcher
+from ktune.ranking import Goal
 from ktune.searchers.ledger import open_ledger
 from ktune.seeds import derive_seed
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
-OBJECTIVE = Objective("accuracy", "max")
+GOAL = Goal((Objective("accuracy", "max"),))
 
 
 def declare_mixed(hp: Any) -> None:

@@ -6,11 +6,16 @@
 | tag | `ktune.trial` | number of the trial |
 | tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: counts not |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
+| tag | `ktune.failure` | why a trial failed: one text for all that failed alike |
+| tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
+| tag | `ktune.pick` | of such a search: how the trial to register was chosen |
+| tag | `ktune.pareto_front` | `true`: no other trial beats it in every objective |
 | metric | `val_<metric>`, `val_<metric>_std` | mean and deviation over folds |
 | metric | `train_<metric>` | mean over folds, on training rows |
 | metric | `fold<k>_val_<metric>` | one fold |
 | metric | `epoch_val_<metric>`, `epoch_train_<metric>` | curves, step = epoch |
 | metric | `fit_seconds`, `epochs`, `best_epoch`, `n_parameters` | of a trial |
+| metric | `latency_ms` | to predict one row: of the best trial, else if asked for |
 | metric | `best_val_<metric>`, `best_val_<metric>_std` | of a search: its best trial |
 | metric | `best_train_<metric>` | likewise, on training rows |
 | metric | `test_<metric>` | of a search: the refit on the test set |
@@ -26,6 +31,7 @@ TRIAL_NUMBER = "ktune.trial"
 STATE = "ktune.state"
 INTERRUPTED = "interrupted"
 VERDICT = "ktune.verdict"
+FAILURE = "ktune.failure"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
@@ -33,6 +39,9 @@ BEST_TRIAL = "ktune.best_trial"
 BEST_RUN = "ktune.best_run_id"
 OBJECTIVE = "ktune.objective"
 DIRECTION = "ktune.direction"
+OBJECTIVES = "ktune.objectives"
+PICK = "ktune.pick"
+PARETO_FRONT = "ktune.pareto_front"
 REASON = "ktune.ended_because"
 MODEL_VERSION = "ktune.model_version"
 GATE = "ktune.gate"

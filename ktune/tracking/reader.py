@@ -1,7 +1,7 @@
 """Read searches and trials back from MLflow, by the references users give."""
 
 import json
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
-from ktune.metrics import Objective
+from ktune.metrics import COSTS, Objective
+from ktune.ranking import Goal, Standing, rank, standard_error
 from ktune.spelling import did_you_mean
 from ktune.tracking import names
 from ktune.tracking.records import trial_from_json
 from ktune.tracking.store import Store, pages, quiet_mlflow
-from ktune.trial import Trial, TrialResult
+from ktune.trial import Trial, TrialResult, TrialState
 
 _LOCAL = "file://"
 _HEX = set("0123456789abcdef")
@@ -69,9 +70,22 @@ class RunView:
 
     @property
     def objective(self) -> Objective:
-        """What the search makes as good as possible."""
-        is_min = self.tags.get(names.DIRECTION) == "min"
-        return Objective(self.tags[names.OBJECTIVE], "min" if is_min else "max")
+        """What the search makes as good as possible; the first of several."""
+        return _objective(self.tags[names.OBJECTIVE], self.tags[names.DIRECTION])
+
+    @property
+    def goal(self) -> Goal:
+        """All objectives of the search, and how one trial is taken."""
+        text = self.tags.get(names.OBJECTIVES)
+        if text is None:
+            return Goal((self.objective,))
+        objectives = [_objective(*part.split()) for part in text.split(", ")]
+        return Goal(tuple(objectives), self.tags[names.PICK])
+
+    @property
+    def is_on_front(self) -> bool:
+        """Whether no other trial beats this one in every objective."""
+        return self.tags.get(names.PARETO_FRONT) == "true"
 
 
 def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
@@ -99,7 +113,7 @@ def list_half_written(store: Store, search: RunView) -> list[RunView]:
 
 def best_values(store: Store, search: RunView, count: int) -> list[dict[str, Any]]:
     """Return the exact values of the best complete trials of a search."""
-    ranked = rank_trials(list_trials(store, search), search.objective)
+    ranked = rank_trials(list_trials(store, search), search.goal)
     complete = [run for run in ranked if run.state == "complete"]
     return [dict(read_trial(store, run)[0].values) for run in complete[:count]]
 
@@ -114,17 +128,35 @@ def _runs_below(store: Store, search: RunView) -> list[RunView]:
     return [_view(run, by_id) for run in pages(store.client, ids, query)]
 
 
-def rank_trials(trials: list[RunView], objective: Objective) -> list[RunView]:
+def rank_trials(trials: list[RunView], goal: Goal) -> list[RunView]:
     """Return trials best first: complete ones, then pruned ones, then failed ones."""
-    order = {"complete": 0, "pruned": 1}
-    sign = -1.0 if objective.direction == "max" else 1.0
-    key = f"val_{objective.metric}"
+    by_number = {trial.number: trial for trial in trials}
+    standings = [_standing(trial, goal) for trial in trials]
+    return [by_number[number] for number in rank(standings, goal)]
 
-    def place(trial: RunView) -> tuple[int, float]:
-        score = trial.metrics.get(key)
-        return order.get(trial.state, 2), math.inf if score is None else sign * score
 
-    return sorted(trials, key=place)
+def objective_value(trial: RunView, objective: Objective) -> float | None:
+    """Return what a trial has reached in an objective; None: it has no score."""
+    is_cost = objective.metric in COSTS
+    key = objective.metric if is_cost else f"val_{objective.metric}"
+    return trial.metrics.get(key)
+
+
+def _standing(trial: RunView, goal: Goal) -> Standing:
+    scores = [objective_value(trial, objective) for objective in goal.objectives]
+    known = tuple(score for score in scores if score is not None)
+    fold_key = re.compile(rf"fold\d+_val_{re.escape(goal.first.metric)}")
+    folds = [value for key, value in trial.metrics.items() if fold_key.fullmatch(key)]
+    return Standing(
+        number=trial.number,
+        state=TrialState(trial.state),
+        scores=known if len(known) == len(scores) else (),
+        standard_error=standard_error(folds),
+    )
+
+
+def _objective(metric: str, direction: str) -> Objective:
+    return Objective(metric, "min" if direction == "min" else "max")
 
 
 def find_search(store: Store, reference: str | None = None) -> RunView:
@@ -172,7 +204,7 @@ def best_trial(store: Store, search: RunView) -> RunView:
     Raises:
         UnknownReference: No trial of it is complete.
     """
-    ranked = rank_trials(list_trials(store, search), search.objective)
+    ranked = rank_trials(list_trials(store, search), search.goal)
     if not ranked or ranked[0].state != "complete":
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} has no complete trial"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ktune.metrics import Objective
+from ktune.metrics import LATENCY, N_PARAMETERS
 from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
 
@@ -121,22 +121,11 @@ def trial_from_json(record: Mapping[str, Any]) -> tuple[Trial, TrialResult]:
         name: tuple(tuple(map(_number, fold)) for fold in folds)
         for name, folds in found["curves"].items()
     }
+    found["scores"] = tuple(found.get("scores", ()))
     found["confusion"] = tuple(tuple(row) for row in found["confusion"])
     if found["failure"] is not None:
         found["failure"] = Failure(**found["failure"])
     return Trial(**record["trial"]), TrialResult(**found)
-
-
-def rank(
-    results: Iterable[tuple[Trial, TrialResult]], objective: Objective
-) -> list[tuple[Trial, TrialResult]]:
-    """Return trials with a score, complete ones first, best first."""
-    sign = -1.0 if objective.direction == "max" else 1.0
-    scored = [pair for pair in results if pair[1].score is not None]
-    return sorted(
-        scored,
-        key=lambda pair: (not pair[1].is_complete, sign * (pair[1].score or 0.0)),
-    )
 
 
 def as_json_bytes(content: Any) -> bytes:
@@ -196,7 +185,7 @@ def _number(value: float | None) -> float:
 def _failure_tags(failure: Failure | None) -> dict[str, str]:
     if failure is None:
         return {}
-    return {"ktune.failure": f"{failure.kind}: {failure.message}"[:5000]}
+    return {names.FAILURE: failure.reason[:5000]}
 
 
 def _trial_metrics(result: TrialResult) -> Iterable[MetricPoint]:
@@ -205,7 +194,9 @@ def _trial_metrics(result: TrialResult) -> Iterable[MetricPoint]:
     if result.best_epoch is not None:
         yield MetricPoint("best_epoch", result.best_epoch)
     if result.n_parameters is not None:
-        yield MetricPoint("n_parameters", result.n_parameters)
+        yield MetricPoint(N_PARAMETERS, result.n_parameters)
+    if result.latency_ms is not None:
+        yield MetricPoint(LATENCY, result.latency_ms)
     yield from _fold_means(result.folds)
     for fold in result.folds:
         for name, value in fold.validation.items():

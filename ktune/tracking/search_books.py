@@ -3,7 +3,7 @@
 import ast
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ktune.experiment import Experiment
 from ktune.folds import Partition
-from ktune.metrics import Objective
+from ktune.ranking import Goal
 from ktune.snapshot import Environment
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, list_half_written, list_trials
@@ -30,7 +30,8 @@ from ktune.trial import Trial, TrialResult
 
 _RECORDED_FIELDS = (
     "engine",
-    "pruner",
+    "max_parameters",
+    "max_latency_ms",
     "trials",
     "timeout",
     "seed",
@@ -47,7 +48,7 @@ class SearchStart:
 
     Attributes:
         experiment: What is searched.
-        objective: What trials are judged by.
+        goal: What trials are judged by.
         data: Name, digest, task and sizes of the data.
         partition: Its split.
         class_names: In the order of class numbers.
@@ -59,7 +60,7 @@ class SearchStart:
     """
 
     experiment: Experiment
-    objective: Objective
+    goal: Goal
     data: Mapping[str, Any]
     partition: Partition
     class_names: Sequence[str]
@@ -148,6 +149,12 @@ class SearchBooks:
             },
         )
 
+    def note_front(self, numbers: Collection[int]) -> None:
+        """Mark the trials that no other one beats in every objective."""
+        for number, run_id in self.trial_runs.items():
+            is_member = str(number in numbers).lower()
+            self._store.set_tags(run_id, {names.PARETO_FRONT: is_member})
+
     def note_references(self, references: Mapping[str, Any], objective: str) -> None:
         """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
         points = [
@@ -193,8 +200,7 @@ def start_record(start: SearchStart) -> RunRecord:
         status="RUNNING",
         tags={
             names.KIND: names.SEARCH,
-            names.OBJECTIVE: start.objective.metric,
-            names.DIRECTION: start.objective.direction,
+            **_goal_tags(start.goal),
             "ktune.version": start.environment.ktune,
             "ktune.data": str(start.data["name"]),
             names.DATA_DIGEST: str(start.data["digest"]),
@@ -245,12 +251,24 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def _goal_tags(goal: Goal) -> dict[str, str]:
+    tags = {
+        names.OBJECTIVE: goal.first.metric,
+        names.DIRECTION: goal.first.direction,
+    }
+    if goal.is_single:
+        return tags
+    objectives = ", ".join(f"{o.metric} {o.direction}" for o in goal.objectives)
+    return {**tags, names.OBJECTIVES: objectives, names.PICK: goal.pick}
+
+
 def _search_params(start: SearchStart) -> dict[str, Any]:
     experiment = start.experiment
     return {
         **{name: getattr(experiment, name) for name in _RECORDED_FIELDS},
         "sampler": experiment.chosen_sampler,
-        "objective": start.objective.metric,
+        "pruner": experiment.chosen_pruner,
+        "objective": ", ".join(o.metric for o in start.goal.objectives),
         "cv": experiment.cv,
         "preprocess": experiment.preprocess,
         "data": start.data["name"],

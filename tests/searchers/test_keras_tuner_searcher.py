@@ -14,8 +14,8 @@ from ktune.searchers.keras_tuner import KerasTunerSearcher
 from ktune.searchers.ledger import open_ledger
 from ktune.searchers.optuna import OptunaSearcher
 from ktune.testing.searchers import (
+    GOAL,
     N_FINITE,
-    OBJECTIVE,
     MakeSearcher,
     SearcherContract,
     complete,
@@ -31,7 +31,7 @@ def make_with(**chosen: Any) -> MakeSearcher:
     def make(
         declare: Any, path: Path, seed: int = 0, **options: Any
     ) -> KerasTunerSearcher:
-        ledger = open_ledger(path, "study", objective=OBJECTIVE)
+        ledger = open_ledger(path, "study", goal=GOAL)
         return KerasTunerSearcher(
             declare, ledger=ledger, seed=seed, **chosen, **options
         )
@@ -240,7 +240,7 @@ def test_oracle_that_raised_is_not_waited_for(
 def test_either_engine_goes_on_after_the_other(sampler: str, tmp_path: Path) -> None:
     path = tmp_path / "study.log"
     first = run(make_with(sampler=sampler)(declare_mixed, path), 4)
-    ledger = open_ledger(path, "study", objective=OBJECTIVE)
+    ledger = open_ledger(path, "study", goal=GOAL)
     second = run(OptunaSearcher(declare_mixed, ledger=ledger, sampler="random"), 4)
     third = run(make_with(sampler=sampler)(declare_mixed, path), 4)
     asked = first + second + third

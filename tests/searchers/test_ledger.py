@@ -12,12 +12,13 @@ import pytest
 from ktune.errors import ExperimentError, StoreError
 from ktune.experiment import Experiment
 from ktune.metrics import Objective
+from ktune.ranking import Goal
 from ktune.searchers import make_searcher
 from ktune.searchers.keras_tuner import KerasTunerSearcher
 from ktune.searchers.ledger import Ledger, open_ledger
 from ktune.searchers.optuna import OptunaSearcher
 from ktune.testing.searchers import (
-    OBJECTIVE,
+    GOAL,
     complete,
     declare_mixed,
     failed,
@@ -28,7 +29,7 @@ from ktune.trial import TrialResult, TrialState
 
 
 def make(path: Path | str, declare: Any = declare_mixed) -> OptunaSearcher:
-    ledger = open_ledger(path, "study", objective=OBJECTIVE)
+    ledger = open_ledger(path, "study", goal=GOAL)
     return OptunaSearcher(declare, ledger=ledger, sampler="random", seed=0)
 
 
@@ -40,8 +41,10 @@ def test_missing_study_is_named(tmp_path: Path) -> None:
 
 def test_opposite_direction_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "study.log")
-    with pytest.raises(StoreError, match=r"'study' .* maximizes, but 'rmse'"):
-        open_ledger(tmp_path / "study.log", "study", objective=Objective("rmse", "min"))
+    with pytest.raises(StoreError, match=r"'study' .* maximizes, but rmse"):
+        open_ledger(
+            tmp_path / "study.log", "study", goal=Goal((Objective("rmse", "min"),))
+        )
 
 
 def test_file_that_is_no_study_is_a_clear_error(tmp_path: Path) -> None:
@@ -193,7 +196,7 @@ def test_engine_of_the_experiment_is_made(
         seed=5,
     )
     searcher = make_searcher(
-        experiment, declare_mixed, objective=OBJECTIVE, path=tmp_path / "a" / "x.log"
+        experiment, declare_mixed, goal=GOAL, path=tmp_path / "a" / "x.log"
     )
     assert isinstance(searcher, kind)
     asked = run(searcher, 3)
@@ -222,5 +225,5 @@ def test_missing_package_leaves_nothing_behind(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     path = tmp_path / "studies" / "x.log"
     with pytest.raises(ExperimentError, match=r'pip install "ktune\[gp\]"'):
-        make_searcher(experiment, declare_mixed, objective=OBJECTIVE, path=path)
+        make_searcher(experiment, declare_mixed, goal=GOAL, path=path)
     assert not list(tmp_path.iterdir())

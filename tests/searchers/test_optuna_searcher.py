@@ -12,7 +12,7 @@ from ktune.searchers import optuna as optuna_searcher
 from ktune.searchers.ledger import open_ledger
 from ktune.searchers.optuna import OptunaSearcher
 from ktune.testing.searchers import (
-    OBJECTIVE,
+    GOAL,
     MakeSearcher,
     SearcherContract,
     complete,
@@ -25,7 +25,7 @@ from ktune.trial import TrialResult, TrialState
 
 def make_with(**chosen: Any) -> MakeSearcher:
     def make(declare: Any, path: Path, seed: int = 0, **options: Any) -> OptunaSearcher:
-        ledger = open_ledger(path, "study", objective=OBJECTIVE)
+        ledger = open_ledger(path, "study", goal=GOAL)
         return OptunaSearcher(declare, ledger=ledger, seed=seed, **chosen, **options)
 
     return make
