@@ -193,6 +193,8 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
+        for note in ready.notes:
+            listener.on_note(note)
         outcome, results = _run_trials(store, books, ready, judge, listener, past)
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
-    parser.add_argument("--pruner", help="none, median, asha … stops poor trials")
+    parser.add_argument(
+        "--pruner", help="none, median, asha, racing, auto … stops poor trials"
+    )
     parser.add_argument(
         "--objective",
         type=names_of,
