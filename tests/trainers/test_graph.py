@@ -18,9 +18,12 @@ from ktune.fit_settings import FitSettings  # noqa: E402
 from ktune.testing.trainers import (  # noqa: E402
     TrainerContract,
     assert_close,
+    assert_same,
     build_mlp,
+    build_random,
     compiled,
     make_task,
+    only,
     plain_fit,
 )
 from ktune.trainers import choose_trainer, graph  # noqa: E402
@@ -34,6 +37,14 @@ layers, optimizers = keras.layers, keras.optimizers
 class TestGraph(TrainerContract):
     def make_trainer(self):
         return GraphTrainer()
+
+    def test_many_folds_in_step_equal_folds_alone(self):
+        """Also where vector instructions span folds."""
+        task = make_task(build_random, (6,), n_folds=7)
+        _, together = self._train(task, 2)
+        for index in (0, 6):
+            _, scores = self._train(only(task, index), 2)
+            assert_same(together[-1][index], scores[-1][0])
 
 
 def dense(optimizer=None, **options):
