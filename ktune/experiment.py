@@ -25,7 +25,14 @@ PRUNERS = (
     "hyperband",
     "wilcoxon",
     "racing",
+    "racing:aggressive",
+    "racing:wilcoxon",
+    "auto",
 )
+"""The racing ones (`wilcoxon` is short for `racing:wilcoxon`) train a trial's folds one
+after another and compare between folds; the others compare after every epoch. What
+they do: `ktune.searchers.pruners`, `ktune.searchers.racing`."""
+
 PICKS = ("one_standard_error", "balanced", "best")
 """How one trial is chosen from a Pareto front; see `ktune.ranking`."""
 
@@ -106,7 +113,8 @@ class Experiment:
             longer compared fold by fold.
         engine: "optuna" or "kerastuner".
         sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
-        pruner: How hopeless trials are stopped; see `PRUNERS`.
+        pruner: How hopeless trials are stopped; see `PRUNERS`. "auto": by the shape
+            of the work, see `ktune.pruner_choice`.
         timeout: Wall time for all trials: seconds, or text such as "1h30m".
         seed: Everything random derives from it.
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
@@ -205,6 +213,11 @@ class Experiment:
     def chosen_pruner(self) -> str:
         """The pruner; none for several objectives, which no curve stands for."""
         return "none" if len(self.objectives) > 1 else self.pruner
+
+    @property
+    def races(self) -> bool:
+        """Whether the folds of a trial are trained one after another."""
+        return self.chosen_pruner.startswith(("racing", "wilcoxon"))
 
     @property
     def chosen_pick(self) -> str:

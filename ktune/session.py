@@ -206,6 +206,8 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
+        for note in ready.notes:
+            listener.on_note(note)
         outcome, results = _run_trials(
             store, books, ready, judge, listener, request.past
         )
@@ -238,7 +240,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     dataset, partition = ready.dataset, ready.bench.partition
     files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
-        experiment=request.experiment,
+        experiment=ready.bench.experiment,
         goal=ready.bench.goal,
         data={
             "name": dataset.name,
