@@ -55,7 +55,11 @@ class Searcher(Protocol):
         ...
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Take the objective after an epoch; answer whether the trial may go on."""
+        """Take the objective after a step; answer whether the trial may go on.
+
+        A step is an epoch and the value that of the fold mean; where folds race, a
+        step is a fold and the value the mean of the folds so far.
+        """
         ...
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
@@ -208,6 +212,9 @@ class Exporter(Protocol):
 
     packages: Sequence[str]
     """Distributions it needs beside those that ktune always has."""
+
+    runtime: Sequence[str]
+    """Modules of those that must import for it to work."""
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Write the model and its metadata below a folder; return the file or folder.
