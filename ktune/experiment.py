@@ -116,6 +116,8 @@ class Experiment:
         pruner: How hopeless trials are stopped; see `PRUNERS`. "auto": by the shape
             of the work, see `ktune.pruner_choice`.
         timeout: Wall time for all trials: seconds, or text such as "1h30m".
+        trial_timeout: The same for one trial: it is stopped at its next epoch, and with
+            ``jobs`` above 1 its process is ended if no epoch comes.
         seed: Everything random derives from it.
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
@@ -168,6 +170,7 @@ class Experiment:
     pruner: str = "median"
     trials: int = 50
     timeout: float | str | None = None
+    trial_timeout: float | str | None = None
     seed: int = 0
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
@@ -231,6 +234,12 @@ class Experiment:
         """The wall time for all trials in seconds; None: no limit."""
         return None if self.timeout is None else parse_duration(self.timeout)
 
+    @property
+    def trial_timeout_seconds(self) -> float | None:
+        """The wall time for one trial in seconds; None: no limit."""
+        given = self.trial_timeout
+        return None if given is None else parse_duration(given, "trial_timeout")
+
 
 def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     """Return the experiment with some fields replaced, checked as a whole.
@@ -258,7 +267,7 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return Experiment(**{**before, **of_experiment})
 
 
-def parse_duration(value: float | str) -> float:
+def parse_duration(value: float | str, name: str = "timeout") -> float:
     """Return seconds for a number of seconds or for text such as "1h30m".
 
     Raises:
@@ -271,7 +280,7 @@ def parse_duration(value: float | str) -> float:
     seconds = _seconds(value)
     if seconds is None or not 0 < seconds < float("inf"):
         raise ExperimentError(
-            f"`timeout` must be a positive number of seconds or text such as '20m' or "
+            f"`{name}` must be a positive number of seconds or text such as '20m' or "
             f"'1h30m'; got {value!r}"
         )
     return seconds
@@ -437,13 +446,16 @@ def _check_test_size(test_size: Any) -> str | None:
     return f"`test_size` must be a share in [0, 1); got {test_size!r}"
 
 
-def _check_timeout(timeout: Any) -> str | None:
-    try:
-        if timeout is not None:
-            parse_duration(timeout)
-    except ExperimentError as error:
-        return str(error)
-    return None
+def _duration(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        try:
+            if value is not None:
+                parse_duration(value, name)
+        except ExperimentError as error:
+            return str(error)
+        return None
+
+    return check
 
 
 def _check_preprocess(preprocess: Any) -> str | None:
@@ -572,7 +584,8 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "engine": _one_of("engine", tuple(SAMPLERS)),
     "pruner": _one_of("pruner", PRUNERS),
     "trials": _int_of_at_least("trials", 1),
-    "timeout": _check_timeout,
+    "timeout": _duration("timeout"),
+    "trial_timeout": _duration("trial_timeout"),
     "seed": _int_of_at_least("seed", 0),
     "preprocess": _check_preprocess,
     "metrics": _check_metrics,
