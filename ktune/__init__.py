@@ -9,20 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ktune import data, spaces
+    from ktune.ensembles.making import ensemble
     from ktune.errors import KtuneError
     from ktune.experiment import Experiment
+    from ktune.promotion.promoting import promote
+    from ktune.promotion.rolling_back import rollback
     from ktune.reproduction import reproduce
     from ktune.session import load, search
 
 __version__ = "0.1.0"
 
-__all__ = ["Experiment", "KtuneError", "data", "load", "reproduce", "search", "spaces"]
+__all__ = [
+    "Experiment",
+    "KtuneError",
+    "data",
+    "ensemble",
+    "load",
+    "promote",
+    "reproduce",
+    "rollback",
+    "search",
+    "spaces",
+]
 
 _HOME = {
+    "ensemble": "ktune.ensembles.making",
     "Experiment": "ktune.experiment",
     "KtuneError": "ktune.errors",
     "load": "ktune.session",
+    "promote": "ktune.promotion.promoting",
     "reproduce": "ktune.reproduction",
+    "rollback": "ktune.promotion.rolling_back",
     "search": "ktune.session",
 }
 

@@ -12,6 +12,9 @@ import pandas as pd
 Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]
 """Rows of features: one array, one table, or one array per named model input."""
 
+EXAMPLE_ROWS = 5
+"""How many raw rows a registered model brings as an example."""
+
 
 class Task(StrEnum):
     """What is to be predicted."""

@@ -25,7 +25,14 @@ PRUNERS = (
     "hyperband",
     "wilcoxon",
     "racing",
+    "racing:aggressive",
+    "racing:wilcoxon",
+    "auto",
 )
+"""The racing ones (`wilcoxon` is short for `racing:wilcoxon`) train a trial's folds one
+after another and compare between folds; the others compare after every epoch. What
+they do: `ktune.searchers.pruners`, `ktune.searchers.racing`."""
+
 PICKS = ("one_standard_error", "balanced", "best")
 """How one trial is chosen from a Pareto front; see `ktune.ranking`."""
 
@@ -33,7 +40,7 @@ SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
 """Samplers that can only make one thing as good as possible."""
 
 TRAINERS = ("auto", "graph", "keras_fit")
-EXECUTORS = ("serial", "processes", "ray")
+EXECUTORS = ("auto", "serial", "processes", "ray")
 STRATIFY = ("auto", "bins", "none")
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
@@ -106,7 +113,8 @@ class Experiment:
             longer compared fold by fold.
         engine: "optuna" or "kerastuner".
         sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
-        pruner: How hopeless trials are stopped; see `PRUNERS`.
+        pruner: How hopeless trials are stopped; see `PRUNERS`. "auto": by the shape
+            of the work, see `ktune.pruner_choice`.
         timeout: Wall time for all trials: seconds, or text such as "1h30m".
         seed: Everything random derives from it.
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
@@ -122,13 +130,15 @@ class Experiment:
             registered model speak in the targets' own units all the same. None: where
             ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
-        executor: "serial", "processes" or "ray".
+        executor: Where trials run: "serial", "processes" or "ray". "auto": in this
+            process for ``jobs=1``, else in processes.
         jobs: How many trials are evaluated at the same time.
         start_from: Values of trials to begin with, as dicts; what they do not say keeps
             its default.
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
         deterministic: Whether the same trial gives the very same numbers again, on
             GPUs too; False (``--fast``) lets operations add up in any order.
+        license: Of the model, for its card, for instance "Apache-2.0".
 
     Raises:
         ExperimentError: With every problem found, in one message.
@@ -165,11 +175,12 @@ class Experiment:
     task: str | None = None
     scale_target: bool | None = None
     trainer: str = "auto"
-    executor: str = "serial"
+    executor: str = "auto"
     jobs: int = 1
     start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
     deterministic: bool = True
+    license: str | None = None
 
     def __post_init__(self) -> None:
         problems = _problems_of_fields(
@@ -192,9 +203,21 @@ class Experiment:
         return (given,) if isinstance(given, str) else tuple(given)
 
     @property
+    def chosen_executor(self) -> str:
+        """Where trials are evaluated."""
+        if self.executor == "auto":
+            return "serial" if self.jobs == 1 else "processes"
+        return self.executor
+
+    @property
     def chosen_pruner(self) -> str:
         """The pruner; none for several objectives, which no curve stands for."""
         return "none" if len(self.objectives) > 1 else self.pruner
+
+    @property
+    def races(self) -> bool:
+        """Whether the folds of a trial are trained one after another."""
+        return self.chosen_pruner.startswith(("racing", "wilcoxon"))
 
     @property
     def chosen_pick(self) -> str:
@@ -278,6 +301,11 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
         problems += _sampler_problem(given["engine"], given.get("sampler"))
         problems += _several_objectives_problems(given)
     problems += _reshuffle_problem(given)
+    if given.get("executor") == "serial" and given.get("jobs") not in (None, 1):
+        problems.append(
+            "executor 'serial' evaluates one trial at a time; got "
+            f"jobs={given['jobs']!r}. Leave `executor` out, or take 'processes'"
+        )
     return problems
 
 
@@ -478,6 +506,12 @@ def _check_deterministic(value: Any) -> str | None:
     return f"`deterministic` must be True or False; got {value!r}"
 
 
+def _check_license(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return None
+    return f"`license` must be text, such as 'Apache-2.0'; got {value!r}"
+
+
 def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
@@ -552,4 +586,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
     "deterministic": _check_deterministic,
+    "license": _check_license,
 }

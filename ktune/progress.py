@@ -182,7 +182,7 @@ class LiveListener:
         self._progress.update(
             self._line,
             description=f"trial {report.trial_number}",
-            status=f"epoch {report.epoch + 1}/{report.epochs} "
+            status=f"{report.unit} {report.epoch + 1}/{report.epochs} "
             f"{metric} {report.value:.4f} · {self._board.best_text()} · "
             f"{time_left_text(self._board.seconds_left())}",
         )

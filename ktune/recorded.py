@@ -11,20 +11,21 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ktune.data import load_data
-from ktune.dataset import Dataset, take_rows
+from ktune.dataset import EXAMPLE_ROWS, Dataset, Inputs, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import MODULE_PREFIX, load_experiment
 from ktune.folds import Fold, Partition, split
 from ktune.runtime import set_determinism
+from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, read_file, read_folder
 from ktune.tracking.store import Store
@@ -70,7 +71,12 @@ class Rebuilt:
     bench: Workbench
     dataset: Dataset
     is_same_data: bool
-    has_recorded_folds: bool = field(default=True)
+    has_recorded_folds: bool
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def read_recorded(store: Store, search: RunView) -> RecordedSearch:
@@ -127,6 +133,7 @@ def rebuild(
                 cv=experiment.cv,
                 test_size=experiment.test_size,
                 seed=experiment.seed,
+                stratify=experiment.stratify,
             )
         yield Rebuilt(
             bench=make_workbench(experiment, dataset, partition),
@@ -158,18 +165,40 @@ def recorded_partition(
         )
         for index in range(n_folds)
     )
-    if test_rows is None:
-        x_test, y_test = dataset.x_test, dataset.y_test
-        return Partition(dataset.x, dataset.y, folds, rows, x_test, y_test)
+    x_test, y_test = dataset.x_test, dataset.y_test
+    if test_rows is not None:
+        x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
     return Partition(
-        take_rows(dataset.x, rows),
-        dataset.y[rows],
-        folds,
-        rows,
-        take_rows(dataset.x, test_rows),
-        dataset.y[test_rows],
-        test_rows,
+        x=dataset.x if test_rows is None else take_rows(dataset.x, rows),
+        y=dataset.y[rows],
+        folds=folds,
+        rows=rows,
+        x_test=x_test,
+        y_test=y_test,
+        test_rows=test_rows,
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        in_time_order=dataset.times is not None,
     )
+
+
+def threshold_of_trial(
+    store: Store, bench: Workbench, trial_run_id: str
+) -> Threshold | None:
+    """Return the decision threshold the experiment asks for; None: none.
+
+    Args:
+        store: Where the trial stands.
+        bench: Of its search.
+        trial_run_id: On whose out-of-fold predictions it is tuned, if it is.
+    """
+    wanted = bench.experiment.threshold
+    if not isinstance(wanted, str):
+        return None if wanted is None else Threshold(wanted)
+    content = read_file(store, trial_run_id, names.OUT_OF_FOLD_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return tune_threshold(
+            arrays["target"], arrays["prediction"], bench.objective.metric
+        )
 
 
 def _load(experiment: Experiment) -> Dataset:

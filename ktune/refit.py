@@ -53,6 +53,21 @@ class Refit:
     threshold: Threshold | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trial's model, trained once more.
+
+    Attributes:
+        model: The Keras model.
+        preprocessing: What raw rows go through before it.
+        epochs: For how many epochs it was trained.
+    """
+
+    model: Any
+    preprocessing: FittedPreprocessing
+    epochs: int
+
+
 def refit(
     bench: Workbench,
     trial: Trial,
@@ -69,17 +84,60 @@ def refit(
         threshold: What the labels of the test scores are cut at; None: 0.5.
     """
     started = time.perf_counter()
+    trained = train_again(bench, trial, epochs=epochs)
+    seconds = time.perf_counter() - started
+    return measured(bench, trained, seconds=seconds, threshold=threshold)
+
+
+def measured(
+    bench: Workbench,
+    trained: Trained,
+    *,
+    seconds: float,
+    threshold: Threshold | None = None,
+) -> Refit:
+    """Measure a trained model on the test set, and how long it takes for a row."""
+    model, preprocessing = trained.model, trained.preprocessing
+    row = preprocessing.transform(take_rows(bench.partition.x, np.arange(1)))
+    return Refit(
+        model=model,
+        preprocessing=preprocessing,
+        epochs=trained.epochs,
+        seconds=seconds,
+        latency_ms=measure_latency(model, row),
+        test=_test(bench, model, preprocessing, threshold),
+        threshold=threshold,
+    )
+
+
+def train_again(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    rows: np.ndarray | None = None,
+    seed: int | None = None,
+) -> Trained:
+    """Train a trial's configuration once more, without validation rows.
+
+    Args:
+        bench: The data and the recipe of the search.
+        trial: The configuration.
+        epochs: For how many epochs.
+        rows: Positions to train on; None: all that are not test rows. Preprocessing
+            is fitted on all of these in either case.
+        seed: None: the one of the trial's refit.
+    """
     set_determinism(bench.experiment.deterministic)
-    kind = bench.kind
     fold, preprocessing = prepare_refit(
-        bench.partition, bench.experiment.preprocess, kind
+        bench.partition, bench.experiment.preprocess, bench.kind
     )
     settings = replace(
         bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
     )
-    seed = derive_seed(trial.seed, "refit")
+    seed = derive_seed(trial.seed, "refit") if seed is None else seed
     fold = resample_fold(
-        fold,
+        fold if rows is None else replace(fold, train=rows),
         settings.resample,
         seed=seed,
         is_classification=bench.data.task.is_classification,
@@ -99,12 +157,9 @@ def refit(
         model = training.model(0)
         if fold.target_scaling is not None and learns_scaled_targets(model):
             model = in_units(model, fold.target_scaling)
+        return Trained(model, preprocessing, epochs)
     finally:
         training.close()
-    seconds = time.perf_counter() - started
-    test = _test(bench, model, preprocessing, threshold)
-    latency = measure_latency(model, take_rows(fold.x, np.arange(1)))
-    return Refit(model, preprocessing, epochs, seconds, latency, test, threshold)
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
@@ -119,6 +174,7 @@ def _test(
     preprocessing: FittedPreprocessing,
     threshold: Threshold | None,
 ) -> Mapping[str, Estimate]:
+    """Score a model on the untouched test set; {} where there is none."""
     partition, task = bench.partition, bench.data.task
     if partition.x_test is None or partition.y_test is None:
         return {}

@@ -147,7 +147,9 @@ class SearchResult:
     @cached_property
     def registration(self) -> Registration | None:
         """The model version this search has registered, if any."""
-        return self._registration or registration_of(self.store, self.run_id)
+        return self._registration or registration_of(
+            self.store, self.run_id, self.view.tags.get(names.BEST_RUN)
+        )
 
     def report(self) -> HtmlPage:
         """Return the report of the search; a notebook shows it inline.

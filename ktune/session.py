@@ -1,18 +1,18 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-import io
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
-from ktune.errors import SearchAborted
+from ktune.ensembles import require_method
+from ktune.ensembles.ensembling import Ensembler
+from ktune.errors import KtuneError, SearchAborted
 from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
@@ -24,7 +24,9 @@ from ktune.metrics import LATENCY
 from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
 from ktune.ranking import pareto_front, rank_results, standing_of
+from ktune.recorded import threshold_of_trial
 from ktune.refit import Refit, refit
+from ktune.registry.card import write_card
 from ktune.registry.champion import Candidate, register_best
 from ktune.registry.registration import Registration
 from ktune.report import read_report, render_report
@@ -41,9 +43,8 @@ from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
-from ktune.threshold import Threshold, tune_threshold
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search, read_file
+from ktune.tracking.reader import best_values, find_search
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -61,6 +62,7 @@ def search(
     is_smoke_test: bool = False,
     resume: str | bool = False,
     warm_start: str | None = None,
+    ensemble: str | None = None,
     **changes: Any,
 ) -> SearchResult:
     """Search, judge every trial by cross-validation, and register the best model.
@@ -76,6 +78,7 @@ def search(
             newest one of the experiment. What its trials have in common may not have
             changed; ``trials``, ``timeout`` and ``jobs`` may.
         warm_start: Begin with the best five values of this earlier search.
+        ensemble: Make one of the trials at the end: "greedy", "stacking" or "bagging".
         **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
@@ -88,6 +91,8 @@ def search(
     loaded = experiment if isinstance(experiment, LoadedExperiment) else None
     plain = loaded.experiment if loaded else experiment
     assert isinstance(plain, Experiment)
+    if ensemble is not None:
+        require_method(ensemble)
     listener = listener or make_listener()
     try:
         listener.on_phase("loading TensorFlow and Keras")
@@ -104,7 +109,7 @@ def search(
                 plain = override(plain, changes)
             if warm_start is not None:  # for who resumes it
                 changes["start_from"] = list(plain.start_from)
-            request = _Request(plain, loaded, changes, past)
+            request = _Request(plain, loaded, changes, past, ensemble)
             return _search(request, tracking_uri, listener)
     finally:
         listener.close()
@@ -135,6 +140,7 @@ class _Request:
     loaded: LoadedExperiment | None
     changes: Mapping[str, Any]
     past: Past | None
+    ensemble: str | None = None
 
 
 def _find_past(
@@ -171,11 +177,11 @@ def _search(
             _point_out_interrupted(store, request.experiment.name, listener)
             books = SearchBooks(store, _search_start(request, ready))
             with driving(journal_of(store, books.run_id)):
-                return _drive(store, books, ready, None, listener)
+                return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
         with driving(journal_of(store, past.search.run_id)):
             books = SearchBooks(store, _search_start(request, ready), past.search)
-            return _drive(store, books, ready, past, listener)
+            return _drive(store, books, ready, request, listener)
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
@@ -191,7 +197,7 @@ def _drive(
     store: Store,
     books: SearchBooks,
     ready: Preflight,
-    past: Past | None,
+    request: _Request,
     listener: Listener,
 ) -> SearchResult:
     """Search from the first trial, or the first that is left, to the end."""
@@ -200,13 +206,21 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-        outcome, results = _run_trials(store, books, ready, judge, listener, past)
+        for note in ready.notes:
+            listener.on_note(note)
+        outcome, results = _run_trials(
+            store, books, ready, judge, listener, request.past
+        )
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason
         fitted, registration = None, None
         if not outcome.is_interrupted:
             fitted, registration = _refit_best(store, books, ready, results, listener)
         _conclude(store, books, judge, fitted, listener)
+        if registration is not None:
+            write_card(store, registration.name, registration.version)
+            if request.ensemble is not None:
+                _make_ensemble(store, books, ready, request.ensemble, listener)
     except KeyboardInterrupt:
         status, reason = "KILLED", "interrupted"
         raise
@@ -226,7 +240,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     dataset, partition = ready.dataset, ready.bench.partition
     files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
-        experiment=request.experiment,
+        experiment=ready.bench.experiment,
         goal=ready.bench.goal,
         data={
             "name": dataset.name,
@@ -306,9 +320,7 @@ def _run_trials(
 
     loop = SearchLoop(
         searcher,
-        make_executor(
-            experiment.executor, lambda trial, r: evaluate_trial(bench, trial, r)
-        ),
+        make_executor(experiment, functools.partial(evaluate_trial, bench)),
         track=track,
         listener=listener,
         trials=experiment.trials,
@@ -344,7 +356,8 @@ def _refit_best(
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    threshold = _threshold(store, books, ready, trial)
+    run_id = books.trial_runs[trial.number]
+    threshold = threshold_of_trial(store, ready.bench, run_id)
     if threshold is not None:
         listener.on_note(threshold.describe())
     fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
@@ -369,21 +382,6 @@ def _refit_best(
     return fitted, registration
 
 
-def _threshold(
-    store: Store, books: SearchBooks, ready: Preflight, trial: Trial
-) -> Threshold | None:
-    """Return the decision threshold the experiment asks for; None: none."""
-    wanted = ready.bench.experiment.threshold
-    if not isinstance(wanted, str):
-        return None if wanted is None else Threshold(wanted)
-    run_id = books.trial_runs[trial.number]
-    content = read_file(store, run_id, names.OUT_OF_FOLD_FILE)
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return tune_threshold(
-            arrays["target"], arrays["prediction"], ready.bench.objective.metric
-        )
-
-
 def _conclude(
     store: Store,
     books: SearchBooks,
@@ -399,6 +397,20 @@ def _conclude(
     listener.on_phase("writing the report")
     report = read_report(store, find_search(store, books.run_id))
     books.add_file(names.REPORT_FILE, render_report(report).encode())
+
+
+def _make_ensemble(
+    store: Store, books: SearchBooks, ready: Preflight, method: str, listener: Listener
+) -> None:
+    """Make an ensemble of the trials; a search of one trial only does without."""
+    search = find_search(store, books.run_id)
+    ensembler = Ensembler(
+        store, search, ready.bench, ready.example, ready.dataset.digest, listener
+    )
+    try:
+        ensembler.make(method)
+    except KtuneError as error:  # the search itself has done what it should
+        listener.on_note(f"No ensemble: {error}")
 
 
 def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:

@@ -10,6 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ktune.ensembles.ensemble import (
+    ENSEMBLE_FILE,
+    Ensemble,
+    has_ensemble,
+    read_ensemble,
+)
+from ktune.ensembles.selection import NestedEstimate
 from ktune.errors import StoreError
 from ktune.intervals import Estimate
 from ktune.metrics import Objective
@@ -45,6 +52,9 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
     _print_gain(result, console)
     _print_test(result, console)
     _print_verdict(result, console)
+    ensemble = ensemble_of(result)
+    if ensemble is not None:
+        print_ensemble(ensemble, console)
     _print_next(result, console)
 
 
@@ -67,6 +77,7 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
             name: {"value": e.value, "low": e.low, "high": e.high}
             for name, e in result.test.items()
         },
+        "ensemble": None if (made := ensemble_of(result)) is None else made.as_dict(),
         "model": None
         if registration is None
         else {
@@ -126,6 +137,45 @@ def estimate_text(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def ensemble_of(result: SearchResult) -> Ensemble | None:
+    """Return the ensemble that was made of a search last; None: none was."""
+    if not has_ensemble(result.view):
+        return None
+    return read_ensemble(read_file(result.store, result.run_id, ENSEMBLE_FILE))
+
+
+def print_ensemble(ensemble: Ensemble, console: Console) -> None:
+    """Print an ensemble beside the best single model."""
+    title = f"Ensemble ({ensemble.method}): {ensemble.formula}"
+    console.print(Text(title, style="bold"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(ensemble.metric)
+    table.add_column("folds that did not choose", justify="right")
+    table.add_column("test", justify="right")
+    tested = ensemble.test.get(ensemble.metric)
+    table.add_row(
+        "ensemble",
+        _nested_text(ensemble.estimate),
+        estimate_text(tested) if tested else "-",
+    )
+    table.add_row("best single model", _nested_text(ensemble.single), "")
+    console.print(table)
+    if ensemble.versus_single:
+        console.print(
+            f"Against trial {ensemble.single_trial}: {ensemble.versus_single}."
+        )
+    console.print(
+        f"Registered: model {ensemble.model!r} version {ensemble.version} as "
+        f"{ensemble.model}@{ensemble.alias} ({ensemble.gate})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _nested_text(estimate: NestedEstimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.mean:.4f} ±{estimate.deviation:.4f}"
 
 
 def _headline(result: SearchResult) -> str:

@@ -24,6 +24,8 @@ VERBS = {
     "export": "write a registered model as Keras, SavedModel, TFLite or ONNX",
     "predict": "class names and probabilities for new rows, by a registered model",
     "serve": "a registered model behind MLflow's scoring server, on this machine",
+    "ensemble": "one model of several trials, compared with the best single one",
+    "promote": "make a trial's model champion, if better by more than noise",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
-    parser.add_argument("--pruner", help="none, median, asha … stops poor trials")
+    parser.add_argument(
+        "--pruner", help="none, median, asha, racing, auto … stops poor trials"
+    )
     parser.add_argument(
         "--objective",
         type=names_of,
@@ -57,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="everything random derives from it")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
-    parser.add_argument("--executor", help="where trials run: serial")
+    parser.add_argument("--backend", help="of Keras: tensorflow, jax or torch")
+    parser.add_argument("--executor", help="where trials run: serial or processes")
     parser.add_argument("--jobs", type=int, help="trials evaluated at the same time")
     parser.add_argument(
         "-S",
@@ -93,6 +96,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SEARCH",
         help="begin with the best five values of an earlier search",
     )
+    parser.add_argument(
+        "--ensemble",
+        nargs="?",
+        const="greedy",
+        metavar="METHOD",
+        help="also make an ensemble of the trials: greedy, stacking or bagging",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_store_option(parser)
     add_json_option(parser)
@@ -116,8 +126,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _search(
     arguments: argparse.Namespace, changes: dict[str, Any], listener: Any
 ) -> int:
-    from ktune.runtime import import_keras
+    from ktune.runtime import choose_backend, import_keras
 
+    if arguments.backend is not None:
+        choose_backend(arguments.backend)
     import_keras()
     from ktune.experiment_file import load_experiment
     from ktune.session import search
@@ -130,6 +142,7 @@ def _search(
         is_smoke_test=arguments.smoke,
         resume=arguments.resume,
         warm_start=arguments.warm_start,
+        ensemble=arguments.ensemble,
         **changes,
     )
     if arguments.json:

@@ -1,14 +1,18 @@
-"""Register the best model of a search, as champion if the gate lets it through."""
+"""Register a refitted model, and make it champion if the gate lets it through."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ktune.dataset import Inputs
+import numpy as np
+
+from ktune.dataset import Inputs, take_rows
 from ktune.evaluation import DEFAULT_OBJECTIVE, Workbench
 from ktune.metrics import LOSS, Objective, make_objective
 from ktune.refit import Refit, predict
+from ktune.registry.card import scores_tag
 from ktune.registry.gate import Decision, decide
+from ktune.registry.moves import How, move_alias
 from ktune.registry.packaging import PackagedModel
 from ktune.registry.registration import (
     CHALLENGER,
@@ -19,7 +23,9 @@ from ktune.registry.registration import (
     load_served_model,
     register,
 )
+from ktune.registry.untouched import rows_for_both
 from ktune.targets import as_predictions, returns_logits
+from ktune.threshold import cut_at, of_labels
 from ktune.tracking import names
 from ktune.tracking.store import Store
 
@@ -32,11 +38,12 @@ class Candidate:
 
     Attributes:
         search_run_id: The search that found it.
-        trial_run_id: The trial it was refitted from.
+        trial_run_id: The trial it was refitted from; "" for an ensemble of several.
         fitted: The model.
         example: A few raw rows.
         class_names: In the order of the model's outputs.
         data_digest: Of the data it was trained and tested on.
+        tags: Further tags of the version.
     """
 
     search_run_id: str
@@ -45,62 +52,85 @@ class Candidate:
     example: Inputs
     class_names: Sequence[str] = field(default=())
     data_digest: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def register_best(
-    store: Store, bench: Workbench, candidate: Candidate
+    store: Store, bench: Workbench, candidate: Candidate, *, force: bool = False
 ) -> tuple[Registration, Decision]:
-    """Register a search's best model, as champion if the gate lets it through.
+    """Register a refitted model, as champion if the gate lets it through.
 
     Args:
         store: Where to.
         bench: The search's data: both models are measured on its test rows.
         candidate: The refitted model.
+        force: Make it champion whatever the gate says.
 
     Returns:
         The version made, and why it is champion or challenger.
     """
-    name = bench.experiment.name
-    decision = decide_champion(store, bench, candidate)
-    registration = register(
+    ours = predictions_of(bench, candidate.fitted)
+    decision = decide_champion(store, bench, ours, candidate.data_digest)
+    registration = register_candidate(store, bench, candidate)
+    return settle(store, registration, decision, force=force), decision
+
+
+def register_candidate(
+    store: Store, bench: Workbench, candidate: Candidate
+) -> Registration:
+    """Register a refitted model, without an alias as yet."""
+    package = PackagedModel(
+        candidate.fitted, candidate.example, bench.data.task, candidate.class_names
+    )
+    return register(
         store,
-        PackagedModel(
-            candidate.fitted, candidate.example, bench.data.task, candidate.class_names
-        ),
-        name=name,
+        package,
+        name=bench.experiment.name,
         run_id=candidate.search_run_id,
         tags={
             **lineage(candidate.search_run_id, candidate.trial_run_id),
             names.DATA_DIGEST: candidate.data_digest,
             names.TEST_DIGEST: bench.partition.test_digest,
-            names.GATE: decision.reason,
+            **scores_tag(candidate.fitted.test),
             **_threshold_tag(candidate.fitted),
+            **candidate.tags,
         },
-        alias=CHAMPION if decision.is_promoted else CHALLENGER,
     )
-    return registration, decision
 
 
-def decide_champion(store: Store, bench: Workbench, candidate: Candidate) -> Decision:
-    """Decide whether a refitted model takes over alias ``champion``."""
-    fitted = candidate.fitted
+def settle(
+    store: Store, version: Registration, decision: Decision, *, force: bool = False
+) -> Registration:
+    """Give a version the alias the gate has decided on; return it with that."""
+    alias = CHAMPION if decision.is_promoted or force else CHALLENGER
+    is_forced = force and not decision.is_promoted
+    how: How = "force" if is_forced else "gate"
+    move_alias(store, version, alias, how=how, reason=decision.reason)
+    return replace(version, alias=alias)
+
+
+def decide_champion(
+    store: Store, bench: Workbench, ours: np.ndarray | None, data_digest: str
+) -> Decision:
+    """Decide whether a model takes over alias ``champion``.
+
+    Args:
+        store: Where the champion stands.
+        bench: Both models are measured on its test rows.
+        ours: What the candidate predicts for these, as `compute_metrics` takes it;
+            None: there are none.
+        data_digest: Of the present data.
+    """
     champion = find_champion(store, bench.experiment.name)
     if champion is None:
         return Decision(True, "first version of this model")
-    x_test, y_test = bench.partition.x_test, bench.partition.y_test
-    if x_test is None or y_test is None:
+    partition, task = bench.partition, bench.data.task
+    if partition.x_test is None or partition.y_test is None or ours is None:
         return Decision(False, "no untouched test set to compare it with the champion")
-    seen = (champion.tags.get(names.DATA_DIGEST), champion.tags.get(names.TEST_DIGEST))
-    if seen != (candidate.data_digest, bench.partition.test_digest):
-        return Decision(
-            False,
-            f"champion version {champion.version} has other data or test rows, so it "
-            "may have been trained on the present test rows",
-        )
-    task, is_logits = bench.data.task, returns_logits(fitted.model)
+    rows = rows_for_both(store, champion, partition, data_digest)
     try:
-        outputs = load_served_model(store, champion).predict(x_test)
-        theirs = as_predictions(outputs, task, is_logits=is_logits)
+        x_test = take_rows(partition.x_test, rows.positions)
+        theirs = predictions_of_version(store, champion, bench, x_test)
     except Exception as error:
         # The old champion may take other inputs; that is no reason to lose the new.
         _log.warning("champion version %s: %s", champion.version, error)
@@ -109,15 +139,60 @@ def decide_champion(store: Store, bench: Workbench, candidate: Candidate) -> Dec
             f"champion version {champion.version} cannot predict these test rows "
             f"({type(error).__name__})",
         )
-    ours = predict(fitted.model, fitted.preprocessing, x_test)
-    return decide(
-        as_predictions(ours, task, is_logits=is_logits),
+    decision = decide(
+        ours[rows.positions],
         theirs,
-        y_test,
+        partition.y_test[rows.positions],
         task=task,
-        objective=_objective_of_predictions(bench),
+        objective=objective_of_predictions(bench),
         seed=bench.experiment.seed,
     )
+    return decision.with_note(rows.note)
+
+
+def predictions_of(bench: Workbench, fitted: Refit) -> np.ndarray | None:
+    """Return what a refitted model predicts for the test rows; None: there are none."""
+    if bench.partition.x_test is None:
+        return None
+    outputs = predict(fitted.model, fitted.preprocessing, bench.partition.x_test)
+    is_logits = returns_logits(fitted.model)
+    predictions = as_predictions(outputs, bench.data.task, is_logits=is_logits)
+    threshold = fitted.threshold
+    return _cut(predictions, bench, None if threshold is None else threshold.value)
+
+
+def predictions_of_version(
+    store: Store, version: Registration, bench: Workbench, x: Inputs
+) -> np.ndarray:
+    """Return what a registered version predicts, as `compute_metrics` takes it.
+
+    Whether its outputs are logits, where they are cut and which class is which it
+    knows itself.
+
+    Raises:
+        ValueError: It tells other classes apart.
+    """
+    model = load_served_model(store, version)
+    spec = model.unwrap_python_model().spec
+    known = list(bench.data.class_names)
+    if list(spec["class_names"]) != known:
+        raise ValueError(
+            f"version {version.version} has the classes {spec['class_names']}, the "
+            f"data have {known}"
+        )
+    is_logits = bool(spec["returns_logits"])
+    predictions = as_predictions(model.predict(x), bench.data.task, is_logits=is_logits)
+    threshold = version.tags.get(names.THRESHOLD)
+    return _cut(predictions, bench, None if threshold is None else float(threshold))
+
+
+def _cut(
+    predictions: np.ndarray, bench: Workbench, threshold: float | None
+) -> np.ndarray:
+    """Bend probabilities to a model's own threshold, for metrics that know one."""
+    if threshold is None or not of_labels((objective_of_predictions(bench).metric,)):
+        return predictions
+    return cut_at(predictions, threshold)
 
 
 def _threshold_tag(fitted: Refit) -> dict[str, str]:
@@ -125,7 +200,7 @@ def _threshold_tag(fitted: Refit) -> dict[str, str]:
     return {} if threshold is None else {names.THRESHOLD: repr(threshold.value)}
 
 
-def _objective_of_predictions(bench: Workbench) -> Objective:
+def objective_of_predictions(bench: Workbench) -> Objective:
     """The search's objective; the task's default where it is the model's own loss."""
     if bench.objective.metric != LOSS:
         return bench.objective

@@ -1,6 +1,6 @@
 """The gate: a new model becomes champion only if it is better by more than noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class Decision:
 
     is_promoted: bool
     reason: str
+
+    def with_note(self, note: str) -> "Decision":
+        """Return the decision with something to know about how it came about."""
+        return replace(self, reason=f"{self.reason}. Note: {note}") if note else self
 
 
 def decide(

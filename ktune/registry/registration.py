@@ -45,7 +45,7 @@ def register(
     name: str,
     run_id: str,
     tags: Mapping[str, str],
-    alias: str,
+    alias: str | None = None,
 ) -> Registration:
     """Log a model to a run and register it.
 
@@ -55,7 +55,7 @@ def register(
         name: Of the registered model.
         run_id: The run whose page lists the model.
         tags: Lineage and scores, on logged model and version alike.
-        alias: ``champion`` or ``challenger``.
+        alias: Given to it at once; None: see `ktune.registry.moves`.
     """
     from mlflow.exceptions import MlflowException
 
@@ -71,29 +71,51 @@ def register(
         source=logged.artifact_location,
         run_id=run_id,
         model_id=logged.model_id,
-        tags=dict(tags),
+        tags={**tags, names.LOGGED_MODEL: logged.model_id},
         await_creation_for=0,
     )
     number = int(version.version)
     # MLflow's page finds the version of a logged model by this tag.
     link = json.dumps([{"name": name, "version": number}])
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
-    client.set_registered_model_alias(name, alias, str(number))
+    if alias is not None:
+        client.set_registered_model_alias(name, alias, str(number))
     return Registration(name, number, alias, logged.model_id, tags)
 
 
-def registration_of(store: Store, search_run_id: str) -> Registration | None:
-    """Return the newest model version a search has registered, if any."""
-    found = store.client.search_model_versions(f"run_id = '{search_run_id}'")
-    if not found:
-        return None
-    newest = max(found, key=lambda version: int(version.version))
-    return _describe(store, newest.name, int(newest.version))
+def registration_of(
+    store: Store, search_run_id: str, best_run_id: str | None = None
+) -> Registration | None:
+    """Return the model version a search has registered of its best trial, if any.
+
+    Args:
+        store: Where to look.
+        search_run_id: The search.
+        best_run_id: Its best trial; None: the newest version of the search.
+    """
+    if best_run_id is not None:
+        version = version_of_trial(store, best_run_id)
+        if version is not None:
+            return version
+    return _newest(store, f"run_id = '{search_run_id}'")
 
 
 def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
     """Return the newest version refitted from a trial, if any."""
-    query = f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'"
+    return _newest(store, f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'")
+
+
+def find_version(store: Store, name: str, number: int) -> Registration | None:
+    """Return a version by its number; None: it is not there (any more)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _describe(store, name, number)
+    except MlflowException:
+        return None
+
+
+def _newest(store: Store, query: str) -> Registration | None:
     found = store.client.search_model_versions(query)
     if not found:
         return None
@@ -234,9 +256,12 @@ def _describe(store: Store, name: str, number: int) -> Registration:
     version = store.client.get_model_version(name, str(number))
     aliases = list(version.aliases or [])
     alias = CHAMPION if CHAMPION in aliases else (aliases or [None])[0]
-    return Registration(name, number, alias, version.model_id or "", dict(version.tags))
+    # MLflow 3.17 forgets the `model_id` a version was created with.
+    model_id = version.model_id or version.tags.get(names.LOGGED_MODEL, "")
+    return Registration(name, number, alias, model_id, dict(version.tags))
 
 
 def lineage(search_run_id: str, trial_run_id: str) -> dict[str, str]:
     """Return the tags that lead from a model back to where it came from."""
-    return {names.SEARCH_RUN: search_run_id, names.TRIAL_RUN: trial_run_id}
+    of_trial = {names.TRIAL_RUN: trial_run_id} if trial_run_id else {}
+    return {names.SEARCH_RUN: search_run_id, **of_trial}

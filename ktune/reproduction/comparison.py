@@ -112,11 +112,9 @@ def _judge(
 
 
 def _compare_endings(recorded: TrialResult, again: TrialResult) -> Comparison:
-    def ending(result: TrialResult) -> tuple[str, str, str]:
+    def ending(result: TrialResult) -> tuple[str, str]:
         failure = result.failure
-        if failure is None:
-            return result.state, "", ""
-        return result.state, failure.kind, failure.message
+        return result.state, "" if failure is None else failure.reason
 
     is_same = ending(recorded) == ending(again)
     told = " → ".join(

@@ -12,7 +12,7 @@ from ktune.errors import ExperimentError, StoreError
 from ktune.evaluation import Workbench, evaluate_trial
 from ktune.experiment import Experiment, override
 from ktune.loop import Listener, SilentListener
-from ktune.recorded import read_recorded, rebuild
+from ktune.recorded import read_recorded, rebuild, threshold_of_trial
 from ktune.refit import Refit, predict, refit
 from ktune.registry.registration import load_served_model, version_of_trial
 from ktune.reproduction.changes import Change, find_changes
@@ -186,7 +186,8 @@ class _Work:
             return []  # interrupted before it came to that
         trial, _ = read_trial(self.store, run)
         self.listener.on_phase(f"refitting trial {trial.number} again")
-        fitted = refit(self.bench, trial, epochs=int(epochs))
+        threshold = threshold_of_trial(self.store, self.bench, run.run_id)
+        fitted = refit(self.bench, trial, epochs=int(epochs), threshold=threshold)
         return [*self._test_scores(search, fitted), *self._outputs(run, fitted)]
 
     def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[Comparison]:

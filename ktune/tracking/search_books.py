@@ -40,9 +40,9 @@ _RECORDED_FIELDS = (
     "stratify",
     "reshuffle",
     "trainer",
-    "executor",
     "jobs",
     "deterministic",
+    "license",
 )
 
 
@@ -275,6 +275,7 @@ def _search_params(start: SearchStart) -> dict[str, Any]:
         **{name: getattr(experiment, name) for name in _RECORDED_FIELDS},
         "sampler": experiment.chosen_sampler,
         "pruner": experiment.chosen_pruner,
+        "executor": experiment.chosen_executor,
         "objective": ", ".join(o.metric for o in start.goal.objectives),
         "cv": experiment.cv,
         "preprocess": experiment.preprocess,

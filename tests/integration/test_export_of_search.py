@@ -49,12 +49,12 @@ def test_preprocessing_and_class_names_are_inside(exported, report, small_search
     assert report["not_inside"] == ""
     assert report["metadata"]["class_names"] == ["malignant", "benign"]
     assert len(report["metadata"]["columns"]) == 30
-    raw = load_breast_cancer().data
+    table = load_breast_cancer(as_frame=True).data
     found = TfliteExporter().replay(
-        exported / "small.tflite", {"rows": raw.astype(np.float32)}
+        exported / "small.tflite", {"rows": table.to_numpy(np.float32)}
     )
     fitted = small_search.result._fitted
-    wanted = fitted.model.predict(fitted.preprocessing.transform(raw), verbose=0)
+    wanted = fitted.model.predict(fitted.preprocessing.transform(table), verbose=0)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 

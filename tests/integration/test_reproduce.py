@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from projects import copy_project
 
 import ktune
 from ktune.cli.main import main
@@ -20,8 +20,7 @@ from ktune.reproduction.comparison import Sameness
 @pytest.fixture
 def moved(small_search, tmp_path, monkeypatch):
     """A copy of the project, whose local module has changed since the search."""
-    folder = tmp_path / "moved"
-    shutil.copytree(small_search.folder, folder)
+    folder = copy_project(small_search, tmp_path / "moved")
     (folder / "helper_of_experiment.py").write_text("UNITS = 5\n")
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -175,6 +175,20 @@ def test_the_model_is_registered_as_champion_with_lineage(client, small_search):
     assert version.tags["ktune.trial_run_id"] == best
 
 
+def test_the_registered_version_has_a_model_card(client, small_search):
+    version = client.get_model_version_by_alias("small", "champion")
+    logged = client.get_logged_model(version.tags["ktune.logged_model_id"])
+    folder = Path(logged.artifact_location.removeprefix("file://"))
+    card = (folder / "model_card.md").read_text()
+    assert version.description == card
+    accuracy = small_search.result.test["accuracy"]
+    assert f"{accuracy.value:.4f} [{accuracy.low:.4f}, {accuracy.high:.4f}]" in card
+    verdict = client.get_run(small_search.result.best.run_id).data.tags["ktune.verdict"]
+    assert f"**{verdict}**" in card
+    assert f"ktune reproduce {small_search.result.best.run_id}" in card
+    assert "not stated" in card
+
+
 @pytest.mark.parametrize("kind", ["float32", "float64", "frame", "integers", "list"])
 def test_the_registered_model_takes_raw_rows_of_any_kind(
     small_search, mlflow_here, kind

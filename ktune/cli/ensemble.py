@@ -1,0 +1,66 @@
+"""Make one model of several trials of a search.
+
+Members and weights are chosen by out-of-fold predictions. What that gives is estimated
+on folds that took no part in the choice, and compared with the best single model there
+and on the untouched test rows. The ensemble is registered as one Keras model, by the
+gate.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from ktune.cli.exit_codes import DONE
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``ensemble``."""
+    parser.add_argument(
+        "search",
+        nargs="?",
+        default="best",
+        metavar="SEARCH",
+        help="the search (default: the newest); for bagging also a trial of it",
+    )
+    parser.add_argument(
+        "--method",
+        default="greedy",
+        help="greedy (weighted mean over trials), stacking (a linear model on top) or "
+        "bagging (the fold models of a trial); default: %(default)s",
+    )
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the ensemble, and print how it compares."""
+    from ktune.progress import make_listener
+    from ktune.runtime import import_keras
+
+    listener = make_listener(quiet=arguments.json)
+    try:
+        listener.on_phase("loading TensorFlow and Keras")
+        import_keras()  # before anything else imports it, so that it keeps quiet
+        from ktune.ensembles.making import ensemble
+        from ktune.summary import print_ensemble
+
+        made = ensemble(
+            arguments.search,
+            method=arguments.method,
+            tracking_uri=arguments.tracking_uri,
+            listener=listener,
+        )
+    finally:
+        listener.close()
+    if arguments.json:
+        print_json(made.as_dict())
+    else:
+        print_ensemble(made, _console())
+    return DONE
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False)

@@ -1,0 +1,70 @@
+"""Make a trial's model the champion, if it is better by more than noise.
+
+The trial is refitted first if it has no registered version yet. Candidate and champion
+are measured on the same untouched test rows (paired bootstrap, 95 %); if the candidate
+is not better beyond the interval, it becomes `challenger`. A SEARCH stands for its best
+trial. Every move is noted with its reason and time.
+"""
+
+import argparse
+from typing import Any
+
+from ktune.cli.exit_codes import DONE
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``promote``."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a trial, or a search for its best one (default: best)",
+    )
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--force", action="store_true", help="champion whatever the gate says"
+    )
+    either.add_argument(
+        "--rollback",
+        action="store_true",
+        help="give `champion` back to the version before; RUN names the model",
+    )
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Promote or roll back, and print what has come of it."""
+    found = _roll_back(arguments) if arguments.rollback else _promote(arguments)
+    if arguments.json:
+        print_json(found.as_dict())
+    else:
+        print(found.told)
+    return DONE
+
+
+def _roll_back(arguments: argparse.Namespace) -> Any:
+    from ktune.promotion.rolling_back import rollback
+
+    return rollback(arguments.run, tracking_uri=arguments.tracking_uri)
+
+
+def _promote(arguments: argparse.Namespace) -> Any:
+    from ktune.progress import make_listener
+    from ktune.runtime import import_keras
+
+    listener = make_listener(quiet=arguments.json)
+    try:
+        listener.on_phase("loading TensorFlow and Keras")
+        import_keras()  # before anything else imports it, so that it keeps quiet
+        from ktune.promotion.promoting import promote
+
+        return promote(
+            arguments.run or "best",
+            force=arguments.force,
+            tracking_uri=arguments.tracking_uri,
+            listener=listener,
+        )
+    finally:
+        listener.close()

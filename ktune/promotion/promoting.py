@@ -1,0 +1,156 @@
+"""Make a trial's model the champion, by the gate."""
+
+from dataclasses import dataclass
+
+from ktune.errors import UnknownReference
+from ktune.experiment import Experiment
+from ktune.loop import Listener, SilentListener
+from ktune.promotion.promotion import Promotion
+from ktune.recorded import Rebuilt, read_recorded, rebuild, threshold_of_trial
+from ktune.refit import refit
+from ktune.registry.card import write_card
+from ktune.registry.champion import (
+    Candidate,
+    decide_champion,
+    predictions_of_version,
+    register_best,
+    settle,
+)
+from ktune.registry.gate import Decision
+from ktune.registry.registration import (
+    CHAMPION,
+    Registration,
+    find_champion,
+    version_of_trial,
+)
+from ktune.runtime import import_keras, quiet_libraries
+from ktune.tracking import names
+from ktune.tracking.reader import (
+    RunView,
+    best_trial,
+    find_run,
+    find_search,
+    read_trial,
+)
+from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+
+
+def promote(
+    reference: str = "best",
+    *,
+    force: bool = False,
+    experiment: Experiment | None = None,
+    tracking_uri: str | None = None,
+    listener: Listener | None = None,
+) -> Promotion:
+    """Make a trial's model the champion if it is better by more than noise.
+
+    It is refitted first if that has not been done. Candidate and champion are measured
+    on the same untouched test rows; where data or test rows have changed since, the
+    champion is measured anew on the present ones, and the reason says so.
+
+    Args:
+        reference: A trial; or a search, for its best trial.
+        force: Make it champion whatever the gate says.
+        experiment: Taken instead of the recorded source, for a search that was
+            started from Python and has none.
+        tracking_uri: Where MLflow's store is; see `ktune.search`.
+        listener: Is told what is being done.
+
+    Raises:
+        KtuneError: The run, its source or its data are not to be had.
+    """
+    listener = listener or SilentListener()
+    store = open_store(tracking_uri)
+    import_keras()
+    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
+        run = find_run(store, reference)
+        search = find_search(store, run.run_id)
+        trial_run = best_trial(store, search) if run.is_search else run
+        _require_complete(trial_run)
+        present = find_champion(store, search.experiment)
+        version = version_of_trial(store, trial_run.run_id)
+        if present and version and present.version == version.version:
+            return _stays(present)
+        listener.on_phase("setting up data and folds as recorded")
+        with rebuild(read_recorded(store, search), experiment=experiment) as rebuilt:
+            work = _Work(store, search, trial_run, rebuilt, listener)
+            is_new = version is None or not rebuilt.is_same_data
+            if version is None or is_new:
+                settled, decision = work.refit(force=force)
+            else:
+                settled, decision = work.judge(version, force=force)
+        write_card(store, settled.name, settled.version)
+    return Promotion(
+        model=settled.name,
+        version=settled.version,
+        alias=settled.alias or "",
+        reason=decision.reason,
+        before=None if present is None else present.version,
+        is_new_version=is_new,
+        is_forced=force and not decision.is_promoted,
+    )
+
+
+def _require_complete(run: RunView) -> None:
+    if run.state != "complete":
+        raise UnknownReference(
+            f"trial {run.number} of {run.experiment!r} is {run.state}; only a complete "
+            "trial can be promoted. They are listed by: "
+            f"ktune runs {run.tags[names.PARENT][:8]}"
+        )
+
+
+def _stays(present: Registration) -> Promotion:
+    return Promotion(
+        model=present.name,
+        version=present.version,
+        alias=CHAMPION,
+        reason="nothing to do",
+        before=present.version,
+        is_new_version=False,
+        is_move=False,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is needed to judge a trial's model."""
+
+    store: Store
+    search: RunView
+    trial_run: RunView
+    rebuilt: Rebuilt
+    listener: Listener
+
+    def judge(
+        self, version: Registration, *, force: bool
+    ) -> tuple[Registration, Decision]:
+        """Compare a registered version with the champion, and move an alias."""
+        self.listener.on_phase(f"measuring version {version.version} and the champion")
+        bench, dataset = self.rebuilt.bench, self.rebuilt.dataset
+        ours = None
+        if bench.partition.x_test is not None:
+            x_test = bench.partition.x_test
+            ours = predictions_of_version(self.store, version, bench, x_test)
+        decision = decide_champion(self.store, bench, ours, dataset.digest)
+        return settle(self.store, version, decision, force=force), decision
+
+    def refit(self, *, force: bool) -> tuple[Registration, Decision]:
+        """Refit the trial for the epochs found best, register and judge it."""
+        trial, result = read_trial(self.store, self.trial_run)
+        assert result.best_epoch is not None
+        self.listener.on_phase(f"refitting trial {trial.number}")
+        bench = self.rebuilt.bench
+        threshold = threshold_of_trial(self.store, bench, self.trial_run.run_id)
+        fitted = refit(bench, trial, epochs=result.best_epoch + 1, threshold=threshold)
+        self.listener.on_phase("measuring it and the champion")
+        candidate = Candidate(
+            search_run_id=self.search.run_id,
+            trial_run_id=self.trial_run.run_id,
+            fitted=fitted,
+            example=self.rebuilt.example,
+            class_names=self.rebuilt.dataset.class_names,
+            data_digest=self.rebuilt.dataset.digest,
+        )
+        return register_best(self.store, bench, candidate, force=force)
