@@ -130,10 +130,10 @@ def reproduce(
         run = find_run(store, reference)
         search = find_search(store, run.run_id)
         listener.on_phase("setting up data and folds as recorded")
-        recorded = read_recorded(store, search)
+        trial_run = best_trial(store, search) if run.is_search else run
+        recorded = read_recorded(store, search, trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
             work = _Work(store, rebuilt.bench, tolerance, listener)
-            trial_run = best_trial(store, search) if run.is_search else run
             comparisons = work.run_again(trial_run)
             if run.is_search:
                 comparisons += work.refit_again(search, trial_run)
