@@ -4,7 +4,7 @@
 
 Searches experiments of ``experiments/`` for a few cheap trials by either trainer and
 either engine, in a folder of its own, then reproduces the trials of each search in a
-fresh process, in an order drawn at random. Prints a line a trial; exit code 1 if any was
+fresh process, in an order drawn at random. Prints a line a trial; exit code 1 if any is
 not identical.
 """
 
