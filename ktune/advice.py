@@ -3,21 +3,47 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from ktune.dataset import Dataset, Task
 from ktune.evaluation import Workbench
+from ktune.preprocessing import N_HASHES, is_hashed, text_columns
 
 IMBALANCED_FROM = 4.0
 """Rows of the most frequent class for one of the rarest, from which on accuracy tells
 little of the rare one."""
 
 
+IDENTIFIER_FROM = 0.9
+"""Share of different values, from which on a column tells rows apart and no more."""
+
+
 def advise(dataset: Dataset, bench: Workbench) -> Iterator[str]:
     """Yield what a person should know about an experiment and its data."""
     yield from dataset.notes
+    if bench.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
+        yield from _many_categories(dataset.x)
     if dataset.task.is_classification:
         yield from _accuracy_on_imbalanced(dataset, bench)
         yield from _classes_not_validated(dataset, bench)
+
+
+def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
+    for name in text_columns(frame):
+        column = frame[name]
+        if not is_hashed(column):
+            continue
+        count = int(column.nunique())
+        if count > IDENTIFIER_FROM * column.count():
+            yield (
+                f"Column {name!r} has {count:,} different values in {len(frame):,} "
+                f"rows: it looks like an identifier. Consider drop=[{name!r}]."
+            )
+        else:
+            yield (
+                f"Column {name!r} has {count:,} categories and is hashed into "
+                f"{N_HASHES} columns."
+            )
 
 
 def _accuracy_on_imbalanced(dataset: Dataset, bench: Workbench) -> Iterator[str]:

@@ -33,7 +33,7 @@ SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
 """Samplers that can only make one thing as good as possible."""
 
 TRAINERS = ("auto", "graph", "keras_fit")
-EXECUTORS = ("serial", "processes", "ray")
+EXECUTORS = ("auto", "serial", "processes", "ray")
 STRATIFY = ("auto", "bins", "none")
 TASKS = ("binary", "multiclass", "multilabel", "regression")
 
@@ -122,7 +122,8 @@ class Experiment:
             registered model speak in the targets' own units all the same. None: where
             ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
-        executor: "serial", "processes" or "ray".
+        executor: Where trials run: "serial", "processes" or "ray". "auto": in this
+            process for ``jobs=1``, else in processes.
         jobs: How many trials are evaluated at the same time.
         start_from: Values of trials to begin with, as dicts; what they do not say keeps
             its default.
@@ -166,7 +167,7 @@ class Experiment:
     task: str | None = None
     scale_target: bool | None = None
     trainer: str = "auto"
-    executor: str = "serial"
+    executor: str = "auto"
     jobs: int = 1
     start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
@@ -192,6 +193,13 @@ class Experiment:
             return ()
         given = self.objective
         return (given,) if isinstance(given, str) else tuple(given)
+
+    @property
+    def chosen_executor(self) -> str:
+        """Where trials are evaluated."""
+        if self.executor == "auto":
+            return "serial" if self.jobs == 1 else "processes"
+        return self.executor
 
     @property
     def chosen_pruner(self) -> str:
@@ -280,6 +288,11 @@ def _problems_of_fields(given: Mapping[str, Any]) -> list[str]:
         problems += _sampler_problem(given["engine"], given.get("sampler"))
         problems += _several_objectives_problems(given)
     problems += _reshuffle_problem(given)
+    if given.get("executor") == "serial" and given.get("jobs") not in (None, 1):
+        problems.append(
+            "executor 'serial' evaluates one trial at a time; got "
+            f"jobs={given['jobs']!r}. Leave `executor` out, or take 'processes'"
+        )
     return problems
 
 

@@ -1,5 +1,6 @@
 """What is installed and works on this machine, with the remedy for what does not."""
 
+import importlib
 import importlib.metadata
 import os
 import shutil
@@ -11,6 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from ktune.errors import KtuneError
+from ktune.export.exporters import (
+    EXPORTERS,
+    make_exporter,
+    missing_packages,
+    remedy_of,
+)
 from ktune.runtime import import_keras
 from ktune.tracking.location import find_store
 
@@ -24,7 +31,6 @@ _NEEDED = (
     "pandas",
 )
 _OPTIONAL = {
-    "onnx": ("tf2onnx", 'export to ONNX: pip install "ktune[onnx]"'),
     "ray": ("ray", 'trials on a Ray cluster: pip install "ktune[ray]"'),
     "gp": ("torch", 'sampler gp and the torch backend: pip install "ktune[gp]"'),
 }
@@ -64,6 +70,7 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
         _packages,
         _backend,
         _extras,
+        _formats,
         lambda: _store(tracking_uri),
         _data,
     ]
@@ -117,6 +124,27 @@ def _extras() -> Iterator[Check]:
             yield Check(f"extra {name}", State.GOOD, f"{package} {version}")
         else:
             yield Check(f"extra {name}", State.MISSING, "not installed", remedy)
+
+
+def _formats() -> Iterator[Check]:
+    """Which formats models can be exported to; the runtime of each is loaded."""
+    for name in EXPORTERS:
+        exporter = make_exporter(name)
+        missing = missing_packages(exporter)
+        subject = f"export {name}"
+        if missing:
+            told = f"{', '.join(missing)} not installed"
+            yield Check(subject, State.MISSING, told, remedy_of(exporter))
+            continue
+        try:
+            for module in exporter.runtime:
+                importlib.import_module(module)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            yield Check(subject, State.BAD, told, remedy_of(exporter))
+            continue
+        versions = (f"{package} {_version(package)}" for package in exporter.packages)
+        yield Check(subject, State.GOOD, ", ".join(versions))
 
 
 def _store(tracking_uri: str | None) -> Iterator[Check]:

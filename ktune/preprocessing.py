@@ -1,4 +1,16 @@
-"""From raw rows to what a model sees: fitted on training rows only, fold by fold."""
+"""From raw rows to what a model sees: fitted on training rows only, fold by fold.
+
+What ``preprocess="auto"`` does:
+
+| features | become |
+|---|---|
+| numbers of a table | the median where missing, then standardised |
+| at most 100 categories | a column each (one-hot), one more for missing ones |
+| more categories | 128 columns by a hash of the name |
+| free text | an error: drop it, or give a transformer |
+| images | 0 … 1 |
+| sequences of numbers | standardised by feature; tokens stay as they are |
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +20,31 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    StandardScaler,
+)
 
 from ktune.dataset import Inputs, Kind, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
 from ktune.targets import TargetScaling, fit_target_scaling
+
+MISSING = "(missing)"
+"""The category of a value that is missing."""
+
+MOST_CATEGORIES = 100
+"""A column of more categories is hashed; with so many or fewer, each gets a column."""
+
+N_HASHES = 128
+"""Columns a hashed one becomes."""
+
+WORDS_OF_TEXT = 4.0
+"""Words of a value on average, from which on different values are sentences."""
 
 FULL_SCALES = (1.0, 255.0, 65535.0)
 """The value of full light in images: scaled already, of 8 bits, of 16 bits."""
@@ -280,7 +309,6 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
 
 
 _CATEGORIES = "categories"
-_MISSING = "(missing)"
 
 
 def known_categories(transformer: Any) -> dict[str, list[str]]:
@@ -293,7 +321,7 @@ def known_categories(transformer: Any) -> dict[str, list[str]]:
         if name == _CATEGORIES and hasattr(part, "steps"):
             encoder = part.steps[-1][1]
             return {
-                str(column): [str(c) for c in categories if c != _MISSING]
+                str(column): [str(c) for c in categories if c != MISSING]
                 for column, categories in zip(columns, encoder.categories_, strict=True)
             }
     return {}
@@ -307,20 +335,72 @@ def _table_transformer(x: Inputs) -> Any:
         return numbers
     table = plain_table(x)
     text = text_columns(table)
+    for name in text:
+        _check_no_free_text(table[name])
     others = [name for name in table.columns if name not in text]
     parts = [("numbers", numbers, others)] if others else []
-    if text:
-        parts.append((_CATEGORIES, _category_encoder(table[text]), text))
+    few = [name for name in text if not is_hashed(table[name])]
+    if few:
+        parts.append((_CATEGORIES, _category_encoder(table[few]), few))
+    # One at a time, so that equal words in two columns do not meet.
+    parts += [(f"hashed {name}", _hasher(), [name]) for name in text if name not in few]
     return ColumnTransformer(parts)
+
+
+def is_hashed(column: pd.Series) -> bool:
+    """Whether a column of categories has too many of them for a column each."""
+    return int(column.nunique()) > MOST_CATEGORIES
+
+
+def _check_no_free_text(column: pd.Series) -> None:
+    """Refuse sentences: as categories they would all be different.
+
+    Raises:
+        ExperimentError: The column holds them.
+    """
+    known = column.dropna()
+    n_different = int(known.nunique())
+    if n_different <= max(MOST_CATEGORIES, len(known) // 2):
+        return
+    n_words = float(np.mean([len(str(text).split()) for text in known.head(1000)]))
+    if n_words >= WORDS_OF_TEXT:
+        raise ExperimentError(
+            f"column {column.name!r} holds free text ({n_different} different texts of "
+            f"{n_words:.0f} words), which `preprocess='auto'` does not learn from. "
+            "Drop it, or give a ColumnTransformer with TfidfVectorizer as `preprocess`."
+        )
 
 
 def _category_encoder(columns: pd.DataFrame) -> Any:
     """One-hot, over every category of the data so that all folds are equally wide."""
-    categories = [sorted(set(columns[name].dropna()) | {_MISSING}) for name in columns]
+    categories = [sorted(set(columns[name].dropna()) | {MISSING}) for name in columns]
     return make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=_MISSING),
+        SimpleImputer(strategy="constant", fill_value=MISSING),
         OneHotEncoder(
             categories=categories, handle_unknown="ignore", sparse_output=False
+        ),
+    )
+
+
+def _hasher() -> Any:
+    """Hash categories into a fixed number of columns; nothing is fitted.
+
+    The hash is the same on every machine, and a category never seen before finds a
+    place, too. Every part is scikit-learn's, so the model loads without ktune.
+
+    Source:
+        Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML
+        2009, arXiv 0902.2206.
+    """
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=MISSING),
+        FunctionTransformer(np.ravel),
+        HashingVectorizer(
+            token_pattern=r"(?s).+",  # all of it is one token
+            lowercase=False,
+            norm=None,
+            n_features=N_HASHES,
+            dtype=np.float32,
         ),
     )
 

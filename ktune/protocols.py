@@ -209,6 +209,9 @@ class Exporter(Protocol):
     packages: Sequence[str]
     """Distributions it needs beside those that ktune always has."""
 
+    runtime: Sequence[str]
+    """Modules of those that must import for it to work."""
+
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Write the model and its metadata below a folder; return the file or folder.
 

@@ -121,6 +121,18 @@ def read_backend() -> Backend:
     )
 
 
+def set_threads(count: int) -> None:
+    """Use so many threads for computing; before anything is computed.
+
+    Backends other than TensorFlow follow ``OMP_NUM_THREADS``.
+    """
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
 def set_determinism(wanted: bool) -> None:
     """Have TensorFlow compute in an order that is the same every time, or not.
 

@@ -1,5 +1,6 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,9 +318,7 @@ def _run_trials(
 
     loop = SearchLoop(
         searcher,
-        make_executor(
-            experiment.executor, lambda trial, r: evaluate_trial(bench, trial, r)
-        ),
+        make_executor(experiment, functools.partial(evaluate_trial, bench)),
         track=track,
         listener=listener,
         trials=experiment.trials,

@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
 
-from ktune.tracking.store import Store, open_store
+from ktune.tracking.records import RunRecord
+from ktune.tracking.store import Store, open_store, quiet_mlflow
 
 # The machine decides how long an example takes, not the code: no deadline. The same
 # examples every time, so that a change is all that can turn a test red.
@@ -29,3 +31,37 @@ def store(empty_store: Path, tmp_path: Path) -> Store:
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")
     return open_store(f"sqlite:///{folder}/mlflow.db")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    """Models registered without a search: ``folder``, ``store``, ``models`` by name."""
+    from ktune.registry.registration import CHAMPION, register
+    from ktune.testing.models import TINY_MODELS
+
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "mlruns").mkdir()
+    shutil.copy(empty_store, folder / "mlruns" / "mlflow.db")
+    store = open_store(f"sqlite:///{folder}/mlruns/mlflow.db")
+    found = SimpleNamespace(folder=folder, store=store, models={}, registered={})
+    for name in ("cnn", "categories"):
+        found.models[name] = TINY_MODELS[name]()
+        run = store.start_run(store.experiment_id(name), RunRecord(name, "RUNNING"))
+        package = found.models[name].package
+        with quiet_mlflow():
+            found.registered[name] = register(
+                store, package, name=name, run_id=run, tags={}, alias=CHAMPION
+            )
+    return found
+
+
+@pytest.fixture
+def here(
+    tiny_models: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> SimpleNamespace:
+    """Work in the folder of the tiny models."""
+    monkeypatch.chdir(tiny_models.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tiny_models

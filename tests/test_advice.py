@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import ktune.data
 from ktune.advice import advise
 from ktune.data import load_data
 from ktune.evaluation import make_workbench
@@ -44,3 +45,24 @@ def test_a_fold_without_a_class_to_validate_on_is_pointed_out():
     (note,) = advice(y, cv=KFold(4))
     assert note.startswith("Fold 0 validates on no row of class '1'")
     assert "stratifies" in note
+
+
+def test_many_categories_and_identifiers_are_pointed_out():
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "id": [f"row-{i}" for i in range(400)],
+            "user": [f"u{i}" for i in rng.integers(0, 150, 400)],
+            "y": [0, 1] * 200,
+        }
+    )
+    source = ktune.data.table(frame, target="y")
+    data = load_data(source)
+    experiment = Experiment(name="x", data=source, build=lambda hp: FakeModel())
+    partition = split(data, cv=2, test_size=0.0, seed=0)
+    notes = list(advise(data, make_workbench(experiment, data, partition)))
+    assert "400 rows" in notes[0]
+    assert "identifier. Consider drop=['id']" in notes[1]
+    assert "hashed into 128 columns" in notes[2]

@@ -370,3 +370,23 @@ def test_further_metrics_come_after_the_defaults_once():
 def test_metrics_of_every_epoch_are_the_cheap_ones_asked_for():
     wanted = ("roc_auc", "f1", "accuracy")
     assert curve_metrics(Task.BINARY, wanted) == ("f1", "accuracy")
+
+
+@pytest.mark.parametrize("name", sk.get_scorer_names())
+def test_every_scorer_of_scikit_learn_scores_a_task_or_says_that_it_cannot(name):
+    rng = np.random.default_rng(0)
+    rows = {
+        Task.BINARY: (np.arange(60) % 2, rng.uniform(0, 1, 60)),
+        Task.MULTICLASS: (np.arange(60) % 3, rng.dirichlet(np.ones(3), 60)),
+        Task.MULTILABEL: (rng.integers(0, 2, (60, 3)), rng.uniform(0, 1, (60, 3))),
+        Task.REGRESSION: (rng.uniform(1, 2, 60), rng.uniform(1, 2, 60)),
+    }
+    scored = 0
+    for task, (y, predictions) in rows.items():
+        try:
+            value = compute_metrics((name,), y, predictions, task)[name]
+        except ExperimentError:
+            continue
+        assert np.isfinite(value), task
+        scored += 1
+    assert scored

@@ -14,7 +14,9 @@ from ktune.dataset import Kind
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
 from ktune.preprocessing import (
+    N_HASHES,
     FittedPreprocessing,
+    fit_preprocessing,
     needs_fit,
     prepare_folds,
     prepare_refit,
@@ -312,3 +314,57 @@ def test_a_refit_learns_from_all_rows_and_validates_on_none():
 def test_nothing_learned_and_nothing_scaled_is_the_identity():
     assert FittedPreprocessing().is_identity
     assert not FittedPreprocessing(scale=0.5).is_identity
+
+
+def many_categories(n=400):
+    rng = np.random.default_rng(1)
+    users = np.array([f"user {i}" for i in rng.integers(0, 300, n)], dtype=object)
+    users[7] = None
+    return pd.DataFrame({"user": users, "age": rng.normal(size=n)})
+
+
+def test_many_categories_are_hashed_the_same_way_everywhere():
+    frame = many_categories()
+    y = np.arange(len(frame)) % 2
+    rows = np.arange(0, len(frame), 2)
+    fitted = fit_preprocessing("auto", frame, y, rows, Kind.TABULAR)
+    x = fitted.transform(frame)
+    assert x.shape == (len(frame), 1 + N_HASHES)
+    hashed = x[:, 1:]
+    assert (np.abs(hashed).sum(axis=1) == 1).all()
+    same = frame["user"] == frame["user"][0]
+    assert (hashed[same] == hashed[0]).all()
+    # Murmur's hash of the name: the same number on every machine.
+    assert frame["user"][0] == "user 141"
+    assert np.flatnonzero(hashed[0]).tolist() == [79]
+    unseen = fitted.transform(pd.DataFrame({"user": ["nobody"], "age": [0.0]}))
+    assert np.abs(unseen[:, 1:]).sum() == 1
+
+
+def test_a_hundred_categories_have_a_column_each():
+    frame = pd.DataFrame({"city": [f"c{i % 100}" for i in range(400)]})
+    rows = np.arange(400)
+    fitted = fit_preprocessing("auto", frame, rows % 2, rows, Kind.TABULAR)
+    assert fitted.transform(frame).shape == (400, 101)
+
+
+def test_free_text_is_refused_with_the_remedy():
+    texts = [f"a review of {i} words that nobody else has written" for i in range(200)]
+    frame = pd.DataFrame({"review": texts, "age": np.arange(200.0)})
+    rows = np.arange(200)
+    with pytest.raises(ExperimentError, match=r"'review' holds free text.*Tfidf"):
+        fit_preprocessing("auto", frame, rows % 2, rows, Kind.TABULAR)
+
+
+def test_a_hasher_loads_with_the_model_without_anything_of_ktune(tmp_path):
+    import skops.io
+
+    frame = many_categories()
+    rows = np.arange(len(frame))
+    fitted = fit_preprocessing("auto", frame, rows % 2, rows, Kind.TABULAR)
+    skops.io.dump(fitted.transformer, tmp_path / "transformer.skops")
+    types = skops.io.get_untrusted_types(file=tmp_path / "transformer.skops")
+    assert not any("ktune" in name for name in types)
+    loaded = skops.io.load(tmp_path / "transformer.skops", trusted=types)
+    again = FittedPreprocessing(transformer=loaded)
+    assert (again.transform(frame) == fitted.transform(frame)).all()

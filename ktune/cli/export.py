@@ -98,7 +98,7 @@ def _print_export(export: Any) -> None:
             _score_text(file),
         )
     print_table(table, empty="")
-    print(f"{export.model} in {export.folder}, compared on {export.rows}")
+    print(f"{export.model} in {export.folder}/, compared on {export.rows}")
     if export.not_inside:
         print(
             f"The preprocessing is not inside: {export.not_inside}. It stands beside, "

@@ -69,12 +69,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_head(table: Any, label: str) -> None:
+    from rich.markup import escape
+    from rich.text import Text
+
     from ktune.cli.tables import make_table, print_table
 
     shown = list(table.columns)[: _SHOWN_CLASSES + 2]
-    printed = make_table("row", *shown)
+    printed = make_table("row", *map(escape, shown))
     for index, row in enumerate(table[shown].head(_SHOWN_ROWS).itertuples(index=False)):
-        printed.add_row(str(index), *(_text(value) for value in row))
+        printed.add_row(str(index), *(Text(_shown(value)) for value in row))
     print_table(printed, empty="")
     rest = len(table) - _SHOWN_ROWS
     hidden = len(table.columns) - len(shown)
@@ -84,5 +87,5 @@ def _print_head(table: Any, label: str) -> None:
     print(f"{len(table)} rows predicted by {label}{end}")
 
 
-def _text(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)

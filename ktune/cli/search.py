@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="everything random derives from it")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
-    parser.add_argument("--executor", help="where trials run: serial")
+    parser.add_argument("--executor", help="where trials run: serial or processes")
     parser.add_argument("--jobs", type=int, help="trials evaluated at the same time")
     parser.add_argument(
         "-S",

@@ -132,6 +132,8 @@ def _flat_columns(part: np.ndarray | pd.Series) -> list[np.ndarray]:
         text = np.array([str(item) for item in array.ravel()], dtype=object)
         table = pd.util.hash_array(text).reshape(len(array), -1)
         return list(table.T)
+    if array.ndim == 1:
+        return [pd.util.hash_array(np.ascontiguousarray(array))]
     # Rows as bytes: hashing 784 pixels one by one would take a second.
     flat = np.ascontiguousarray(array.reshape(len(array), -1))
     rows = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1])))

@@ -99,10 +99,9 @@ def _blocks(transformer: Any, columns: list[str]) -> tuple[Block, ...]:
     for name, part, wanted in transformer.transformers_:
         if isinstance(part, str) and part == "drop":
             continue
-        steps = () if isinstance(part, str) else _steps(part, name)
         positions = _positions(wanted, columns, transformer.n_features_in_)
-        if positions:
-            found.append(Block(positions, steps))
+        if positions:  # a part without columns is not even fitted
+            found.append(Block(positions, _steps(part, name)))
     return tuple(found)
 
 
@@ -112,7 +111,9 @@ def _positions(wanted: Any, columns: list[str], n_columns: int) -> tuple[int, ..
     if isinstance(wanted, slice):
         return tuple(range(n_columns)[wanted])
     chosen = list(wanted)
-    if chosen and all(isinstance(item, str) for item in chosen):
+    if not chosen:
+        return ()
+    if all(isinstance(item, str) for item in chosen):
         return tuple(columns.index(item) for item in chosen)
     return tuple(int(index) for index in np.arange(n_columns)[np.asarray(chosen)])
 
@@ -132,16 +133,19 @@ def _steps(part: Any, name: str = "") -> tuple[Step, ...]:
 
 
 def _filling(imputer: SimpleImputer) -> tuple[Step, ...]:
-    values = np.asarray(imputer.statistics_)
-    if values.dtype.kind not in "fiu":
-        raise NotCarried("categories are text, which a tensor of numbers cannot hold")
-    is_plain = np.isfinite(values.astype(np.float64)).all()
+    try:
+        values = np.asarray(imputer.statistics_, dtype=np.float64)
+    except ValueError as error:
+        raise NotCarried(
+            "categories are text, which a tensor of numbers cannot hold"
+        ) from error
+    is_plain = np.isfinite(values).all()
     marks_nan = isinstance(imputer.missing_values, float) and np.isnan(
         imputer.missing_values
     )
     if imputer.add_indicator or not is_plain or not marks_nan:
         raise NotCarried("SimpleImputer fills in more than numbers, or adds columns")
-    return (Fill(values.astype(np.float64)),)
+    return (Fill(values),)
 
 
 def _standardising(scaler: StandardScaler) -> tuple[Step, ...]:

@@ -47,7 +47,7 @@ def complete_model(
     if list(inputs) != [SINGLE_INPUT]:
         return keras.Model(tensors, model(tensors))
     rows = tensors[SINGLE_INPUT]
-    return keras.Model(rows, model(_preprocess(rows, blocks)))
+    return keras.Model(rows, model(preprocess(rows, blocks)))
 
 
 def unrolled(model: Any) -> Any:
@@ -68,7 +68,13 @@ def unrolled(model: Any) -> Any:
     return copy
 
 
-def _preprocess(rows: Any, blocks: Sequence[Block]) -> Any:
+def preprocess(rows: Any, blocks: Sequence[Block]) -> Any:
+    """Return preprocessed rows, by Keras's operations; of symbolic rows too.
+
+    Args:
+        rows: float32, raw.
+        blocks: As `ktune.export.carried.carry` returns them; none: rows stay.
+    """
     from keras import ops
 
     if not blocks:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ktune.preprocessing import FittedPreprocessing
 from ktune.protocols import Exporter
 from ktune.registry.stored_model import StoredModel
 from ktune.runtime import diverted_stderr, quiet_libraries
-from ktune.targets import as_predictions
+from ktune.threshold import of_labels
 from ktune.tracking.store import Store
 
 REPORT_FILE = "export.json"
@@ -173,6 +173,7 @@ def _prepare(model: StoredModel, rows: RealRows) -> Prepared:
             "task": model.task.value,
             "class_names": list(model.class_names),
             "returns_logits": bool(spec["returns_logits"]),
+            "threshold": model.threshold,
         },
     )
 
@@ -222,25 +223,25 @@ def _judge_lossy(
     model: StoredModel,
     rows: RealRows,
 ) -> ExportedFile:
-    is_logits = bool(model.spec["returns_logits"])
-    facts = {
-        **asdict(file),
-        "agreement": check_lossy(outputs, reference, model.task, is_logits=is_logits),
-    }
+    ours, theirs = model.as_predictions(outputs), model.as_predictions(reference)
+    cut = model.cut
+    agreement = check_lossy(cut(ours), cut(theirs), model.task)
     if rows.test is None:
-        return ExportedFile(**facts)
+        return replace(file, agreement=agreement)
     metric, y = rows.test.metric, rows.test.y
+    if of_labels((metric,)):
+        ours, theirs = cut(ours), cut(theirs)
     score, exported_score = (
-        compute_metrics(
-            (metric,),
-            y,
-            as_predictions(part, model.task, is_logits=is_logits),
-            model.task,
-        )[metric]
-        for part in (reference, outputs)
+        compute_metrics((metric,), y, part, model.task)[metric]
+        for part in (theirs, ours)
     )
-    facts |= {"metric": metric, "score": score, "exported_score": exported_score}
-    return ExportedFile(**facts)
+    return replace(
+        file,
+        agreement=agreement,
+        metric=metric,
+        score=score,
+        exported_score=exported_score,
+    )
 
 
 def _size(path: Path) -> int:

@@ -16,6 +16,7 @@ class KerasExporter:
     name = "keras"
     tolerance = 1e-5
     packages = ()
+    runtime = ()
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Save the model and add the metadata."""

@@ -6,6 +6,7 @@
 | `task` | binary, multiclass, multilabel or regression |
 | `class_names` | in the order of the outputs; empty for regression |
 | `returns_logits` | whether outputs are logits rather than probabilities |
+| `threshold` | from which probability on a row is positive; null: 0.5 |
 | `inputs` | name to shape and type of a row |
 | `columns` | names of the columns, where the rows are those of a table |
 | `quantized` | in int8 files: `weights and activations` or `weights` |

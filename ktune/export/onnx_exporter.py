@@ -25,6 +25,7 @@ class OnnxExporter:
     name = "onnx"
     tolerance = 1e-5
     packages = ("onnx", "tf2onnx", "onnxruntime")
+    runtime = ("onnx", "onnxruntime")
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Convert by tf2onnx and write the file with its metadata."""

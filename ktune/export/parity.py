@@ -17,7 +17,6 @@ from ktune.errors import ExportRefused
 from ktune.export.rows_file import write_rows_file
 from ktune.metrics import predicted_classes
 from ktune.protocols import Exporter
-from ktune.targets import as_predictions
 
 LEAST_AGREEMENT = 0.9
 """Share of rows on which a lossy format must predict the same class."""
@@ -90,30 +89,30 @@ def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(outputs.astype(np.float64) - reference).max()) / largest
 
 
-def check_lossy(
-    outputs: np.ndarray, reference: np.ndarray, task: Task, *, is_logits: bool
-) -> float:
+def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> float:
     """Return how well a lossy format agrees: 1 is perfectly.
 
     For classes the share of rows with the same one; for regression one minus the RMS
     error in standard deviations of the reference.
 
+    Args:
+        predictions: Of the lossy format, as `predicted_classes` takes them.
+        reference: Of the registered model.
+        task: What is predicted.
+
     Raises:
         ExportRefused: It agrees so badly that it is another model.
     """
     if task is Task.REGRESSION:
-        error = np.sqrt(np.mean((outputs.astype(np.float64) - reference) ** 2))
+        error = np.sqrt(np.mean((predictions.astype(np.float64) - reference) ** 2))
         relative = float(error / max(float(reference.std()), 1e-12))
         if relative > LARGEST_RELATIVE_ERROR:
             raise ExportRefused(
                 f"outputs are off by {relative:.2f} standard deviations (RMS)"
             )
         return 1 - relative
-    ours, theirs = (
-        predicted_classes(as_predictions(part, task, is_logits=is_logits), task)
-        for part in (outputs, reference)
-    )
-    agreement = float((ours == theirs).mean())
+    ours = predicted_classes(predictions, task)
+    agreement = float((ours == predicted_classes(reference, task)).mean())
     if agreement < LEAST_AGREEMENT:
         raise ExportRefused(
             f"predicts the same as the registered model for {agreement:.0%} of the "

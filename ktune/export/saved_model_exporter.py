@@ -20,6 +20,7 @@ class SavedModelExporter:
     name = "savedmodel"
     tolerance = 1e-5
     packages = ()
+    runtime = ()
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Write the folder."""

@@ -16,6 +16,7 @@ class TfliteExporter:
     name = "tflite"
     tolerance = 1e-5
     packages = ("ai-edge-litert",)
+    runtime = ("ai_edge_litert.interpreter",)
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Convert and write the file."""

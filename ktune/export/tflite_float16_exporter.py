@@ -16,6 +16,7 @@ class TfliteFloat16Exporter:
     name = "tflite_float16"
     tolerance = None
     packages = ("ai-edge-litert",)
+    runtime = ("ai_edge_litert.interpreter",)
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Convert and write the file."""

@@ -32,6 +32,7 @@ class TfliteInt8Exporter:
     name = "tflite_int8"
     tolerance = None
     packages = ("ai-edge-litert",)
+    runtime = ("ai_edge_litert.interpreter",)
 
     def write(self, job: ExportJob, folder: Path) -> Path:
         """Convert and write the file; ``quantized`` in the metadata says what is."""

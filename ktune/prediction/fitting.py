@@ -10,7 +10,7 @@ import pandas as pd
 
 from ktune.errors import DataError
 from ktune.prediction.images import read_images
-from ktune.prediction.reading import NewRows, choose_array, has_header, read_rows
+from ktune.prediction.reading import NewRows, choose_array, read_rows
 from ktune.spelling import did_you_mean
 
 
@@ -79,8 +79,6 @@ def _numbers_of_table(
     read: NewRows, table: pd.DataFrame, spec: Mapping[str, Any]
 ) -> FittedRows:
     """A table for a model of arrays: columns by position, for instance pixels."""
-    if read.name.endswith(".csv") and not has_header(read.name):
-        table = pd.read_csv(read.name, header=None)
     text = [name for name in table.columns if not _is_numeric(table[name])]
     if text:
         value = next(v for v in table[text[0]] if not _is_number(v))

@@ -12,7 +12,6 @@ from ktune.errors import DataError, TrialFailed
 from ktune.metrics import predicted_classes
 from ktune.prediction.fitting import FittedRows
 from ktune.registry.stored_model import StoredModel
-from ktune.targets import as_predictions
 
 _WRITERS = (".csv", ".parquet", ".json")
 
@@ -28,23 +27,25 @@ def predict_rows(model: StoredModel, rows: FittedRows) -> pd.DataFrame:
         DataError: The rows are not what the model takes.
     """
     try:
-        outputs = model.predict(rows.rows)
-        predictions = as_predictions(
-            outputs, model.task, is_logits=bool(model.spec["returns_logits"])
-        )
+        predictions = model.as_predictions(model.predict(rows.rows))
     except DataError as error:
         raise DataError(f"{rows.name}: {error}") from error
     except TrialFailed as error:
         raise DataError(
             f"{rows.name}: {error}. Look for missing or infinite values in the rows."
         ) from error
-    named = name_predictions(predictions, model.task, model.class_names)
+    named = name_predictions(
+        predictions, model.task, model.class_names, chosen=model.cut(predictions)
+    )
     files = {"file": list(rows.files)} if rows.files else {}
     return pd.DataFrame({**files, **named})
 
 
 def name_predictions(
-    predictions: np.ndarray, task: Task, class_names: tuple[str, ...]
+    predictions: np.ndarray,
+    task: Task,
+    class_names: tuple[str, ...],
+    chosen: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the columns that predictions become.
 
@@ -52,6 +53,7 @@ def name_predictions(
         predictions: As `ktune.targets.as_predictions` returns them.
         task: What is predicted.
         class_names: In the order of the class numbers.
+        chosen: What the classes are decided by; None: the predictions.
 
     Example:
         >>> columns = name_predictions(np.array([0.75]), Task.BINARY, ("no", "yes"))
@@ -63,7 +65,7 @@ def name_predictions(
             return {"prediction": predictions}
         width = predictions.shape[1]
         return {f"prediction_{k}": predictions[:, k] for k in range(width)}
-    chosen = predicted_classes(predictions, task)
+    decided = predicted_classes(predictions if chosen is None else chosen, task)
     if task is Task.BINARY:
         predictions = np.stack([1 - predictions, predictions], axis=1)
     probabilities = {
@@ -71,10 +73,10 @@ def name_predictions(
     }
     if task is Task.MULTILABEL:
         labels = {
-            f"prediction_{name}": chosen[:, k] for k, name in enumerate(class_names)
+            f"prediction_{name}": decided[:, k] for k, name in enumerate(class_names)
         }
         return {**labels, **probabilities}
-    return {"prediction": [class_names[k] for k in chosen], **probabilities}
+    return {"prediction": [class_names[k] for k in decided], **probabilities}
 
 
 def check_output(path: Path) -> None:

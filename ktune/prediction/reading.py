@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ktune.data.csv_reader import read_csv
+from ktune.data.parquet_reader import read_parquet
 from ktune.errors import DataError
 from ktune.spelling import did_you_mean
 
@@ -84,12 +86,6 @@ def choose_array(rows: NewRows, wanted: str | None) -> np.ndarray:
     )
 
 
-def has_header(path: str) -> bool:
-    """Whether the first line of a csv file holds names rather than numbers."""
-    first = pd.read_csv(path, header=None, nrows=1)
-    return not all(pd.api.types.is_numeric_dtype(first[name]) for name in first)
-
-
 def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
@@ -99,9 +95,17 @@ def _read_npy(path: Path) -> Mapping[str, np.ndarray]:
     return {"arr_0": np.load(path, allow_pickle=False)}
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read it as for training; without names in line 1 if there are only numbers."""
+    first = pd.read_csv(path, header=None, nrows=1)
+    if all(pd.api.types.is_numeric_dtype(first[name]) for name in first):
+        return pd.read_csv(path, header=None)
+    return read_csv(path)
+
+
 _READERS: Mapping[str, Callable[[Path], Any]] = {
-    ".csv": pd.read_csv,
-    ".parquet": pd.read_parquet,
+    ".csv": _read_csv,
+    ".parquet": read_parquet,
     ".npz": _read_npz,
     ".npy": _read_npy,
 }

@@ -14,6 +14,8 @@ from ktune.dataset import Task
 from ktune.errors import DataError, StoreError
 from ktune.registry.reference import FoundModel
 from ktune.registry.registration import downloaded
+from ktune.targets import as_predictions
+from ktune.threshold import cut_at
 from ktune.tracking.store import Store, quiet_mlflow
 
 
@@ -40,6 +42,12 @@ class StoredModel:
     def class_names(self) -> tuple[str, ...]:
         """In the order of its outputs; empty for regression."""
         return tuple(self.spec["class_names"])
+
+    @property
+    def threshold(self) -> float | None:
+        """From which probability on a row is positive; None: 0.5."""
+        value = self.spec.get("threshold")
+        return None if value is None else float(value)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,6 +87,21 @@ class StoredModel:
         from mlflow.models import Model
 
         return Model.load(str(self.folder)).load_input_example(str(self.folder))
+
+    def as_predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs as `ktune.metrics.compute_metrics` takes predictions.
+
+        Raises:
+            TrialFailed: They are not finite.
+        """
+        is_logits = bool(self.spec["returns_logits"])
+        return as_predictions(outputs, self.task, is_logits=is_logits)
+
+    def cut(self, predictions: np.ndarray) -> np.ndarray:
+        """Return predictions bent so that a row is positive from 0.5 on."""
+        if self.threshold is None:
+            return predictions
+        return cut_at(predictions, self.threshold)
 
     def predict(self, rows: Any) -> np.ndarray:
         """Return the model's outputs for raw rows.

@@ -14,8 +14,12 @@ from ktune.searchers.entry import RESULT
 
 
 def make_tpe(seed: int) -> TPESampler:
-    """Return a TPE that keeps away from models that were too large or too slow."""
-    return TPESampler(seed=seed, constraints_func=_violations)
+    """Return a TPE that keeps away from models that were too large or too slow.
+
+    It takes running trials for poor ones (the constant liar), so that workers side by
+    side do not all try the same.
+    """
+    return TPESampler(seed=seed, constraints_func=_violations, constant_liar=True)
 
 
 def _violations(trial: FrozenTrial) -> Sequence[float]:

@@ -141,6 +141,8 @@ def test_doctor_finds_nothing_broken_and_names_the_store(in_folder, capsys):
     out = capsys.readouterr().out
     assert "1 searches" in out
     assert "tensorflow" in out
+    assert "export onnx" in out
+    assert 'pip install "ktune[ray]"' in out or "ray 2" in out
 
 
 def test_a_search_from_the_shell_is_quiet_and_ends_with_what_to_do(

@@ -48,6 +48,19 @@ def test_arrays_of_several_names_are_chosen_by_name(here, tmp_path, capsys):
     np.testing.assert_allclose(got, wanted[:, 4], atol=2e-7)
 
 
+def test_two_classes_are_decided_by_the_threshold_of_the_model():
+    from ktune.dataset import Task
+    from ktune.prediction.outcome import name_predictions
+    from ktune.threshold import cut_at
+
+    probabilities = np.array([0.1, 0.3, 0.9])
+    found = name_predictions(
+        probabilities, Task.BINARY, ("no", "yes"), chosen=cut_at(probabilities, 0.2)
+    )
+    assert found["prediction"] == ["no", "yes", "yes"]
+    assert found["probability_yes"].tolist() == [0.1, 0.3, 0.9]
+
+
 def test_rows_of_pixels_without_a_header_are_images_too(here, tmp_path):
     images = here.models["cnn"].rows[:30]
     data, output = tmp_path / "pixels.csv", tmp_path / "out.json"

@@ -1,0 +1,91 @@
+"""The driver's end of a worker."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ktune.executors.worker import Setup
+from ktune.trial import Failure, Trial, TrialResult, TrialState
+
+# Not by "-m": what is pickled there would name the module "__main__".
+_START = "from ktune.executors.worker import main; main()"
+_PATIENCE = 5.0
+_TAIL = 2000
+
+
+class WorkerProcess:
+    """Starts a worker and speaks with it.
+
+    Args:
+        setup: What it is sent first.
+        log: File that takes what it prints.
+    """
+
+    def __init__(self, setup: Setup, log: Path) -> None:
+        self._log = log
+        ours, theirs = socket.socketpair()
+        with ours, theirs, log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(setup),
+                # Ctrl-C in the terminal is for the driver alone.
+                start_new_session=True,
+            )
+            self.connection = Connection(os.dup(ours.fileno()))
+        self.trial: Trial | None = None
+        """What it is working on."""
+        self.send(setup)
+
+    def send(self, message: Any) -> None:
+        """Send something; if the worker is dead, its silence will tell."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def submit(self, trial: Trial) -> None:
+        """Have a trial evaluated."""
+        self.trial = trial
+        self.send(trial)
+
+    def obituary(self) -> TrialResult:
+        """Return the result of the trial that a dead worker was working on."""
+        code = self._process.wait()
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        hint = " (the machine may have run out of memory)" if code == -9 else ""
+        message = f"the worker process ended {how}{hint}"
+        return TrialResult(
+            TrialState.FAILED,
+            failure=Failure("WorkerDied", message, self._last_words()),
+        )
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self.connection.close()
+        self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-_TAIL:]
+
+
+def _environment(setup: Setup) -> dict[str, str]:
+    """Return this process's environment, with our modules and few threads."""
+    path = os.pathsep.join(part for part in setup.path if part)
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": str(setup.threads),
+    }
