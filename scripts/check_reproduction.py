@@ -19,13 +19,13 @@ from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SEARCHES = (
+    ("mnist.py", "--trials=3", "--epochs=1", "--jobs=2", "--folds=2"),
     ("tabular_binary.py", "--trials=4"),
     ("tabular_binary.py", "--trials=3", "--trainer=keras_fit", "--epochs=3"),
     ("regression.py", "--trials=4", "--engine=kerastuner", "--epochs=10"),
     ("regression.py", "--trials=3", "--trainer=keras_fit", "--epochs=3"),
     ("mnist.py", "--trials=3", "--epochs=2", "--sampler=random", "--folds=2"),
     ("mnist.py", "--trials=2", "--epochs=1", "--trainer=keras_fit", "--folds=2"),
-    ("mnist.py", "--trials=3", "--epochs=1", "--jobs=2", "--folds=2"),
 )
 REPRODUCE = """
 import json, sys
