@@ -38,7 +38,6 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
-    journal_of,
     recorded_changes,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
@@ -46,7 +45,7 @@ from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search
+from ktune.tracking.reader import best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -178,10 +177,10 @@ def _search(
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
             books = SearchBooks(store, _search_start(request, ready))
-            with driving(journal_of(store, books.run_id)):
+            with driving(study_file(store, books.run_id)):
                 return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
-        with driving(journal_of(store, past.search.run_id)):
+        with driving(study_file(store, past.search.run_id)):
             books = SearchBooks(store, _search_start(request, ready), past.search)
             return _drive(store, books, ready, request, listener)
 
@@ -307,7 +306,7 @@ def _run_trials(
         experiment,
         bench.recipe.declare,
         goal=bench.goal,
-        path=journal_of(store, books.run_id),
+        path=study_file(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
         start_from=experiment.start_from,
         find_result=past.find_result if past else None,

@@ -57,6 +57,9 @@ TEST_DIGEST = "ktune.test_digest"
 SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
 
+STUDIES = "studies"
+"""Folder beside the store for what engines need to go on with a search."""
+
 TRIAL_FILE = "trial.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
 CONFUSION_FILE = "confusion_matrix.csv"
