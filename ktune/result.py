@@ -25,6 +25,7 @@ from ktune.tracking.reader import (
     rank_trials,
     read_file,
     read_trial,
+    test_estimates,
 )
 from ktune.tracking.search_books import parse_value
 from ktune.tracking.store import Store
@@ -175,24 +176,6 @@ class SearchResult:
 def result_of(store: Store, view: RunView, **found: Any) -> SearchResult:
     """Return the result of a search that stands in MLflow."""
     return SearchResult(store, view, **found)
-
-
-def test_estimates(view: RunView) -> dict[str, Estimate]:
-    """Read the test scores and their intervals off a search's metrics."""
-    metrics = view.metrics
-    found = {
-        key.removeprefix("test_")
-        for key in metrics
-        if key.startswith("test_") and not key.endswith(("_low", "_high"))
-    }
-    return {
-        name: Estimate(
-            metrics[f"test_{name}"],
-            metrics.get(f"test_{name}_low"),
-            metrics.get(f"test_{name}_high"),
-        )
-        for name in sorted(found)
-    }
 
 
 def _row(run: RunView, goal: Goal) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,12 @@ from ktune.tracking.reader import (
     list_trials,
     read_file,
     read_trial,
+    study_file,
 )
 from ktune.tracking.records import params_of
 from ktune.tracking.search_books import folds_arrays
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult, TrialState
-
-STUDIES = "studies"
-"""Folder below the store's for the search state of the engines."""
 
 _FIXED = (
     "engine",
@@ -67,17 +64,12 @@ class Past:
         return self.results[number][1] if number in self.results else None
 
 
-def journal_of(store: Store, run_id: str) -> Path:
-    """Return where the study of a search stands."""
-    return store.location.folder / STUDIES / f"{run_id}.log"
-
-
 def interrupted_search(store: Store, experiment: str) -> RunView | None:
     """Return the newest search of an experiment if it was interrupted."""
     searches = list_searches(store, experiment)
     if not searches or searches[0].status == "FINISHED":
         return None
-    journal = journal_of(store, searches[0].run_id)
+    journal = study_file(store, searches[0].run_id)
     is_there = journal.exists() and not is_driven(journal)
     return searches[0] if is_there else None
 
@@ -100,7 +92,7 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
         if not searches:
             raise UnknownReference(f"there is no search of {experiment!r} to resume")
         search = searches[0]
-    if search.experiment != experiment or not journal_of(store, search.run_id).exists():
+    if search.experiment != experiment or not study_file(store, search.run_id).exists():
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} cannot be resumed: "
             f"it is not of {experiment!r}, or its study is not here"

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.interruption import shielded
 from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
@@ -36,7 +38,6 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
-    journal_of,
     recorded_changes,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
@@ -44,7 +45,7 @@ from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search
+from ktune.tracking.reader import best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -176,10 +177,10 @@ def _search(
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
             books = SearchBooks(store, _search_start(request, ready))
-            with driving(journal_of(store, books.run_id)):
+            with driving(study_file(store, books.run_id)):
                 return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
-        with driving(journal_of(store, past.search.run_id)):
+        with driving(study_file(store, past.search.run_id)):
             books = SearchBooks(store, _search_start(request, ready), past.search)
             return _drive(store, books, ready, request, listener)
 
@@ -216,7 +217,8 @@ def _drive(
         fitted, registration = None, None
         if not outcome.is_interrupted:
             fitted, registration = _refit_best(store, books, ready, results, listener)
-        _conclude(store, books, judge, fitted, listener)
+        with shielded() if outcome.is_interrupted else nullcontext():
+            _conclude(store, books, judge, fitted, listener)
         if registration is not None:
             write_card(store, registration.name, registration.version)
             if request.ensemble is not None:
@@ -228,7 +230,8 @@ def _drive(
         reason = "the first trials all failed for the same reason"
         raise
     finally:
-        books.finish(status=status, reason=reason)
+        with shielded():
+            books.finish(status=status, reason=reason)
     view = find_search(store, books.run_id)
     return result_of(
         store, view, outcome=outcome, fitted=fitted, registration=registration
@@ -303,7 +306,7 @@ def _run_trials(
         experiment,
         bench.recipe.declare,
         goal=bench.goal,
-        path=journal_of(store, books.run_id),
+        path=study_file(store, books.run_id),
         epochs=bench.recipe.settings(ready.defaults).epochs,
         start_from=experiment.start_from,
         find_result=past.find_result if past else None,
@@ -325,6 +328,7 @@ def _run_trials(
         listener=listener,
         trials=experiment.trials,
         timeout=experiment.timeout_seconds,
+        trial_timeout=experiment.trial_timeout_seconds,
         outcome=_outcome_so_far(past),
     )
     return loop.run(), results

@@ -59,12 +59,6 @@ class Environment:
     variables: Mapping[str, str]
     backend: Backend = field(default_factory=Backend)
 
-    @property
-    def key_versions(self) -> dict[str, str]:
-        """Versions of the packages results depend on most."""
-        found = {n: self.packages[n] for n in KEY_PACKAGES if n in self.packages}
-        return {"python": self.python, "ktune": self.ktune, **found}
-
     def as_dict(self) -> dict[str, object]:
         """Return everything as plain values."""
         return asdict(self)

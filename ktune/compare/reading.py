@@ -11,7 +11,7 @@ from ktune.compare.view import Comparison, Contender
 from ktune.diagnosis import Context, diagnose_trial
 from ktune.errors import StoreError
 from ktune.metrics import LATENCY
-from ktune.report.reading import read_context, read_trial_view, test_estimates
+from ktune.report.reading import read_context, read_trial_view
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -19,6 +19,7 @@ from ktune.tracking.reader import (
     find_run,
     find_search,
     read_run_file,
+    test_estimates,
 )
 from ktune.tracking.store import Store
 

@@ -3,32 +3,27 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ktune.dataset import Task
 from ktune.diagnosis import Context, SearchView, TrialView, diagnose_search
 from ktune.diagnosis.references import References, references_from_dict
 from ktune.errors import StoreError
-from ktune.intervals import Estimate
 from ktune.report.importances import measure_importances
 from ktune.report.space import read_space
 from ktune.report.view import SearchReport
+from ktune.snapshot import KEY_PACKAGES
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, list_trials, read_run_file, read_trial
+from ktune.tracking.reader import (
+    RunView,
+    list_trials,
+    read_run_file,
+    read_trial,
+    study_file,
+    test_estimates,
+)
 from ktune.tracking.store import Store
 from ktune.trial import TrialState
-
-STUDIES = "studies"
-_KEY_PACKAGES = (
-    "keras",
-    "tensorflow",
-    "numpy",
-    "scikit-learn",
-    "optuna",
-    "keras-tuner",
-    "mlflow",
-)
 
 
 def read_report(store: Store, search: RunView) -> SearchReport:
@@ -85,7 +80,7 @@ def read_search_view(
     return SearchView(
         trials=[read_trial_view(store, run, context) for run in runs],
         context=context,
-        space=read_space(_study_file(store, search), search.experiment),
+        space=read_space(study_file(store, search.run_id), search.experiment),
         test=test_estimates(search),
     )
 
@@ -102,24 +97,6 @@ def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
 def read_context(store: Store, search: RunView) -> Context:
     """Return what all trials of a search have in common."""
     return _context(store, search, _read_json(store, search, names.SEARCH_FILE))
-
-
-def test_estimates(search: RunView) -> dict[str, Estimate]:
-    """Read the test scores and their intervals off a search's metrics."""
-    metrics = search.metrics
-    found = [
-        key.removeprefix("test_")
-        for key in metrics
-        if key.startswith("test_") and not key.endswith(("_low", "_high"))
-    ]
-    return {
-        name: Estimate(
-            metrics[f"test_{name}"],
-            metrics.get(f"test_{name}_low"),
-            metrics.get(f"test_{name}_high"),
-        )
-        for name in found
-    }
 
 
 def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Context:
@@ -146,16 +123,12 @@ def _environment(store: Store, run: RunView) -> dict[str, Any]:
         return {}
     found = json.loads(content)
     packages = found.get("packages", {})
-    versions = {n: packages[n] for n in _KEY_PACKAGES if n in packages}
+    versions = {n: packages[n] for n in KEY_PACKAGES if n in packages}
     own = {"python": found.get("python", ""), "ktune": found.get("ktune", "")}
     machine = ", ".join(
         str(found[key]) for key in ("platform", "processor") if found.get(key)
     )
     return {"versions": {**own, **versions}, "machine": machine}
-
-
-def _study_file(store: Store, search: RunView) -> Path:
-    return store.location.folder / STUDIES / f"{search.run_id}.log"
 
 
 def _read_json(store: Store, run: RunView, name: str) -> Any:

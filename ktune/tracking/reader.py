@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
+from ktune.intervals import Estimate
 from ktune.metrics import COSTS, Objective
 from ktune.ranking import Goal, Standing, rank, standard_error
 from ktune.spelling import did_you_mean
@@ -158,6 +159,29 @@ def _standing(trial: RunView, goal: Goal) -> Standing:
 
 def _objective(metric: str, direction: str) -> Objective:
     return Objective(metric, "min" if direction == "min" else "max")
+
+
+def test_estimates(search: RunView) -> dict[str, Estimate]:
+    """Read the test scores and their intervals off a search's metrics."""
+    metrics = search.metrics
+    found = [
+        key.removeprefix("test_")
+        for key in metrics
+        if key.startswith("test_") and not key.endswith(("_low", "_high"))
+    ]
+    return {
+        name: Estimate(
+            metrics[f"test_{name}"],
+            metrics.get(f"test_{name}_low"),
+            metrics.get(f"test_{name}_high"),
+        )
+        for name in sorted(found)
+    }
+
+
+def study_file(store: Store, run_id: str) -> Path:
+    """Return where the search state of the engine stands, an Optuna journal."""
+    return store.location.folder / names.STUDIES / f"{run_id}.log"
 
 
 def find_search(store: Store, reference: str | None = None) -> RunView:
