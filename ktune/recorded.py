@@ -79,8 +79,16 @@ class Rebuilt:
         return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
 
 
-def read_recorded(store: Store, search: RunView) -> RecordedSearch:
+def read_recorded(
+    store: Store, search: RunView, trial: int | None = None
+) -> RecordedSearch:
     """Read what MLflow holds of a search.
+
+    Args:
+        store: Where it stands.
+        search: The parent run.
+        trial: Number of the trial whose sources are wanted, for a search that was
+            resumed with others; None: those of the last trials.
 
     Raises:
         StoreError: An artifact is missing or not readable.
@@ -90,16 +98,29 @@ def read_recorded(store: Store, search: RunView) -> RecordedSearch:
     content = read_file(store, run_id, names.FOLDS_FILE)
     with np.load(io.BytesIO(content), allow_pickle=False) as folds:
         arrays = {name: folds[name] for name in folds.files}
+    folder, entry = names.SOURCE_FOLDER, record.get("entry") or {}
+    later = _later_sources(store, run_id, trial)
+    if later is not None:
+        folder, entry = later, json.loads(read_file(store, run_id, f"{later}.json"))
     return RecordedSearch(
         view=search,
-        sources=read_folder(store, run_id, names.SOURCE_FOLDER),
-        entry=record.get("entry") or {},
+        sources=read_folder(store, run_id, folder),
+        entry=entry,
         changes=record.get("changes") or {},
         left_out=tuple(record.get("changes_left_out") or ()),
         folds=arrays,
         environment=json.loads(read_file(store, run_id, names.ENVIRONMENT_FILE)),
         data_digest=search.tags.get(names.DATA_DIGEST, ""),
     )
+
+
+def _later_sources(store: Store, run_id: str, trial: int | None) -> str | None:
+    """Return the folder of what a resumed search had gone on with at a trial."""
+    prefix = names.LATER_SOURCES
+    found = [item.path for item in store.client.list_artifacts(run_id) if item.is_dir]
+    firsts = [int(p.removeprefix(prefix)) for p in found if p.startswith(prefix)]
+    known = [first for first in firsts if trial is None or first <= trial]
+    return f"{prefix}{max(known)}" if known else None
 
 
 @contextlib.contextmanager

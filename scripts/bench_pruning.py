@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 
 import ktune.evaluation
+from ktune.choices import PRUNERS
 from ktune.data import load_data
 from ktune.evaluation import Workbench, evaluate_trial, make_workbench
 from ktune.executors.serial import SerialExecutor
-from ktune.experiment import PRUNERS, Experiment
+from ktune.experiment import Experiment
 from ktune.folds import split
 from ktune.loop import SearchLoop, SilentListener
 from ktune.refit import refit

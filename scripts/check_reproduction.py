@@ -3,8 +3,9 @@
     python scripts/check_reproduction.py [--trials 20]
 
 Searches experiments of ``experiments/`` for a few cheap trials by either trainer and
-either engine, in a folder of its own, then reproduces trials drawn at random, each in a
-process of its own. Prints a line a trial; exit code 1 if any was not identical.
+either engine, in a folder of its own, then reproduces the trials of each search in a
+fresh process, in an order drawn at random. Prints a line a trial; exit code 1 if any is
+not identical.
 """
 
 import argparse
@@ -18,13 +19,22 @@ from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SEARCHES = (
+    ("mnist.py", "--trials=3", "--epochs=1", "--jobs=2", "--folds=2"),
     ("tabular_binary.py", "--trials=4"),
-    ("tabular_binary.py", "--trials=3", "--trainer=keras_fit", "--epochs=4"),
-    ("regression.py", "--trials=4", "--engine=kerastuner", "--epochs=12"),
-    ("regression.py", "--trials=3", "--trainer=keras_fit", "--epochs=4"),
-    ("mnist.py", "--trials=4", "--epochs=2", "--sampler=random", "--folds=2"),
+    ("tabular_binary.py", "--trials=3", "--trainer=keras_fit", "--epochs=3"),
+    ("regression.py", "--trials=4", "--engine=kerastuner", "--epochs=10"),
+    ("regression.py", "--trials=3", "--trainer=keras_fit", "--epochs=3"),
+    ("mnist.py", "--trials=3", "--epochs=2", "--sampler=random", "--folds=2"),
     ("mnist.py", "--trials=2", "--epochs=1", "--trainer=keras_fit", "--folds=2"),
 )
+REPRODUCE = """
+import json, sys
+from ktune.runtime import import_keras
+import_keras()
+import ktune
+for run_id in sys.argv[1:]:
+    print(json.dumps([run_id, ktune.reproduce(run_id).sameness]), flush=True)
+"""
 
 
 def main() -> int:
@@ -33,47 +43,47 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    n_identical, n_left = 0, arguments.trials
     with tempfile.TemporaryDirectory() as folder:
-        trials = [trial for words in SEARCHES for trial in search(folder, *words)]
-        random.Random(arguments.seed).shuffle(trials)
-        chosen = trials[: arguments.trials]
-        found = [reproduce(folder, *trial) for trial in chosen]
-    print(f"{sum(found)} of {len(found)} identical")
-    return 0 if all(found) else 1
+        for words in SEARCHES:
+            trials = search(folder, *words)
+            drawn = random.Random(arguments.seed).sample(sorted(trials), len(trials))
+            found = reproduce(folder, drawn[:n_left])
+            n_left -= len(found)
+            n_identical += sum(told == "identical" for told in found.values())
+            for run_id, told in found.items():
+                print(f"{' '.join(words)}, {trials[run_id]}: {told}", flush=True)
+    n_tried = arguments.trials - n_left
+    print(f"{n_identical} of {n_tried} identical")
+    return 0 if n_identical == n_tried else 1
 
 
-def search(folder: str, file: str, *options: str) -> list[tuple[str, str, str]]:
-    """Run a search; return run id, what it was, and state of each trial."""
+def search(folder: str, file: str, *options: str) -> dict[str, str]:
+    """Run a search in a process of its own; return run id to what the trial is."""
     words = ["search", str(EXPERIMENTS / file), *options, "--json"]
-    done = ktune(folder, *words)
-    what = " ".join([file, *options])
-    print(f"searched {what}", flush=True)
-    trials = json.loads(done.stdout)["trials"]
-    return [(t["run_id"], f"{what}, trial {t['trial']}", t["state"]) for t in trials]
+    done = run(folder, "-m", "ktune", *words)
+    trials = json.loads(done)["trials"]
+    return {t["run_id"]: f"trial {t['trial']} ({t['state']})" for t in trials}
 
 
-def reproduce(folder: str, run_id: str, what: str, state: str) -> bool:
-    """Reproduce a trial in a process of its own; return whether it is identical."""
-    done = ktune(folder, "reproduce", run_id, "--json", may_fail=True)
-    told = json.loads(done.stdout)["sameness"] if done.stdout else done.stderr
-    print(f"{what} ({state}): {told}", flush=True)
-    return bool(told == "identical")
+def reproduce(folder: str, run_ids: list[str]) -> dict[str, str]:
+    """Reproduce trials in a process of their own; return run id to sameness."""
+    lines = run(folder, "-c", REPRODUCE, *run_ids).splitlines() if run_ids else []
+    return dict(json.loads(line) for line in lines)
 
 
-def ktune(
-    folder: str, *words: str, may_fail: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a command of ktune in a folder."""
+def run(folder: str, *words: str) -> str:
+    """Run Python in a folder and return what it prints."""
     # The sample of 5,000 images is real data enough, and quick.
     environment = {**os.environ, "KTUNE_DATA_DIR": ""}
     return subprocess.run(
-        [sys.executable, "-m", "ktune", *words],
+        [sys.executable, *words],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        check=True,
         text=True,
-        check=not may_fail,
-    )
+    ).stdout
 
 
 if __name__ == "__main__":

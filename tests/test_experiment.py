@@ -6,8 +6,10 @@ import pytest
 from sklearn.model_selection import GroupKFold, ShuffleSplit, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
+from ktune.choices import SAMPLERS
 from ktune.errors import ExperimentError
-from ktune.experiment import SAMPLERS, Experiment, override, parse_duration
+from ktune.experiment import Experiment, override
+from ktune.field_checks import parse_duration
 
 GOOD = {"name": "x", "data": ([[0.0]], [0]), "build": lambda hp: None}
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktune.experiment import PICKS
+from ktune.choices import PICKS
 from ktune.metrics import make_objective
 from ktune.ranking import (
     Goal,

@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="give `champion` back to the version before; RUN names the model",
     )
+    parser.add_argument(
+        "--n-refits",
+        type=int,
+        default=1,
+        metavar="N",
+        help="refit under N seeds and register their mean (default: %(default)s)",
+    )
     add_store_option(parser)
     add_json_option(parser)
 
@@ -63,6 +70,7 @@ def _promote(arguments: argparse.Namespace) -> Any:
         return promote(
             arguments.run or "best",
             force=arguments.force,
+            n_refits=arguments.n_refits,
             tracking_uri=arguments.tracking_uri,
             listener=listener,
         )

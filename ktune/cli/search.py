@@ -23,6 +23,7 @@ from ktune.cli.options import (
 _FIELDS = (
     "trials",
     "timeout",
+    "trial_timeout",
     "engine",
     "sampler",
     "pruner",
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="most epochs a fold is trained")
     parser.add_argument("--folds", type=int, help="number of folds")
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
+    parser.add_argument("--trial-timeout", help="wall time for one trial")
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
     parser.add_argument(

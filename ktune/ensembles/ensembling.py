@@ -188,7 +188,7 @@ class Ensembler:
         single = best_trial(self.store, self.search)
         versus = self._versus_single(single, fitted)
         tag = {
-            "method": method,
+            "method": f"an ensemble by {method}",
             "weights": {part.run_id: part.weight for part in parts},
             "estimates": {} if estimate is None else {metric: estimate.mean},
         }

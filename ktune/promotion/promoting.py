@@ -1,13 +1,17 @@
 """Make a trial's model the champion, by the gate."""
 
+import json
+import time
 from dataclasses import dataclass
 
-from ktune.errors import UnknownReference
+from ktune.ensembles.blend import Mean
+from ktune.ensembles.combining import combine
+from ktune.errors import ExperimentError, UnknownReference
 from ktune.experiment import Experiment
 from ktune.loop import Listener, SilentListener
 from ktune.promotion.promotion import Promotion
 from ktune.recorded import Rebuilt, read_recorded, rebuild, threshold_of_trial
-from ktune.refit import refit
+from ktune.refit import Refit, Trained, measured, refit, train_again
 from ktune.registry.card import write_card
 from ktune.registry.champion import (
     Candidate,
@@ -24,6 +28,8 @@ from ktune.registry.registration import (
     version_of_trial,
 )
 from ktune.runtime import import_keras, quiet_libraries
+from ktune.seeds import derive_seed
+from ktune.threshold import Threshold
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -33,12 +39,14 @@ from ktune.tracking.reader import (
     read_trial,
 )
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.trial import Trial
 
 
 def promote(
     reference: str = "best",
     *,
     force: bool = False,
+    n_refits: int = 1,
     experiment: Experiment | None = None,
     tracking_uri: str | None = None,
     listener: Listener | None = None,
@@ -52,6 +60,8 @@ def promote(
     Args:
         reference: A trial; or a search, for its best trial.
         force: Make it champion whatever the gate says.
+        n_refits: Refit it under so many seeds; their mean, one Keras model, is what is
+            measured and registered. It steadies models that depend on their seed.
         experiment: Taken instead of the recorded source, for a search that was
             started from Python and has none.
         tracking_uri: Where MLflow's store is; see `ktune.search`.
@@ -60,6 +70,8 @@ def promote(
     Raises:
         KtuneError: The run, its source or its data are not to be had.
     """
+    if n_refits < 1:
+        raise ExperimentError(f"n_refits must be at least 1; got {n_refits}")
     listener = listener or SilentListener()
     store = open_store(tracking_uri)
     import_keras()
@@ -69,15 +81,16 @@ def promote(
         trial_run = best_trial(store, search) if run.is_search else run
         _require_complete(trial_run)
         present = find_champion(store, search.experiment)
-        version = version_of_trial(store, trial_run.run_id)
+        version = version_of_trial(store, trial_run.run_id) if n_refits == 1 else None
         if present and version and present.version == version.version:
             return _stays(present)
         listener.on_phase("setting up data and folds as recorded")
-        with rebuild(read_recorded(store, search), experiment=experiment) as rebuilt:
+        recorded = read_recorded(store, search, trial_run.number)
+        with rebuild(recorded, experiment=experiment) as rebuilt:
             work = _Work(store, search, trial_run, rebuilt, listener)
             is_new = version is None or not rebuilt.is_same_data
             if version is None or is_new:
-                settled, decision = work.refit(force=force)
+                settled, decision = work.refit(n_refits, force=force)
             else:
                 settled, decision = work.judge(version, force=force)
         write_card(store, settled.name, settled.version)
@@ -136,21 +149,54 @@ class _Work:
         decision = decide_champion(self.store, bench, ours, dataset.digest)
         return settle(self.store, version, decision, force=force), decision
 
-    def refit(self, *, force: bool) -> tuple[Registration, Decision]:
+    def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
         """Refit the trial for the epochs found best, register and judge it."""
-        trial, result = read_trial(self.store, self.trial_run)
+        bench, run = self.rebuilt.bench, self.trial_run
+        trial, result = read_trial(self.store, run)
         assert result.best_epoch is not None
+        epochs = result.best_epoch + 1
         self.listener.on_phase(f"refitting trial {trial.number}")
-        bench = self.rebuilt.bench
-        threshold = threshold_of_trial(self.store, bench, self.trial_run.run_id)
-        fitted = refit(bench, trial, epochs=result.best_epoch + 1, threshold=threshold)
+        threshold = threshold_of_trial(self.store, bench, run.run_id)
+        if n_refits == 1:
+            fitted = refit(bench, trial, epochs=epochs, threshold=threshold)
+        else:
+            fitted = self._refit_often(trial, epochs, n_refits, threshold)
         self.listener.on_phase("measuring it and the champion")
         candidate = Candidate(
             search_run_id=self.search.run_id,
-            trial_run_id=self.trial_run.run_id,
+            trial_run_id=run.run_id if n_refits == 1 else "",
             fitted=fitted,
             example=self.rebuilt.example,
             class_names=self.rebuilt.dataset.class_names,
             data_digest=self.rebuilt.dataset.digest,
+            tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
         )
         return register_best(self.store, bench, candidate, force=force)
+
+    def _refit_often(
+        self, trial: Trial, epochs: int, n_refits: int, threshold: Threshold | None
+    ) -> Refit:
+        """Refit under several seeds; return the mean of the models as one."""
+        started = time.perf_counter()
+        bench = self.rebuilt.bench
+        trained = []
+        for number in range(n_refits):
+            self.listener.on_phase(f"refit {number + 1} of {n_refits}")
+            seed = None if number == 0 else derive_seed(trial.seed, "refit", number)
+            trained.append(train_again(bench, trial, epochs=epochs, seed=seed))
+        preprocessing = trained[0].preprocessing
+        model = combine(
+            [one.model for one in trained],
+            Mean(tuple(range(n_refits)), (1 / n_refits,) * n_refits),
+            preprocessing.transform(self.rebuilt.example),
+            names=[f"refit_{number}" for number in range(n_refits)],
+            task=bench.data.task,
+        )
+        seconds = time.perf_counter() - started
+        together = Trained(model, preprocessing, epochs)
+        return measured(bench, together, seconds=seconds, threshold=threshold)
+
+
+def _tag_of_refits(run: RunView, n_refits: int) -> dict[str, str]:
+    method = f"the mean of {n_refits} refits"
+    return {names.ENSEMBLE: json.dumps({"method": method, "weights": {run.run_id: 1}})}

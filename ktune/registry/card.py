@@ -54,6 +54,7 @@ def read_card(store: Store, version: Registration) -> Card:
     weights = ensemble.get("weights") or {version.tags.get(names.TRIAL_RUN, ""): 1.0}
     trials = {run_id: read_trial(store, runs[run_id]) for run_id in weights}
     first = next(iter(trials))
+    is_of_one = len(trials) == 1
     is_best = search.tags.get(names.BEST_RUN) == first
     return Card(
         name=version.name,
@@ -74,10 +75,10 @@ def read_card(store: Store, version: Registration) -> Card:
         fold_scores=_fold_scores(trials[first][1], runs[first], ensemble),
         test=scores_of(version),
         baselines=_baselines(search),
-        verdict="" if ensemble else runs[first].tags.get(names.VERDICT, ""),
+        verdict=runs[first].tags.get(names.VERDICT, "") if is_of_one else "",
         findings=[
-            *_findings(store, runs[first]),
-            *(_findings(store, search) if is_best else ()),
+            *(_findings(store, runs[first]) if is_of_one else ()),
+            *(_findings(store, search) if is_of_one and is_best else ()),
         ],
         gate=version.tags.get(names.GATE, ""),
         search_run_id=search.run_id,
@@ -102,8 +103,8 @@ def scores_of(version: Registration) -> dict[str, Estimate]:
 def _fold_scores(
     result: TrialResult, run: RunView, ensemble: Mapping[str, Any]
 ) -> dict[str, tuple[float, float | None]]:
-    if ensemble:
-        return {n: (mean, None) for n, mean in ensemble.get("estimates", {}).items()}
+    if ensemble.get("estimates"):
+        return {n: (mean, None) for n, mean in ensemble["estimates"].items()}
     return {
         name: (result.mean(name), run.metrics.get(f"val_{name}_std"))
         for name in result.folds[0].validation

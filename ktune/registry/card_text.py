@@ -101,7 +101,7 @@ def render_card(card: Card) -> str:
 
 def _summary(card: Card) -> Iterator[str]:
     task = str(card.data.get("task", "")).replace("_", " ")
-    made = "one Keras model" if not card.method else f"an ensemble ({card.method})"
+    made = "one Keras model" if not card.method else f"{card.method}, one Keras model"
     yield (
         f"Predicts a {task} target from {card.data.get('kind', '')} rows of shape "
         f"{_shape(card.data.get('input_shape'))}; {made}, preprocessing inside."
@@ -183,7 +183,7 @@ def _limits(card: Card) -> Iterator[str]:
         f"- It was chosen among {sum(card.n_trials.values())} trials by its fold "
         "scores, so these are a little too good; the test scores are not."
     )
-    if card.method:
+    if len(card.members) > 1:
         yield f"- It takes {len(card.members)} models to predict a row."
     if card.class_names:
         yield "- Probabilities are as calibrated as the verdict says (KT010), no more."

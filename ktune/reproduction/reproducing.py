@@ -1,5 +1,6 @@
 """Run a trial, or the best trial of a search and its refit, again."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ import numpy as np
 from ktune.dataset import count_rows, take_rows
 from ktune.errors import ExperimentError, StoreError
 from ktune.evaluation import Workbench, evaluate_trial
+from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.loop import Listener, SilentListener
 from ktune.recorded import read_recorded, rebuild, threshold_of_trial
@@ -130,10 +132,10 @@ def reproduce(
         run = find_run(store, reference)
         search = find_search(store, run.run_id)
         listener.on_phase("setting up data and folds as recorded")
-        recorded = read_recorded(store, search)
+        trial_run = best_trial(store, search) if run.is_search else run
+        recorded = read_recorded(store, search, trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
             work = _Work(store, rebuilt.bench, tolerance, listener)
-            trial_run = best_trial(store, search) if run.is_search else run
             comparisons = work.run_again(trial_run)
             if run.is_search:
                 comparisons += work.refit_again(search, trial_run)
@@ -162,14 +164,24 @@ class _Work:
     listener: Listener
 
     def run_again(self, run: RunView) -> list[Comparison]:
-        """Evaluate a trial again, by the trainer that did it."""
+        """Evaluate a trial again, by the trainer and in the place that did it.
+
+        A worker process has fewer threads than this one, and that shows in the last
+        bits of a convolution.
+        """
         trial, recorded = read_trial(self.store, run)
         self.listener.on_phase(f"training trial {trial.number} again")
         experiment = self.bench.experiment
         if recorded.trainer in TRAINERS:
             experiment = override(experiment, {"trainer": recorded.trainer})
         bench = replace(self.bench, experiment=experiment)
-        again = evaluate_trial(bench, trial, _stop_where(recorded))
+        evaluate = functools.partial(evaluate_trial, bench)
+        executor = make_executor(experiment, evaluate)
+        try:
+            executor.submit(trial)
+            _, again = executor.wait(_stop_where(recorded))
+        finally:
+            executor.close()
         recorded = replace(recorded, out_of_fold=self._predictions(run))
         return compare_results(recorded, again, tolerance=self.tolerance)
 

@@ -40,8 +40,8 @@ class KerasTunerSearcher:
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
         ledger: Takes down every trial.
-        sampler: One of ``ktune.experiment.SAMPLERS["kerastuner"]``.
-        pruner: One of `ktune.experiment.PRUNERS`; Hyperband is one itself, so it
+        sampler: One of ``ktune.choices.SAMPLERS["kerastuner"]``.
+        pruner: One of `ktune.choices.PRUNERS`; Hyperband is one itself, so it
             goes without.
         seed: The search's seed.
         epochs: The most epochs a trial takes.

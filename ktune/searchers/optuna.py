@@ -34,8 +34,8 @@ class OptunaSearcher:
         declare: Asks an ``hp`` for everything a trial needs.
         ledger: Takes down every trial; if it holds some already, the search goes on
             after them.
-        sampler: One of ``ktune.experiment.SAMPLERS["optuna"]``.
-        pruner: One of `ktune.experiment.PRUNERS`.
+        sampler: One of ``ktune.choices.SAMPLERS["optuna"]``.
+        pruner: One of `ktune.choices.PRUNERS`.
         seed: The search's seed.
         epochs: The most epochs a trial takes, if known; some pruners plan by it.
         start_from: Values of trials to begin with, after that of all defaults.

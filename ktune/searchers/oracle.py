@@ -69,7 +69,7 @@ class Oracle:
     """One of KerasTuner's oracles, asked for proposals and told scores.
 
     Args:
-        name: One of ``ktune.experiment.SAMPLERS["kerastuner"]``.
+        name: One of ``ktune.choices.SAMPLERS["kerastuner"]``.
         direction: "max" or "min".
         seed: The search's seed.
         epochs: The most epochs a trial takes; Hyperband's largest budget.

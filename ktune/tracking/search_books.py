@@ -14,7 +14,7 @@ from ktune.folds import Partition
 from ktune.ranking import Goal
 from ktune.snapshot import Environment
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, list_half_written, list_trials
+from ktune.tracking.reader import RunView, list_half_written, list_trials, read_folder
 from ktune.tracking.records import (
     MetricPoint,
     RunRecord,
@@ -96,7 +96,7 @@ class SearchBooks:
         if past is None:
             self._open(start)
         else:
-            self._reopen(past)
+            self._reopen(past, start)
 
     def _open(self, start: SearchStart) -> None:
         store = self._store
@@ -108,13 +108,24 @@ class SearchBooks:
             profile=start.data,
         )
 
-    def _reopen(self, past: RunView) -> None:
+    def _reopen(self, past: RunView, start: SearchStart) -> None:
         self.run_id = past.run_id
         self._store.reopen(past.run_id)
         for run in list_half_written(self._store, past):
             self._store.give_up(run.run_id)
         for run in list_trials(self._store, past):
             self.trial_runs[run.number] = run.run_id
+        self._note_later_sources(start)
+
+    def _note_later_sources(self, start: SearchStart) -> None:
+        """Keep the sources the search goes on with, where they are others by now."""
+        before = read_folder(self._store, self.run_id, names.SOURCE_FOLDER)
+        if not start.sources or start.sources == before:
+            return
+        folder = f"{names.LATER_SOURCES}{1 + max(self.trial_runs, default=-1)}"
+        files = {f"{folder}/{name}": text for name, text in start.sources.items()}
+        files[f"{folder}.json"] = as_json_bytes(dict(start.entry))
+        self._store.update_run(self.run_id, RunRecord("", "RUNNING", files=files))
 
     @property
     def experiment_id(self) -> str:

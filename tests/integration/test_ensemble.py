@@ -45,7 +45,7 @@ def test_an_ensemble_is_one_registered_keras_model(method, capsys):
     assert np.mean(hits) > 0.8
 
     version = mlflow.MlflowClient().get_model_version("small", str(made["version"]))
-    assert f"an ensemble ({method})" in version.description
+    assert f"an ensemble by {method}, one Keras model" in version.description
     assert main(["show", "small"]) == 0
     assert f"Ensemble ({method})" in capsys.readouterr().out
 

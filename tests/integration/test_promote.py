@@ -64,8 +64,18 @@ def test_a_trial_goes_all_the_way_and_back(client, small_search, capsys):
     told = [json.loads(moves[key])["how"] for key in sorted(moves) if ".move." in key]
     assert told == ["gate", "gate", "force", "rollback"]
 
+    steadier = promoted(capsys, worst, "--n-refits", "2")
+    assert (steadier["version"], steadier["alias"]) == (3, "challenger")
+    card = client.get_model_version("small", "3").description
+    assert "the mean of 2 refits, one Keras model" in card
+
     assert main(["promote", "small", "--rollback"]) == 2
     assert "first champion" in capsys.readouterr().err
+
+
+def test_no_refit_at_all_is_refused(client, capsys):
+    assert main(["promote", "small", "--n-refits", "0"]) == 2
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_a_trial_that_is_not_complete_is_refused(client, small_search, capsys):

@@ -17,6 +17,7 @@ from ktune.driver_lock import driving, is_driven
 from ktune.errors import ExperimentError, SpaceError, StoreError, UnknownReference
 from ktune.experiment_file import load_experiment
 from ktune.loop import SilentListener
+from ktune.recorded import read_recorded
 from ktune.session import search
 from ktune.tracking.search_books import SearchBooks
 
@@ -125,8 +126,12 @@ def test_an_interrupted_search_is_pointed_out_and_goes_on(tiny, tmp_path, monkey
     with pytest.raises(ExperimentError, match="rows of .* differ"):
         tiny(resume=first.run_id[:8], cv=3)
 
+    (tmp_path / "tiny.py").write_text(FILE + "# changed since")
     resumed = tiny(resume=first.run_id[:8])
     assert resumed.run_id == first.run_id
+    sources = {n: read_recorded(resumed.store, resumed.view, n).sources for n in (1, 2)}
+    assert sources[1] == {"tiny.py": FILE.encode()}
+    assert sources[2] == {"tiny.py": FILE.encode() + b"# changed since"}
     assert list(resumed.trials["trial"]) == [0, 1, 2]
     assert outcome(resumed)[:2] == before
     journal = tmp_path / "mlruns" / "studies" / f"{first.run_id}.log"

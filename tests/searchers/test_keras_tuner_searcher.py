@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ktune.choices import SAMPLERS
 from ktune.errors import SearchAborted
-from ktune.experiment import SAMPLERS
 from ktune.searchers import oracle as oracle_module
 from ktune.searchers.keras_tuner import KerasTunerSearcher
 from ktune.searchers.ledger import open_ledger

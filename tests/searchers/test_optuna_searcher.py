@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ktune.choices import PRUNERS, SAMPLERS
 from ktune.errors import ExperimentError, SpaceError
-from ktune.experiment import PRUNERS, SAMPLERS
 from ktune.searchers import optuna as optuna_searcher
 from ktune.searchers.ledger import open_ledger
 from ktune.searchers.optuna import OptunaSearcher
