@@ -5,7 +5,9 @@ search whether to weight the classes or to resample the training rows of each fo
 no others), and tune the decision threshold on out-of-fold predictions. The data are a
 function: scikit-learn's digits, asked another question.
 
-Expect an average precision of 0.97 to 0.99 and an F1 of 0.93 to 0.97 on the test rows.
+Expect an average precision of about 0.98 over the folds, and an F1 of 0.95 and more on
+the test rows, a few hundredths more at the tuned threshold than at 0.5; the 35 eights
+among them tell no finer.
 
     python -m ktune search experiments/imbalanced.py
 """
