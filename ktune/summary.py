@@ -293,7 +293,10 @@ def _print_next(result: SearchResult, console: Console) -> None:
     registration = result.registration
     lines = []
     if registration is not None:
-        alias = f" as {registration.name}@{registration.alias}"
+        name, alias = registration.name, registration.alias
+        # Another version may hold the alias by now.
+        plain = f", to be had as {name}/{registration.version}"
+        alias = f" as {name}@{alias}" if alias else plain
         lines.append(
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"
