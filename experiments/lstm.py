@@ -4,7 +4,7 @@ Shows a data function, the source for sequences and the preset ``ktune.spaces.rn
 image becomes the sequence of its lines with ink, about 20 of them, 28 numbers each;
 shorter ones are padded in front.
 
-Expect 0.90 to 0.94 test accuracy; the same 5,000 images give a convolutional network
+Expect about 0.94 test accuracy; the same 5,000 images give a convolutional network
 0.97, which sees the lines beside each other.
 
     python -m ktune search experiments/lstm.py

@@ -4,9 +4,9 @@ Shows a builder from a textbook with its numbers turned into a space. Trial 0 is
 textbook's net as it stands: plain SGD at 0.01, no dropout, categorical loss (one-hot
 targets; ktune codes them as the loss wants).
 
-Expect the textbook's values to reach about 0.88 over the folds of the 5,000 images that
-come with ktune's dependencies, and the search about 0.95: a larger learning rate does
-most of it.
+Expect the textbook's values to reach about 0.83 over the folds of the 5,000 images that
+come with ktune's dependencies in twelve epochs, and the search about 0.94, on the test
+rows as well: a larger learning rate and momentum do most of it.
 
     python -m ktune search experiments/mnist_mlp.py
 """

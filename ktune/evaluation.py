@@ -23,6 +23,7 @@ from ktune.epoch_book import EpochBook
 from ktune.errors import ConstraintViolated, ExperimentError, TrialFailed
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
+from ktune.fold_race import FoldRace
 from ktune.folds import Partition, reshuffle
 from ktune.latency import measure_latency
 from ktune.metrics import (
@@ -144,7 +145,8 @@ def evaluate_trial(
     Args:
         bench: What trials share.
         trial: The values to evaluate.
-        report: Called after every epoch; its answer False stops the trial.
+        report: Called after every epoch, or fold where folds race; its answer False
+            stops the trial.
 
     Returns:
         A result in state complete, pruned (stopped by ``report``) or failed.
@@ -208,23 +210,68 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
-    book = EpochBook(
-        folds,
-        task=bench.data.task,
-        metrics=bench.metrics,
-        objective=bench.objective,
-        takes_last_epoch=settings.early_stopping is False,
-    )
     latency = _check_costs(bench, task)
+    train = _train_in_turn if bench.experiment.races else _train_in_step
+    result = replace(train(bench, task, trial, report), latency_ms=latency)
+    return replace(result, scores=_scores(bench.goal, result))
+
+
+def _train_in_step(
+    bench: Workbench, task: TrainingTask, trial: Trial, report: Report
+) -> TrialResult:
+    """Advance all folds together, epoch by epoch."""
+    book = _open_book(bench, task, len(task.folds))
     trainer = choose_trainer(bench.experiment.trainer, task)
     training = trainer.start(task)
     try:
-        state = _train_epochs(training, book, trial, settings, report)
+        state = _train_epochs(training, book, trial, task.settings, report)
         result = _result(bench, book, training, state)
-        result = replace(result, trainer=trainer.name, latency_ms=latency)
-        return replace(result, scores=_scores(bench.goal, result))
+        return replace(result, trainer=trainer.name)
     finally:
         training.close()
+
+
+def _train_in_turn(
+    bench: Workbench, task: TrainingTask, trial: Trial, report: Report
+) -> TrialResult:
+    """Train one fold after another, and see after each whether the trial goes on."""
+    names: list[str] = []
+
+    def start(alone: TrainingTask) -> Training:
+        trainer = choose_trainer(bench.experiment.trainer, alone)
+        names.append(trainer.name)
+        return trainer.start(alone)
+
+    race = FoldRace(task, start, bench.objective)
+    try:
+        state = _race(race, trial, len(task.folds), report)
+        book = _open_book(bench, task, race.n_folds)
+        race.fill(book)
+        return replace(_result(bench, book, race.first, state), trainer=names[0])
+    finally:
+        race.close()
+
+
+def _race(race: FoldRace, trial: Trial, n_folds: int, report: Report) -> TrialState:
+    scores: list[float] = []
+    for index in range(n_folds):
+        scores.append(race.run_fold())
+        mean = float(np.mean(scores))
+        said = EpochReport(trial.number, index, n_folds, mean, unit="fold")
+        if not report(said) and index < n_folds - 1:
+            return TrialState.PRUNED
+    return TrialState.COMPLETE
+
+
+def _open_book(bench: Workbench, task: TrainingTask, n_folds: int) -> EpochBook:
+    """Return an empty book for the first so many folds."""
+    return EpochBook(
+        task.folds[:n_folds],
+        task=bench.data.task,
+        metrics=bench.metrics,
+        objective=bench.objective,
+        takes_last_epoch=task.settings.early_stopping is False,
+    )
 
 
 def _check_costs(bench: Workbench, task: TrainingTask) -> float | None:

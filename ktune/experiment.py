@@ -25,7 +25,14 @@ PRUNERS = (
     "hyperband",
     "wilcoxon",
     "racing",
+    "racing:aggressive",
+    "racing:wilcoxon",
+    "auto",
 )
+"""The racing ones (`wilcoxon` is short for `racing:wilcoxon`) train a trial's folds one
+after another and compare between folds; the others compare after every epoch. What
+they do: `ktune.searchers.pruners`, `ktune.searchers.racing`."""
+
 PICKS = ("one_standard_error", "balanced", "best")
 """How one trial is chosen from a Pareto front; see `ktune.ranking`."""
 
@@ -106,8 +113,11 @@ class Experiment:
             longer compared fold by fold.
         engine: "optuna" or "kerastuner".
         sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
-        pruner: How hopeless trials are stopped; see `PRUNERS`.
+        pruner: How hopeless trials are stopped; see `PRUNERS`. "auto": by the shape
+            of the work, see `ktune.pruner_choice`.
         timeout: Wall time for all trials: seconds, or text such as "1h30m".
+        trial_timeout: The same for one trial: it is stopped at its next epoch, and with
+            ``jobs`` above 1 its process is ended if no epoch comes.
         seed: Everything random derives from it.
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
@@ -160,6 +170,7 @@ class Experiment:
     pruner: str = "median"
     trials: int = 50
     timeout: float | str | None = None
+    trial_timeout: float | str | None = None
     seed: int = 0
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
@@ -207,6 +218,11 @@ class Experiment:
         return "none" if len(self.objectives) > 1 else self.pruner
 
     @property
+    def races(self) -> bool:
+        """Whether the folds of a trial are trained one after another."""
+        return self.chosen_pruner.startswith(("racing", "wilcoxon"))
+
+    @property
     def chosen_pick(self) -> str:
         """How the trial to register is chosen."""
         if len(self.objectives) < 2:
@@ -217,6 +233,12 @@ class Experiment:
     def timeout_seconds(self) -> float | None:
         """The wall time for all trials in seconds; None: no limit."""
         return None if self.timeout is None else parse_duration(self.timeout)
+
+    @property
+    def trial_timeout_seconds(self) -> float | None:
+        """The wall time for one trial in seconds; None: no limit."""
+        given = self.trial_timeout
+        return None if given is None else parse_duration(given, "trial_timeout")
 
 
 def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
@@ -245,7 +267,7 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return Experiment(**{**before, **of_experiment})
 
 
-def parse_duration(value: float | str) -> float:
+def parse_duration(value: float | str, name: str = "timeout") -> float:
     """Return seconds for a number of seconds or for text such as "1h30m".
 
     Raises:
@@ -258,7 +280,7 @@ def parse_duration(value: float | str) -> float:
     seconds = _seconds(value)
     if seconds is None or not 0 < seconds < float("inf"):
         raise ExperimentError(
-            f"`timeout` must be a positive number of seconds or text such as '20m' or "
+            f"`{name}` must be a positive number of seconds or text such as '20m' or "
             f"'1h30m'; got {value!r}"
         )
     return seconds
@@ -424,13 +446,16 @@ def _check_test_size(test_size: Any) -> str | None:
     return f"`test_size` must be a share in [0, 1); got {test_size!r}"
 
 
-def _check_timeout(timeout: Any) -> str | None:
-    try:
-        if timeout is not None:
-            parse_duration(timeout)
-    except ExperimentError as error:
-        return str(error)
-    return None
+def _duration(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        try:
+            if value is not None:
+                parse_duration(value, name)
+        except ExperimentError as error:
+            return str(error)
+        return None
+
+    return check
 
 
 def _check_preprocess(preprocess: Any) -> str | None:
@@ -559,7 +584,8 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "engine": _one_of("engine", tuple(SAMPLERS)),
     "pruner": _one_of("pruner", PRUNERS),
     "trials": _int_of_at_least("trials", 1),
-    "timeout": _check_timeout,
+    "timeout": _duration("timeout"),
+    "trial_timeout": _duration("trial_timeout"),
     "seed": _int_of_at_least("seed", 0),
     "preprocess": _check_preprocess,
     "metrics": _check_metrics,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ktune.errors import ConstraintViolated, SearchAborted
 from ktune.experiment import Experiment
+from ktune.interruption import note_interrupt, shielded
 from ktune.metrics import Objective
 from ktune.protocols import Executor, Searcher
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
@@ -109,6 +110,7 @@ class SearchLoop:
         listener: Is told what happens.
         trials: How many finished trials are wanted.
         timeout: Wall time in seconds; running trials stop at their next epoch.
+        trial_timeout: The same for one trial.
         outcome: What an interrupted search has done already; None: nothing.
     """
 
@@ -121,6 +123,7 @@ class SearchLoop:
         listener: Listener,
         trials: int,
         timeout: float | None = None,
+        trial_timeout: float | None = None,
         outcome: LoopOutcome | None = None,
     ) -> None:
         self._searcher = searcher
@@ -128,8 +131,10 @@ class SearchLoop:
         self._track = track
         self._listener = listener
         self._wanted = trials
+        self._trial_timeout = trial_timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._running: dict[int, Trial] = {}
+        self._started: dict[int, float] = {}
         self.outcome = outcome or LoopOutcome()
 
     def run(self) -> LoopOutcome:
@@ -142,6 +147,7 @@ class SearchLoop:
             while self._start_trials():
                 self._finish_one()
         except KeyboardInterrupt:
+            note_interrupt()
             self.outcome.is_interrupted = True
             self.outcome.reason = "interrupted"
         finally:
@@ -155,6 +161,7 @@ class SearchLoop:
             if trial is None:
                 break
             self._running[trial.number] = trial
+            self._started[trial.number] = time.monotonic()
             self.outcome.asked += 1
             self._listener.on_trial_start(trial)
             self._executor.submit(trial)
@@ -185,9 +192,10 @@ class SearchLoop:
     def _finish_one(self) -> None:
         trial, result = self._executor.wait(self._report)
         del self._running[trial.number]
-        self._track(trial, result)
-        self._searcher.tell(trial, result)
-        self._count(result)
+        with shielded():
+            self._track(trial, result)
+            self._searcher.tell(trial, result)
+            self._count(result)
         self._listener.on_trial_end(trial, result)
         self._abort_if_hopeless()
 
@@ -198,7 +206,14 @@ class SearchLoop:
         if self._is_late():
             self.outcome.reason = "time is up"
             return False
-        return may_go_on
+        return may_go_on and not self._is_overdue(trial)
+
+    def _is_overdue(self, trial: Trial) -> bool:
+        """Whether a trial has taken longer than one may."""
+        if self._trial_timeout is None:
+            return False
+        spent = time.monotonic() - self._started[trial.number]
+        return spent >= self._trial_timeout
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline

@@ -8,7 +8,7 @@ values, and one batch goes through loss and gradients.
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,11 @@ from ktune.data.watching import watched
 from ktune.dataset import EXAMPLE_ROWS, Dataset, Inputs, Task, take_rows
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation import Workbench, make_workbench
-from ktune.experiment import Experiment
+from ktune.experiment import Experiment, override
 from ktune.folds import split
 from ktune.hyperparameters import default_values
 from ktune.metrics import LOSS, compute_metrics
+from ktune.pruner_choice import FOLDS_WITHOUT_POWER, choose_pruner
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
 from ktune.targets import (
@@ -47,11 +48,13 @@ class Preflight:
         bench: What trials share.
         defaults: Values of the configuration in which every parameter keeps its
             default.
+        notes: What a person should know before the first trial.
     """
 
     dataset: Dataset
     bench: Workbench
     defaults: Mapping[str, Value]
+    notes: tuple[str, ...] = ()
 
     @property
     def example(self) -> Inputs:
@@ -87,8 +90,9 @@ def preflight(
     rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), bench)
     _try_one_batch(model, bench)
-    _try_searcher(experiment, bench)
-    return Preflight(dataset, bench, defaults)
+    bench, notes = _settle_pruner(bench, defaults, model)
+    _try_searcher(bench.experiment, bench)
+    return Preflight(dataset, bench, defaults, notes)
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -162,6 +166,25 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
         predictions,
         data.task,
     )
+
+
+def _settle_pruner(
+    bench: Workbench, defaults: Mapping[str, Value], model: Any
+) -> tuple[Workbench, tuple[str, ...]]:
+    """Choose the pruner where it is "auto", and tell what one cannot do."""
+    experiment, n_folds = bench.experiment, len(bench.folds)
+    if experiment.chosen_pruner == "auto":
+        settings = bench.recipe.settings(defaults)
+        name, reason = choose_pruner(n_folds, settings, model.count_params())
+        bench = replace(bench, experiment=override(experiment, {"pruner": name}))
+        return bench, (f"Pruner auto: {name}, since {reason}.",)
+    is_powerless = n_folds <= FOLDS_WITHOUT_POWER
+    if experiment.chosen_pruner.endswith("wilcoxon") and is_powerless:
+        return bench, (
+            f"Pruner {experiment.pruner} cannot stop a trial of {n_folds} folds: its "
+            f"test needs {FOLDS_WITHOUT_POWER} and one left to save. Use racing.",
+        )
+    return bench, ()
 
 
 def _try_searcher(experiment: Experiment, bench: Workbench) -> None:

@@ -53,10 +53,12 @@ class Scoreboard:
         self.failed = 0
         self.best: tuple[int, float] | None = None
         self.started = time.monotonic()
+        self.timeout: float | None = None
 
     def start(self, experiment: Experiment, objective: Objective) -> None:
         """Take over what is searched for."""
         self.objective, self.wanted = objective, experiment.trials
+        self.timeout = experiment.timeout_seconds
         self.started = time.monotonic()
 
     def count(self, trial: Trial, result: TrialResult) -> bool:
@@ -78,6 +80,22 @@ class Scoreboard:
             return None
         spent = time.monotonic() - self.started
         return spent / self.finished * max(0, self.wanted - self.finished)
+
+    def forecast(self) -> str:
+        """Return how long it will take, or how far it will get in the time there is.
+
+        Example:
+            >>> Scoreboard().forecast()
+            'time left unknown'
+        """
+        left = self.seconds_left()
+        if left is None or self.timeout is None:
+            return time_left_text(left)
+        spent = time.monotonic() - self.started
+        if spent + left <= self.timeout:
+            return time_left_text(left)
+        reached = max(self.finished, round(self.finished * self.timeout / spent))
+        return f"about {reached} of {self.wanted} trials in {_time(self.timeout)}"
 
     def best_text(self) -> str:
         """Return the best score so far on a few characters."""
@@ -122,8 +140,7 @@ class PlainListener:
     def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
         """Write the line of the trial."""
         is_best = self._board.count(trial, result)
-        left = self._board.seconds_left()
-        tail = f"  [{self._board.best_text()}; {time_left_text(left)}]"
+        tail = f"  [{self._board.best_text()}; {self._board.forecast()}]"
         self._write(trial_text(trial, result, self._board.objective, is_best) + tail)
 
     def close(self) -> None:
@@ -182,9 +199,9 @@ class LiveListener:
         self._progress.update(
             self._line,
             description=f"trial {report.trial_number}",
-            status=f"epoch {report.epoch + 1}/{report.epochs} "
+            status=f"{report.unit} {report.epoch + 1}/{report.epochs} "
             f"{metric} {report.value:.4f} · {self._board.best_text()} · "
-            f"{time_left_text(self._board.seconds_left())}",
+            f"{self._board.forecast()}",
         )
 
     def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
@@ -240,7 +257,11 @@ def time_left_text(seconds: float | None) -> str:
     """
     if seconds is None:
         return "time left unknown"
-    return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"
+    return f"{_time(seconds)} left"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _spread(result: TrialResult, objective: Objective) -> str:

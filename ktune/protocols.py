@@ -55,7 +55,11 @@ class Searcher(Protocol):
         ...
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Take the objective after an epoch; answer whether the trial may go on."""
+        """Take the objective after a step; answer whether the trial may go on.
+
+        A step is an epoch and the value that of the fold mean; where folds race, a
+        step is a fold and the value the mean of the folds so far.
+        """
         ...
 
     def tell(self, trial: Trial, result: TrialResult) -> None:

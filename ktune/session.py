@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ktune.evaluation import evaluate_trial
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
+from ktune.interruption import shielded
 from ktune.intervals import Estimate
 from ktune.judging import Judge, look_at_data
 from ktune.loop import Listener, LoopOutcome, SearchLoop
@@ -206,6 +208,8 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
+        for note in ready.notes:
+            listener.on_note(note)
         outcome, results = _run_trials(
             store, books, ready, judge, listener, request.past
         )
@@ -214,7 +218,8 @@ def _drive(
         fitted, registration = None, None
         if not outcome.is_interrupted:
             fitted, registration = _refit_best(store, books, ready, results, listener)
-        _conclude(store, books, judge, fitted, listener)
+        with shielded() if outcome.is_interrupted else nullcontext():
+            _conclude(store, books, judge, fitted, listener)
         if registration is not None:
             write_card(store, registration.name, registration.version)
             if request.ensemble is not None:
@@ -226,7 +231,8 @@ def _drive(
         reason = "the first trials all failed for the same reason"
         raise
     finally:
-        books.finish(status=status, reason=reason)
+        with shielded():
+            books.finish(status=status, reason=reason)
     view = find_search(store, books.run_id)
     return result_of(
         store, view, outcome=outcome, fitted=fitted, registration=registration
@@ -238,7 +244,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
     dataset, partition = ready.dataset, ready.bench.partition
     files = find_sources(loaded.path) if loaded else {}
     return SearchStart(
-        experiment=request.experiment,
+        experiment=ready.bench.experiment,
         goal=ready.bench.goal,
         data={
             "name": dataset.name,
@@ -323,6 +329,7 @@ def _run_trials(
         listener=listener,
         trials=experiment.trials,
         timeout=experiment.timeout_seconds,
+        trial_timeout=experiment.trial_timeout_seconds,
         outcome=_outcome_so_far(past),
     )
     return loop.run(), results

@@ -312,6 +312,11 @@ def _print_next(result: SearchResult, console: Console) -> None:
         f"  ktune report {short_id}  over- and underfitting, as a page",
         "  ktune ui             browse it in MLflow",
     ]
+    if registration is not None:
+        name = registration.name
+        lines.append(
+            f"  ktune serve {name}     the model over HTTP; also: predict, export"
+        )
     console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 

@@ -46,7 +46,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a trial says after an epoch, all folds having advanced one step."""
+    """What a trial says after an epoch, all folds having advanced one step.
+
+    Where folds race, it speaks after every fold, and epochs here are folds.
+    """
 
     trial_number: int
     epoch: int
@@ -54,7 +57,9 @@ class EpochReport:
     epochs: int
     """How many epochs this trial may take at most."""
     value: float
-    """Mean of the objective over the folds at this epoch."""
+    """Mean of the objective over the folds at this epoch, or over those so far."""
+    unit: str = "epoch"
+    """What is counted: "epoch" or "fold"."""
 
 
 @dataclass(frozen=True)

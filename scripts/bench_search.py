@@ -1,9 +1,10 @@
 """Measure ktune's training of trials against the two usual ways of doing it.
 
-Every workload is trained in three ways, in one process and in turns, with the same
+Every workload is trained in four ways, in one process and in turns, with the same
 models, folds, epochs and threads:
 
 * ``ktune``: the trainer ktune chooses (``--trainer`` to choose another);
+* ``keras_fit``: ktune's other trainer, which calls ``model.fit``;
 * ``kerastuner``: KerasTuner's random search with cross-validation in ``run_trial``;
 * ``optuna``: an Optuna study whose objective loops over scikit-learn folds and calls
   ``model.fit``.
@@ -11,7 +12,9 @@ models, folds, epochs and threads:
 Each trial has another learning rate; ``--vary-structure`` changes the layers as well,
 so that no two of ktune's trials can share a compiled program. Printed are seconds a
 trial (median, and of the first one, which compiles), ratios of medians, and the peak of
-resident memory. Figures of one run compare; those of two runs on a busy machine do not.
+resident memory. ktune and keras_fit also score the train side after every epoch, which
+the other two do not. Figures of one run compare; those of two runs on a busy machine do
+not.
 
 Usage::
 
@@ -46,7 +49,7 @@ from ktune.runtime import import_keras
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 
-WAYS = ("ktune", "kerastuner", "optuna")
+WAYS = ("ktune", "keras_fit", "kerastuner", "optuna")
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,14 @@ class Race:
         return model
 
     def _run_ktune(self, rate: float, width: float, number: int) -> float:
+        return self._run_trainer(self._trainer, rate, width, number)
+
+    def _run_keras_fit(self, rate: float, width: float, number: int) -> float:
+        return self._run_trainer("keras_fit", rate, width, number)
+
+    def _run_trainer(
+        self, trainer: str, rate: float, width: float, number: int
+    ) -> float:
         workload = self._workload
         task = TrainingTask(
             build=lambda: self._build(rate, width),
@@ -207,7 +218,7 @@ class Race:
             seeds=[derive_seed(number, index) for index in range(workload.n_folds)],
             data=self._describe(),
         )
-        training = choose_trainer(self._trainer, task).start(task)
+        training = choose_trainer(trainer, task).start(task)
         for _ in range(workload.epochs):
             scores = [
                 self._accuracy(fold, epoch, task.data.task)
@@ -294,7 +305,9 @@ def measure(race: Race, ways: Sequence[str], counts: dict[str, int]) -> dict[str
                 seconds[way].append(taken)
                 scores[way].append(score)
                 peaks[way] = _peak_mebibytes()
-                print(f"  {way} {number}: {taken:.2f} s, accuracy {score:.4f}")
+                print(
+                    f"  {way} {number}: {taken:.2f} s, accuracy {score:.4f}", flush=True
+                )
     return {"seconds": seconds, "scores": scores, "peak_mib": peaks}
 
 

@@ -1,4 +1,6 @@
 import itertools
+import os
+import signal
 
 import pytest
 
@@ -32,6 +34,7 @@ class Bench:
             listener=more.get("listener", SilentListener()),
             trials=trials,
             timeout=timeout,
+            trial_timeout=more.get("trial_timeout"),
         )
 
     def track(self, trial, result):
@@ -193,6 +196,34 @@ def test_the_last_trial_may_be_the_one_that_time_has_stopped(clock):
         return TrialResult(TrialState.PRUNED, score=0.5)
 
     assert Bench(evaluate, trials=1, timeout=5).run().reason == "time is up"
+
+
+def test_a_trial_that_takes_too_long_is_stopped_and_the_search_goes_on(clock):
+    def evaluate(trial, report):
+        for epoch in range(10):
+            clock[0] += 10 if trial.number == 1 else 1
+            if not reports([0.5], trial, report):
+                return TrialResult(TrialState.PRUNED, score=0.5, epochs=epoch + 1)
+        return complete()
+
+    bench = Bench(evaluate, trials=3, trial_timeout=25)
+    outcome = bench.run()
+    assert [r.state for r in bench.tracked] == ["complete", "pruned", "complete"]
+    assert bench.tracked[1].epochs == 3
+    assert outcome.reason == "all trials done"
+
+
+def test_ctrl_c_while_a_trial_is_recorded_waits_until_it_is_told():
+    class Interrupting(Bench):
+        def track(self, trial, result):
+            os.kill(os.getpid(), signal.SIGINT)
+            super().track(trial, result)
+
+    bench = Interrupting(always(complete()), trials=9)
+    outcome = bench.run()
+    assert outcome.is_interrupted
+    assert outcome.finished == 1
+    assert bench.events[-2:] == [("track", 0), ("tell", 0)]
 
 
 def test_ctrl_c_keeps_what_is_finished():

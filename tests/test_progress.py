@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ktune.experiment import Experiment
+from ktune.experiment import Experiment, override
 from ktune.loop import SilentListener
 from ktune.metrics import make_objective
 from ktune.progress import (
@@ -159,3 +159,21 @@ def test_a_live_display_lets_finished_trials_scroll_by(stream):
     assert "search 01234567 of 'digits'" in text
     assert "accuracy 0.8000" in text
     assert "[bold]no markup" in text
+
+
+@pytest.mark.parametrize(
+    ("timeout", "text"),
+    [(None, "80 s left"), (200, "80 s left"), (80, "about 8 of 10 trials in 80 s")],
+)
+def test_a_time_that_does_not_suffice_is_told_by_how_far_it_goes(
+    timeout, text, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr("ktune.progress.time.monotonic", lambda: now[0])
+    board = Scoreboard()
+    experiment = override(EXPERIMENT, {"trials": 10, "timeout": timeout})
+    board.start(experiment, ACCURACY)
+    for _ in range(2):
+        now[0] += 10
+        board.count(make_trial(0), TrialResult(TrialState.COMPLETE, score=0.5))
+    assert board.forecast() == text

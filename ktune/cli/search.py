@@ -23,6 +23,7 @@ from ktune.cli.options import (
 _FIELDS = (
     "trials",
     "timeout",
+    "trial_timeout",
     "engine",
     "sampler",
     "pruner",
@@ -42,9 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="most epochs a fold is trained")
     parser.add_argument("--folds", type=int, help="number of folds")
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
+    parser.add_argument("--trial-timeout", help="wall time for one trial")
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
-    parser.add_argument("--pruner", help="none, median, asha … stops poor trials")
+    parser.add_argument(
+        "--pruner", help="none, median, asha, racing, auto … stops poor trials"
+    )
     parser.add_argument(
         "--objective",
         type=names_of,
@@ -57,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="everything random derives from it")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
+    parser.add_argument("--backend", help="of Keras: tensorflow, jax or torch")
     parser.add_argument("--executor", help="where trials run: serial or processes")
     parser.add_argument("--jobs", type=int, help="trials evaluated at the same time")
     parser.add_argument(
@@ -123,8 +128,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _search(
     arguments: argparse.Namespace, changes: dict[str, Any], listener: Any
 ) -> int:
-    from ktune.runtime import import_keras
+    from ktune.runtime import choose_backend, import_keras
 
+    if arguments.backend is not None:
+        choose_backend(arguments.backend)
     import_keras()
     from ktune.experiment_file import load_experiment
     from ktune.session import search

@@ -30,7 +30,10 @@ def make_executor(
         from ktune.executors.processes import ProcessesExecutor
 
         return ProcessesExecutor(
-            evaluate, experiment.jobs, is_deterministic=experiment.deterministic
+            evaluate,
+            experiment.jobs,
+            is_deterministic=experiment.deterministic,
+            trial_timeout=experiment.trial_timeout_seconds,
         )
     raise ExperimentError(
         f"`executor` {name!r} is not available in this version. Use 'processes'."

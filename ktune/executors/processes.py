@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from ktune.executors.worker import Ready, Setup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report
 from ktune.trial import EpochReport, Trial, TrialResult
+
+GRACE = 1.5
+"""So many times its time a trial may take to get to the end of an epoch."""
 
 
 class ProcessesExecutor:
@@ -25,6 +28,9 @@ class ProcessesExecutor:
         evaluate: Evaluates a trial; sent to the workers once.
         n_workers: How many processes.
         is_deterministic: Whether operations keep their order.
+        trial_timeout: Seconds a trial may take; a worker that has not ended its trial
+            after 1.5 times that, and so has not even ended an epoch, hangs, and is
+            ended.
 
     Raises:
         ExperimentError: The experiment cannot be sent to another process.
@@ -36,12 +42,14 @@ class ProcessesExecutor:
         n_workers: int,
         *,
         is_deterministic: bool = True,
+        trial_timeout: float | None = None,
     ) -> None:
         if os.name != "posix":
             raise ExperimentError(
                 "`jobs` above 1 needs Linux or macOS (Windows: WSL 2). Use jobs=1."
             )
         self.n_workers = n_workers
+        self._trial_timeout = trial_timeout
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
         self._setup = Setup(
             shipment=_shipped(evaluate, self._folder),
@@ -62,10 +70,13 @@ class ProcessesExecutor:
         """Return the next finished trial; meanwhile pass on what trials report."""
         while True:
             busy = {w.connection: w for w in self._workers if w.trial is not None}
-            for connection in wait_for(list(busy)):
+            for connection in wait_for(list(busy), self._patience(busy.values())):
                 done = self._listen(busy[connection], report)  # type: ignore[index]
                 if done is not None:
                     return done
+            for worker in busy.values():
+                if self._hangs(worker):
+                    return self._bury(worker, worker.timed_out())
 
     def close(self) -> None:
         """End all workers; running trials are dropped."""
@@ -88,16 +99,37 @@ class ProcessesExecutor:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            result = worker.obituary()
-            worker.close()
-            self._workers[self._workers.index(worker)] = self._start()
-            return trial, result
+            return self._bury(worker, worker.obituary())
         if isinstance(message, EpochReport):
             worker.send(report(message))
-        elif not isinstance(message, Ready):
+        elif isinstance(message, Ready):
+            worker.note_ready()
+        else:
             worker.trial = None
             return trial, message
         return None
+
+    def _bury(
+        self, worker: WorkerProcess, result: TrialResult
+    ) -> tuple[Trial, TrialResult]:
+        """Put a new worker in the place of one that is no longer of use."""
+        trial = worker.trial
+        assert trial is not None
+        worker.close()
+        self._workers[self._workers.index(worker)] = self._start()
+        return trial, result
+
+    def _patience(self, busy: Iterable[WorkerProcess]) -> float | None:
+        """Return how many seconds to listen before somebody may hang."""
+        if self._trial_timeout is None:
+            return None
+        limit = GRACE * self._trial_timeout
+        return max(0.0, min(limit - worker.seconds for worker in busy))
+
+    def _hangs(self, worker: WorkerProcess) -> bool:
+        limit = self._trial_timeout
+        is_busy = worker.trial is not None
+        return limit is not None and is_busy and worker.seconds >= GRACE * limit
 
 
 def _shipped(

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class WorkerProcess:
             self.connection = Connection(os.dup(ours.fileno()))
         self.trial: Trial | None = None
         """What it is working on."""
+        self._submitted = 0.0
+        self._is_ready = False
         self.send(setup)
 
     def send(self, message: Any) -> None:
@@ -54,7 +57,27 @@ class WorkerProcess:
     def submit(self, trial: Trial) -> None:
         """Have a trial evaluated."""
         self.trial = trial
+        self._submitted = time.monotonic()
         self.send(trial)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since it could begin with its trial."""
+        return time.monotonic() - self._submitted if self._is_ready else 0.0
+
+    def note_ready(self) -> None:
+        """Take note that it has started; only now its trial's time runs."""
+        self._is_ready = True
+        self._submitted = time.monotonic()
+
+    def timed_out(self) -> TrialResult:
+        """Return the result of a trial that goes on without end."""
+        message = "no epoch ended in 1.5 times `trial_timeout`; its process was ended"
+        return TrialResult(
+            TrialState.FAILED,
+            seconds=self.seconds,
+            failure=Failure("TrialTimeout", message, self._last_words()),
+        )
 
     def obituary(self) -> TrialResult:
         """Return the result of the trial that a dead worker was working on."""

@@ -1,10 +1,11 @@
-"""What stops hopeless trials: Optuna's pruners, set for epochs as steps."""
+"""What stops hopeless trials: Optuna's pruners, set for epochs, and racing of folds."""
 
 from collections.abc import Callable, Mapping
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
 
+from ktune.searchers.racing import RacingPruner
 from ktune.searchers.study import quiet
 
 FIRST_TRIALS = 5
@@ -18,8 +19,8 @@ def make_pruner(name: str, epochs: int | None = None) -> BasePruner:
     """Return a pruner.
 
     Args:
-        name: One of `ktune.experiment.PRUNERS`. "racing" compares folds inside the
-            evaluation, so nothing is pruned here.
+        name: One of `ktune.experiment.PRUNERS`; "auto" has been decided before, and
+            is no pruning here.
         epochs: The most epochs a trial takes; None: as many as the first one.
     """
     with quiet():
@@ -57,10 +58,8 @@ def _hyperband(epochs: int | None) -> BasePruner:
     )
 
 
-def _wilcoxon(epochs: int | None) -> BasePruner:
-    # Its test compares a trial with the best one epoch by epoch; with fewer than five
-    # pairs no difference is significant at this level (1 / 2**4 > 0.05).
-    return optuna.pruners.WilcoxonPruner(p_threshold=0.05, n_startup_steps=5)
+def _racing(rule: str) -> Callable[[int | None], BasePruner]:
+    return lambda epochs: RacingPruner(rule)
 
 
 def _none(epochs: int | None) -> BasePruner:
@@ -73,6 +72,9 @@ _MAKERS: Mapping[str, Callable[[int | None], BasePruner]] = {
     "percentile": _percentile,
     "asha": _asha,
     "hyperband": _hyperband,
-    "wilcoxon": _wilcoxon,
-    "racing": _none,
+    "racing": _racing("forgiving"),
+    "racing:aggressive": _racing("aggressive"),
+    "racing:wilcoxon": _racing("wilcoxon"),
+    "wilcoxon": _racing("wilcoxon"),
+    "auto": _none,
 }

@@ -120,6 +120,7 @@ class GraphTraining:
         self._learning_rates = [_learning_rate(model)] * len(task.folds)
         self._is_scaled = learns_scaled_targets(model)
         self._targets = _targets(task, model)
+        self._optimizer_config = model.optimizer.get_config()
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
@@ -185,7 +186,7 @@ class GraphTraining:
         ]
         group.state, losses, outputs = self._program.run_epoch(
             group.state,
-            [self._learning_rates[k] for k in group.indices],
+            self._settings(group),
             group.data,
             make_batches(orders, self.task.settings.batch_size),
             group.scored,
@@ -193,6 +194,10 @@ class GraphTraining:
         return losses, [
             [(lot.numpy(), float(loss)) for lot, loss in fold] for fold in outputs
         ]
+
+    def _settings(self, group: _Group) -> np.ndarray:
+        rates = [self._learning_rates[k] for k in group.indices]
+        return self._program.settings(rates, self._optimizer_config)
 
     def _scores(self, index: int, raw: list[Any]) -> list[FoldEpoch]:
         if not raw:
@@ -272,7 +277,7 @@ class GraphTraining:
         orders = [self.task.folds[k].train for k in group.indices]
         self._program.compile(
             group.state,
-            [self._learning_rates[k] for k in group.indices],
+            self._settings(group),
             group.data,
             make_batches(orders, self.task.settings.batch_size),
             group.scored,

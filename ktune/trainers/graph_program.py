@@ -9,15 +9,17 @@ what a fold's model has besides: the state of random generators, moving averages
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ktune.trainers.flat_optimizer import LANES, FlatOptimizer
+from ktune.trainers.flat_optimizer import FlatOptimizer
+from ktune.trainers.fused_optimizer import FusedOptimizer, can_fuse
 from ktune.trainers.graph_limits import NotForGraph
+from ktune.trainers.weight_layout import WeightLayout
 
 SCORING_CHUNK = 512
 """Rows scored at a time, so that activations of a whole fold are never held at once."""
@@ -110,14 +112,10 @@ class EpochProgram:
         self._model = model
         self._is_uneven = is_uneven
         self._is_light = is_light
-        self._shapes = [tuple(v.shape) for v in model.trainable_variables]
-        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._n_padding = -sum(self._sizes) % LANES
+        self._layout = WeightLayout(model.trainable_variables)
         self._known = {id(variable) for variable in model.variables}
-        self._optimizer = FlatOptimizer(
-            model.optimizer,
-            n_folds=n_folds,
-            n_weights=sum(self._sizes) + self._n_padding,
+        self._optimizer = _make_optimizer(
+            model, self._layout, n_folds, is_light=is_light
         )
         self._n_folds = n_folds
         # Traced once each and called for every fold. Not inlined, they are also
@@ -125,13 +123,23 @@ class EpochProgram:
         # steps take no longer.
         self._gradient = _function(self._trace_gradient, _noinline=True)
         self._score = _function(self._trace_scores, _noinline=True)
-        self._update = _function(self._optimizer.update)
         self._compiled: Any = None
 
     @property
     def has_schedule(self) -> bool:
         """Whether the learning rate follows the optimizer's own schedule."""
         return self._optimizer.has_schedule
+
+    def settings(
+        self, learning_rates: Sequence[float], config: Mapping[str, Any]
+    ) -> np.ndarray:
+        """Return the numbers of a trial's optimizer, which are inputs.
+
+        Args:
+            learning_rates: One a fold.
+            config: ``get_config`` of the trial's optimizer.
+        """
+        return self._optimizer.settings(learning_rates, config)
 
     def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> State:
         """Return the state before the first step.
@@ -141,7 +149,7 @@ class EpochProgram:
             rest: For each fold, the values of ``non_trainable_variables``.
         """
         return State(
-            tf.constant(np.pad(weights, ((0, 0), (0, self._n_padding)))),
+            tf.constant(np.pad(weights, ((0, 0), (0, self._layout.n_padding)))),
             self._optimizer.initial_state(),
             [[tf.convert_to_tensor(value) for value in values] for values in rest],
         )
@@ -149,7 +157,7 @@ class EpochProgram:
     def compile(
         self,
         state: State,
-        learning_rates: Sequence[float],
+        settings: np.ndarray,
         data: tuple[Any, ...],
         batches: Batches,
         scored: Sequence[tuple[Any, Any]] | None,
@@ -165,7 +173,7 @@ class EpochProgram:
             return
         trace = self._trace_train if scored is None else self._trace_all
         function = _function(trace)
-        arguments = self._arguments(state, learning_rates, data, batches, scored)
+        arguments = self._arguments(state, settings, data, batches, scored)
         compiled = function.get_concrete_function(*_specs(arguments))
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
             raise NotForGraph("a layer keeps state outside of Keras variables")
@@ -174,7 +182,7 @@ class EpochProgram:
     def run_epoch(
         self,
         state: State,
-        learning_rates: Sequence[float],
+        settings: np.ndarray,
         data: tuple[Any, ...],
         batches: Batches,
         scored: Sequence[tuple[Any, Any]] | None,
@@ -183,7 +191,7 @@ class EpochProgram:
 
         Args:
             state: Where they stand.
-            learning_rates: One a fold.
+            settings: From `settings`.
             data: Features, targets and row weights, each a list with one entry a
                 fold; row weights may be empty.
             batches: What to train on.
@@ -193,7 +201,7 @@ class EpochProgram:
             The new state; the mean training loss, shape (n_folds,); and for each
             fold and lot the outputs and the mean loss.
         """
-        arguments = self._arguments(state, learning_rates, data, batches, scored)
+        arguments = self._arguments(state, settings, data, batches, scored)
         with _graph_optimizer(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments)
         return State(*new_state), losses.numpy(), scores[0] if scores else []
@@ -201,58 +209,45 @@ class EpochProgram:
     def _arguments(
         self,
         state: State,
-        learning_rates: Sequence[float],
+        settings: np.ndarray,
         data: tuple[Any, ...],
         batches: Batches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> tuple[Any, ...]:
         arguments = (
             (state.weights, state.optimizer, state.rest),
-            tf.constant(self._optimizer.learning_rates(learning_rates)),
+            tf.constant(settings),
             data,
             tuple(tf.constant(part) for part in batches.arrays),
         )
         return arguments if scored is None else (*arguments, scored)
 
-    def split(self, weights: Any) -> list[Any]:
-        """Cut the flat weights of one fold into the model's tensors."""
-        parts = tf.split(weights, [*self._sizes, self._n_padding])
-        return [
-            tf.reshape(part, shape)
-            for part, shape in zip(parts, self._shapes, strict=False)
-        ]
-
-    def _join(self, parts: Sequence[Any]) -> Any:
-        """Lay tensors shaped like the model's weights out flat; undoes `split`."""
-        padding = tf.zeros(self._n_padding)
-        return tf.concat([*(tf.reshape(part, [-1]) for part in parts), padding], 0)
-
     def _trace_all(
-        self, state: Any, rates: Any, data: Any, batches: Any, scored: Any
+        self, state: Any, settings: Any, data: Any, batches: Any, scored: Any
     ) -> tuple[Any, Any, Any]:
-        state, losses = self._trace_train(state, rates, data, batches)
+        state, losses = self._trace_train(state, settings, data, batches)
         weights, _, rest = state
         features, targets, _ = data
         folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
         scores = [
-            [self._score(*fold, rows) for rows in lots]
-            for fold, lots in zip(folds, scored, strict=True)
+            [self._score(self._layout.split(row), *fold, rows) for rows in lots]
+            for (row, *fold), lots in zip(folds, scored, strict=True)
         ]
         return state, losses, scores
 
     def _trace_train(
-        self, state: Any, rates: Any, data: Any, batches: Any
+        self, state: Any, settings: Any, data: Any, batches: Any
     ) -> tuple[Any, Any]:
         full, uneven, uneven_counts, partial, partial_counts = batches
         batch_size = full.shape[-1]
 
         def full_step(i: Any, state: Any, sums: Any) -> Any:
-            state, losses = self._step(state, rates, data, _at(full, i), None)
+            state, losses = self._step(state, settings, data, _at(full, i), None)
             return i + 1, state, sums + losses * float(batch_size)
 
         def uneven_step(i: Any, state: Any, sums: Any) -> Any:
             counts = tf.gather(uneven_counts, i)
-            state, losses = self._step(state, rates, data, _at(uneven, i), counts)
+            state, losses = self._step(state, settings, data, _at(uneven, i), counts)
             return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
 
         def partial_step(i: Any, state: Any, sums: Any) -> Any:
@@ -262,59 +257,61 @@ class EpochProgram:
             ends = tf.unstack(tf.maximum(counts, 1))
             pairs = zip(_at(partial, i), ends, strict=True)
             rows = [row[:end] for row, end in pairs]
-            state, losses = self._step(state, rates, data, rows, counts)
+            state, losses = self._step(state, settings, data, rows, counts)
             return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
 
-        carried = (state, tf.zeros(self._n_folds))
+        weights, optimizer_state, rest = state
+        opened = (self._optimizer.open(weights, optimizer_state), rest)
+        carried = (opened, tf.zeros(self._n_folds))
         carried = _repeat(full_step, tf.shape(full)[0], carried)
         if self._is_uneven:
             carried = _repeat(uneven_step, tf.shape(uneven)[0], carried)
-        state, sums = _repeat(partial_step, tf.shape(partial)[0], carried)
+        (trained, rest), sums = _repeat(partial_step, tf.shape(partial)[0], carried)
         n_rows = tf.shape(full)[0] * batch_size + sum(
             tf.reduce_sum(counts, axis=0) for counts in (uneven_counts, partial_counts)
         )
+        state = (*self._optimizer.close(trained), rest)
         return state, sums / tf.cast(n_rows, tf.float32)
 
     def _step(
-        self, state: Any, rates: Any, data: Any, rows: Sequence[Any], counts: Any
+        self, state: Any, settings: Any, data: Any, rows: Sequence[Any], counts: Any
     ) -> tuple[Any, Any]:
         """Make one step in every fold that has rows left."""
-        weights, optimizer_state, rest = state
-        losses, gradients, new_rest = [], [], []
-        folds = zip(tf.unstack(weights), rest, *_by_fold(data), rows, strict=True)
-        for fold in folds:
-            loss, gradient, values = self._gradient(*fold)
-            losses.append(loss)
-            gradients.append(gradient)
-            new_rest.append(values)
-        new_weights, new_optimizer_state = self._update(
-            weights, optimizer_state, tf.stack(gradients), rates
+        trained, rest = state
+        weights = self._optimizer.weights(trained)
+        folds = zip(
+            weights, tf.unstack(settings), rest, *_by_fold(data), rows, strict=True
         )
-        new = (self._constrained(new_weights), new_optimizer_state, new_rest)
-        return _where_any(counts, new, state), tf.stack(losses)
+        found = [self._gradient(*fold) for fold in folds]
+        losses, gradients, new_rest = (list(part) for part in zip(*found, strict=True))
+        is_active = None if counts is None else counts > 0
+        new = self._optimizer.step(trained, gradients, settings, is_active)
+        if is_active is not None:
+            new_rest = _where_active(is_active, new_rest, rest)
+        return (new, new_rest), tf.stack(losses)
 
     def _trace_gradient(
         self,
-        weights: Any,
+        weights: Sequence[Any],
+        settings: Any,
         rest: Any,
         features: Any,
         targets: Any,
         row_weights: Any,
         rows: Any,
-    ) -> tuple[Any, Any, list[Any]]:
-        """Return loss, flat gradient and new rest of one fold at one batch."""
-        parts = self.split(weights)
+    ) -> tuple[Any, Sequence[Any], list[Any]]:
+        """Return loss, gradients and new rest of one fold at one batch."""
         with tf.GradientTape() as tape:
-            tape.watch(parts)
+            tape.watch(weights)
             _, loss, rest = self._call(
-                parts, rest, features, targets, row_weights, rows, is_training=True
+                weights, rest, features, targets, row_weights, rows, is_training=True
             )
-        gradients = tape.gradient(loss, parts)
+        gradients = tape.gradient(loss, weights)
         if any(gradient is None for gradient in gradients):
             # Keras leaves such weights alone, even from weight decay and momentum.
             raise NotForGraph("some weights do not take part in the loss")
-        clipped = self._optimizer.clip([tf.convert_to_tensor(g) for g in gradients])
-        return loss, self._join(clipped), rest
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return loss, self._optimizer.clip(dense, settings), rest
 
     def _trace_scores(
         self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
@@ -343,7 +340,7 @@ class EpochProgram:
         self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
     ) -> tuple[Any, Any]:
         outputs, loss, _ = self._call(
-            self.split(weights), rest, features, targets, None, rows, is_training=False
+            weights, rest, features, targets, None, rows, is_training=False
         )
         return outputs, loss
 
@@ -378,22 +375,6 @@ class EpochProgram:
         values = [scope.get_current_value(v) for v in model.non_trainable_variables]
         return outputs, loss, values
 
-    def _constrained(self, weights: Any) -> Any:
-        """Apply the constraints of weights, such as ``MaxNorm``."""
-        constraints = [v.constraint for v in self._model.trainable_variables]
-        if not any(constraints):
-            return weights
-        rows = []
-        for fold in range(self._n_folds):
-            parts = [
-                part if constraint is None else constraint(part)
-                for part, constraint in zip(
-                    self.split(weights[fold]), constraints, strict=True
-                )
-            ]
-            rows.append(self._join(parts))
-        return tf.stack(rows)
-
     def _require_known(self, scope: Any) -> None:
         """Refuse a model that changes variables which are not its own."""
         if set(scope.state_mapping) - self._known:
@@ -412,10 +393,10 @@ def _specs(arguments: tuple[Any, ...]) -> list[Any]:
     def open_ended(tensor: Any) -> Any:
         return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
-    state, rates, *others = arguments
+    state, settings, *others = arguments
     return [
         tf.nest.map_structure(exact, state),
-        exact(rates),
+        exact(settings),
         *(tf.nest.map_structure(open_ended, part) for part in others),
     ]
 
@@ -461,26 +442,20 @@ def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:
     return result[1:]
 
 
-def _where_any(counts: Any, new: Any, old: Any) -> Any:
-    """Keep the old state of folds that had no rows."""
-    if counts is None:
-        return new
-    is_active = counts > 0
+def _where_active(is_active: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Keep what folds had that had no rows."""
+    return [
+        [tf.where(is_active[k], a, b) for a, b in zip(new[k], old[k], strict=True)]
+        for k in range(len(new))
+    ]
 
-    def stacked(new: Any, old: Any) -> Any:
-        return tf.where(
-            tf.reshape(is_active, [-1] + [1] * (len(new.shape) - 1)), new, old
-        )
 
-    def by_fold(k: int) -> list[Any]:
-        pairs = zip(new[2][k], old[2][k], strict=True)
-        return [tf.where(is_active[k], a, b) for a, b in pairs]
-
-    return (
-        stacked(new[0], old[0]),
-        [
-            stacked(a, b) if len(a.shape) else tf.where(is_active[0], a, b)
-            for a, b in zip(new[1], old[1], strict=True)
-        ],
-        [by_fold(k) for k in range(len(new[2]))],
-    )
+def _make_optimizer(
+    model: Any, layout: WeightLayout, n_folds: int, *, is_light: bool
+) -> FlatOptimizer | FusedOptimizer:
+    """Return what makes the fewest operations, or the least traffic with memory."""
+    variables = model.trainable_variables
+    if not is_light and can_fuse(model.optimizer, variables):
+        return FusedOptimizer(model.optimizer, layout, n_folds)
+    constraints = [variable.constraint for variable in variables]
+    return FlatOptimizer(model.optimizer, layout, n_folds, constraints)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
+from ktune.trainers.optimizer_numbers import input_names
+
 _HIDDEN_STATE = {
     "Lambda",  # its function may read anything
     "Normalization",  # adapted values are constants in the graph, not in the config
@@ -22,8 +24,9 @@ _HIDDEN_STATE = {
 def structure_key(model: Any) -> Hashable | None:
     """Return what two models must have in common to share a program.
 
-    The learning rate and the weights are inputs of a program, so they are left out,
-    and so are names, which Keras numbers through (``dense_17``).
+    The weights and the optimizer's learning rate and, mostly, its other numbers are
+    inputs of a program, so they are left out, and so are names, which Keras numbers
+    through (``dense_17``).
 
     Args:
         model: A compiled Keras model.
@@ -117,8 +120,9 @@ def _loss_config(model: Any) -> Any:
 
 
 def _optimizer_config(optimizer: Any) -> dict[str, Any]:
-    config = dict(optimizer.get_config())
+    config, name = dict(optimizer.get_config()), type(optimizer).__name__
+    inputs = input_names(config, name)
     config.pop("name", None)
     if isinstance(config["learning_rate"], float):
         config["learning_rate"] = "input"
-    return {"class_name": type(optimizer).__name__, **config}
+    return {"class_name": name, **config, **dict.fromkeys(inputs, "input")}

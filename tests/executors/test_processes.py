@@ -92,6 +92,19 @@ def test_a_worker_that_dies_costs_its_trial_only_and_is_replaced(executor):
     assert "my last words" in again.failure.traceback
 
 
+def test_a_worker_that_hangs_is_ended_and_replaced():
+    def evaluate(trial, report):
+        if trial.number == 1:
+            time.sleep(600)
+        return TrialResult(TrialState.COMPLETE, score=1.0)
+
+    executor = ProcessesExecutor(evaluate, 1, trial_timeout=1.0)
+    found = run(executor, 0, 1, 2)
+    executor.close()
+    assert found[1].failure.kind == "TrialTimeout"
+    assert (found[0].score, found[2].score) == (1.0, 1.0)
+
+
 def test_workers_end_with_the_executor():
     executor = ProcessesExecutor(make_evaluate(TABLE), 1)
     executor.submit(make_trial(7))

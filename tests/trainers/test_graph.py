@@ -18,9 +18,12 @@ from ktune.fit_settings import FitSettings  # noqa: E402
 from ktune.testing.trainers import (  # noqa: E402
     TrainerContract,
     assert_close,
+    assert_same,
     build_mlp,
+    build_random,
     compiled,
     make_task,
+    only,
     plain_fit,
 )
 from ktune.trainers import choose_trainer, graph  # noqa: E402
@@ -34,6 +37,14 @@ layers, optimizers = keras.layers, keras.optimizers
 class TestGraph(TrainerContract):
     def make_trainer(self):
         return GraphTrainer()
+
+    def test_many_folds_in_step_equal_folds_alone(self):
+        """Also where vector instructions span folds."""
+        task = make_task(build_random, (6,), n_folds=7)
+        _, together = self._train(task, 2)
+        for index in (0, 6):
+            _, scores = self._train(only(task, index), 2)
+            assert_same(together[-1][index], scores[-1][0])
 
 
 def dense(optimizer=None, **options):
@@ -59,9 +70,30 @@ OPTIMIZERS = {
 }
 
 
+FUSED = {
+    "adam_clipnorm": lambda: optimizers.Adam(0.01, beta_1=0.8, clipnorm=0.05),
+    "adamw": OPTIMIZERS["adamw"],
+    "rmsprop": lambda: optimizers.RMSprop(0.01),
+    "rmsprop_momentum": lambda: optimizers.RMSprop(0.01, rho=0.8, momentum=0.5),
+    "sgd": lambda: optimizers.SGD(0.1, global_clipnorm=0.05),
+    "sgd_nesterov_clipvalue": OPTIMIZERS["sgd_nesterov_clipvalue"],
+}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_agree_with_plain_fit(name):
     agree(lambda: dense(OPTIMIZERS[name]()))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_optimizers_agree_with_plain_fit(name, monkeypatch):
+    monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
+    agree(lambda: dense(FUSED[name]()))
+
+
+def test_heavy_fold_in_threads_equals_fold_alone(monkeypatch):
+    monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
+    TestGraph().test_fold_in_step_equals_fold_alone("cnn")
 
 
 def test_constraints_are_applied():
@@ -103,6 +135,24 @@ def test_one_program_serves_all_learning_rates():
     for rate in (0.1, 0.01):
         train(make_task(lambda rate=rate: dense(optimizers.Adam(rate)), (6,)))
     assert len(graph._PROGRAMS) == 1
+
+
+@pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
+def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below):
+    monkeypatch.setattr(graph, "LIGHT_BELOW", light_below)
+    graph._PROGRAMS.clear()
+    numbers = [
+        {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 1.0},
+        {"momentum": 0.9, "weight_decay": 0.1, "clipnorm": 1.0},
+        {"momentum": 0.9, "weight_decay": 0.3, "clipnorm": 1.0},
+        {"momentum": 0.9, "weight_decay": 0.3, "clipnorm": 0.01},
+    ]
+    losses = [
+        train(make_task(lambda n=n: dense(optimizers.SGD(0.05, **n)), (6,))).train_loss
+        for n in numbers
+    ]
+    assert len(graph._PROGRAMS) == 1
+    assert len(set(losses)) == len(losses)
 
 
 def test_programs_kept_are_bounded(monkeypatch):
@@ -187,13 +237,12 @@ def test_unknown_trainer_is_named():
 
 def agree(build):
     """Check three epochs against ``model.fit``."""
-    task = make_task(build, (6,), n_folds=2)
+    task = make_task(build, (6,))
     training = GraphTrainer().start(task)
     for _ in range(3):
         training.run_epoch()
-    for index in range(2):
-        expected, _ = plain_fit(task, index, 3)
-        assert_close(training.model(index), expected)
+    expected, _ = plain_fit(task, 0, 3)
+    assert_close(training.model(0), expected)
 
 
 def train(task):

@@ -1,0 +1,74 @@
+"""Keras's other backends: chosen before Keras is there, and a search runs on them."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ktune.cli.exit_codes import DONE
+from ktune.errors import ExperimentError
+from ktune.runtime import choose_backend, import_keras
+
+EXPERIMENT = """
+import keras
+import ktune
+from keras import layers
+
+
+def build(hp):
+    model = keras.Sequential(
+        [
+            keras.Input((30,)),
+            layers.Dense(hp.Int("units", 4, 8), activation="relu"),
+            layers.Dropout(0.1),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
+experiment = ktune.Experiment(
+    name="backend", data=ktune.data.breast_cancer(), build=build
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_a_search_runs_on_the_backend(tmp_path, name):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / "experiment.py").write_text(EXPERIMENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "ktune", "search", "experiment.py"]
+        + ["--backend", name, "--smoke"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == DONE, done.stderr
+    assert "backend@champion" in done.stdout
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(ExperimentError, match="Did you mean 'tensorflow'"):
+        choose_backend("tensorfow")
+
+
+def test_a_missing_backend_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExperimentError, match=r'pip install "ktune\[jax\]"'):
+        choose_backend("jax")
+
+
+def test_a_backend_after_keras_comes_too_late(monkeypatch):
+    import_keras()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
+    choose_backend("tensorflow")
+    with pytest.raises(ExperimentError, match="KERAS_BACKEND=torch"):
+        choose_backend("torch")
