@@ -150,6 +150,8 @@ def print_ensemble(ensemble: Ensemble, console: Console) -> None:
     """Print an ensemble beside the best single model."""
     title = f"Ensemble ({ensemble.method}): {ensemble.formula}"
     console.print(Text(title, style="bold"))
+    if ensemble.method == "greedy" and len(ensemble.parts) == 1:
+        console.print("No mean with other trials is better than this one alone.")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(ensemble.metric)
     table.add_column("folds that did not choose", justify="right")
@@ -293,7 +295,10 @@ def _print_next(result: SearchResult, console: Console) -> None:
     registration = result.registration
     lines = []
     if registration is not None:
-        alias = f" as {registration.name}@{registration.alias}"
+        name, alias = registration.name, registration.alias
+        # Another version may hold the alias by now.
+        plain = f", to be had as {name}/{registration.version}"
+        alias = f" as {name}@{alias}" if alias else plain
         lines.append(
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"

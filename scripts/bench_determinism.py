@@ -1,6 +1,6 @@
 """What does determinism cost? Trials with and without it, in processes of their own.
 
-    python scripts/bench_determinism.py [--repeats 5]
+    python scripts/bench_determinism.py [--repeats 3]
 
 Prints the seconds of the second trial of each kind (the first one traces), smallest of
 the repeats, which alternate so that other load meets both alike.

@@ -1,6 +1,9 @@
 """What all tests share."""
 
+import gc
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +17,15 @@ from ktune.tracking.store import Store, open_store, quiet_mlflow
 # examples every time, so that a change is all that can turn a test red.
 settings.register_profile("ktune", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("ktune")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgotten_programs() -> Iterator[None]:
+    """Free what a module's tests have compiled; the next one's models are others."""
+    yield
+    if graph := sys.modules.get("ktune.trainers.graph"):
+        graph.forget_programs()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from ktune.export.carried import Block, Fill, Step
-
-SINGLE_INPUT = "rows"
-"""Name of the input of a model that has only one."""
+from ktune.export.rows_file import SINGLE_INPUT
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 import importlib
 import importlib.metadata
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ktune.errors import ExportError
-from ktune.protocols import Exporter
 from ktune.spelling import did_you_mean
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import Exporter
 
 EXPORTERS: Mapping[str, str] = {
     "keras": "ktune.export.keras_exporter:KerasExporter",
@@ -24,7 +27,7 @@ REMEDIES = {
 }
 
 
-def make_exporter(name: str) -> Exporter:
+def make_exporter(name: str) -> "Exporter":
     """Return the exporter of a format.
 
     Raises:
@@ -40,7 +43,7 @@ def make_exporter(name: str) -> Exporter:
     return exporter
 
 
-def choose_exporters(names: Iterable[str]) -> list[Exporter]:
+def choose_exporters(names: Iterable[str]) -> "list[Exporter]":
     """Return the exporters of these formats, each once.
 
     Raises:
@@ -57,12 +60,12 @@ def choose_exporters(names: Iterable[str]) -> list[Exporter]:
     return exporters
 
 
-def missing_packages(exporter: Exporter) -> list[str]:
+def missing_packages(exporter: "Exporter") -> list[str]:
     """Return the distributions a format needs that are not installed."""
     return [name for name in exporter.packages if not _is_installed(name)]
 
 
-def remedy_of(exporter: Exporter) -> str:
+def remedy_of(exporter: "Exporter") -> str:
     """Return what installs the packages of a format."""
     return REMEDIES.get(exporter.name.partition("_")[0], "")
 

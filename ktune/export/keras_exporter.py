@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktune.export.metadata import append_to_archive, read_from_archive
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 
 class KerasExporter:
@@ -18,7 +20,7 @@ class KerasExporter:
     packages = ()
     runtime = ()
 
-    def write(self, job: ExportJob, folder: Path) -> Path:
+    def write(self, job: "ExportJob", folder: Path) -> Path:
         """Save the model and add the metadata."""
         path = folder / f"{job.name}.keras"
         job.model.save(path)

@@ -7,14 +7,16 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktune.errors import ExportError
 from ktune.export.metadata import LABELS_FILE, METADATA_FILE, metadata_files
 from ktune.export.saved_model_folder import SIGNATURE, write_saved_model
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 _OPSET = 17  # tf2onnx 1.17 refuses 20 and is tested by its authors up to 18
 
@@ -27,7 +29,7 @@ class OnnxExporter:
     packages = ("onnx", "tf2onnx", "onnxruntime")
     runtime = ("onnx", "onnxruntime")
 
-    def write(self, job: ExportJob, folder: Path) -> Path:
+    def write(self, job: "ExportJob", folder: Path) -> Path:
         """Convert by tf2onnx and write the file with its metadata."""
         path = folder / f"{job.name}.onnx"
         with tempfile.TemporaryDirectory() as scratch:

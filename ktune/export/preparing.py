@@ -7,12 +7,11 @@ from typing import Any
 from ktune.dataset import Inputs, input_shape
 from ktune.export.carried import NotCarried, carry
 from ktune.export.complete_model import (
-    SINGLE_INPUT,
     InputForm,
     complete_model,
     unrolled,
 )
-from ktune.export.rows_file import as_arrays
+from ktune.export.rows_file import SINGLE_INPUT, as_arrays
 from ktune.export.sidecar import TRANSFORMER_FILE
 from ktune.preprocessing import FittedPreprocessing
 from ktune.protocols import ExportJob

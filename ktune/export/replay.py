@@ -12,7 +12,6 @@ import numpy as np
 
 from ktune.export.exporters import make_exporter
 from ktune.export.rows_file import read_rows_file
-from ktune.export.sidecar import apply_sidecar
 
 
 def main(words: list[str]) -> None:
@@ -22,6 +21,9 @@ def main(words: list[str]) -> None:
     metadata = exporter.read_metadata(Path(path))
     rows = read_rows_file(Path(rows_file))
     if metadata["preprocessing"] != "inside":
+        # Only then, for scikit-learn takes seconds.
+        from ktune.export.sidecar import apply_sidecar
+
         rows = apply_sidecar(Path(path).parent, rows, metadata)
     inputs = {
         name: np.asarray(part).astype(metadata["inputs"][name]["type"], copy=False)

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ktune.dataset import Inputs
-from ktune.export.complete_model import SINGLE_INPUT
+
+SINGLE_INPUT = "rows"
+"""Name of the input of a model that has only one."""
 
 
 def write_rows_file(rows: Inputs, folder: Path) -> Path:

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktune.export.metadata import METADATA_FILE, metadata_files
 from ktune.export.saved_model_folder import SIGNATURE, write_saved_model
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 _EXTRA = "assets.extra"  # TensorFlow's place for what libraries add
 
@@ -22,7 +24,7 @@ class SavedModelExporter:
     packages = ()
     runtime = ()
 
-    def write(self, job: ExportJob, folder: Path) -> Path:
+    def write(self, job: "ExportJob", folder: Path) -> Path:
         """Write the folder."""
         path = folder / f"{job.name}-savedmodel"
         write_saved_model(job.model, path)

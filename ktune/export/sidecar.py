@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ktune.export.complete_model import SINGLE_INPUT
+from ktune.export.rows_file import SINGLE_INPUT
 from ktune.preprocessing import FittedPreprocessing
 
 TRANSFORMER_FILE = "preprocessing.skops"

@@ -3,20 +3,22 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktune.errors import ExportError
 from ktune.export.metadata import append_to_archive, read_from_archive
 from ktune.export.saved_model_folder import SIGNATURE, write_saved_model
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 _BATCH = 256
 
 
 def write_tflite(
-    job: ExportJob, path: Path, configure: Callable[[Any], None] = lambda _: None
+    job: "ExportJob", path: Path, configure: Callable[[Any], None] = lambda _: None
 ) -> Path:
     """Convert a model and write it with its metadata.
 
@@ -57,7 +59,7 @@ def write_tflite(
     return path
 
 
-def representative_rows(job: ExportJob) -> Callable[[], Iterator[dict[str, Any]]]:
+def representative_rows(job: "ExportJob") -> Callable[[], Iterator[dict[str, Any]]]:
     """Return a function that yields example rows one by one, for quantisation."""
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktune.export.tflite_file import read_tflite_metadata, run_tflite, write_tflite
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 
 class TfliteFloat16Exporter:
@@ -18,7 +20,7 @@ class TfliteFloat16Exporter:
     packages = ("ai-edge-litert",)
     runtime = ("ai_edge_litert.interpreter",)
 
-    def write(self, job: ExportJob, folder: Path) -> Path:
+    def write(self, job: "ExportJob", folder: Path) -> Path:
         """Convert and write the file."""
         return write_tflite(job, folder / f"{job.name}-float16.tflite", _configure)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from ktune.export.tflite_file import (
     run_tflite,
     write_tflite,
 )
-from ktune.protocols import ExportJob
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
 
 LARGEST_ERROR = 0.05
 """RMS error on the representative rows, in standard deviations of the outputs, up to
@@ -34,7 +36,7 @@ class TfliteInt8Exporter:
     packages = ("ai-edge-litert",)
     runtime = ("ai_edge_litert.interpreter",)
 
-    def write(self, job: ExportJob, folder: Path) -> Path:
+    def write(self, job: "ExportJob", folder: Path) -> Path:
         """Convert and write the file; ``quantized`` in the metadata says what is."""
         path = folder / f"{job.name}-int8.tflite"
         _write(job, path, "weights and activations", representative_rows(job))
@@ -52,7 +54,7 @@ class TfliteInt8Exporter:
 
 
 def _write(
-    job: ExportJob, path: Path, what: str, rows: Callable[[], Any] | None
+    job: "ExportJob", path: Path, what: str, rows: Callable[[], Any] | None
 ) -> None:
     def configure(converter: Any) -> None:
         import tensorflow as tf
@@ -65,7 +67,7 @@ def _write(
     write_tflite(replace(job, metadata=told), path, configure)
 
 
-def _error(job: ExportJob, path: Path) -> float:
+def _error(job: "ExportJob", path: Path) -> float:
     """Return the RMS error on the example rows, in deviations of the outputs."""
     rows = dict(job.example)
     inputs = next(iter(rows.values())) if len(rows) == 1 else rows

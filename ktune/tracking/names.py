@@ -10,6 +10,10 @@
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
 | tag | `ktune.pareto_front` | `true`: no other trial beats it in every objective |
+| tag | `ktune.ensemble` | of a search and of a model version: its ensemble |
+| tag | `ktune.move.<n>` | of a registered model: who got which alias, when and why |
+| tag | `ktune.gate` | of a model version: its last move, in words |
+| tag | `ktune.test_scores` | of a model version: value, low and high end of each |
 | metric | `val_<metric>`, `val_<metric>_std` | mean and deviation over folds |
 | metric | `train_<metric>` | mean over folds, on training rows |
 | metric | `fold<k>_val_<metric>` | one fold |

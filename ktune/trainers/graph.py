@@ -6,6 +6,7 @@ folds is one call, and the graph behind it is compiled once for all trials whose
 have the same structure.
 """
 
+import gc
 import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -36,8 +37,8 @@ from ktune.trainers.graph_program import EpochProgram, State, make_batches
 from ktune.trainers.graph_start import build_first, set_weights
 from ktune.trainers.graph_structure import structure_key
 
-MAX_PROGRAMS = 32
-"""Programs kept for later trials."""
+MAX_PROGRAMS = 16
+"""Programs kept for later trials; one of a small model takes some 20 MiB."""
 
 LIGHT_BELOW = 4_000_000
 """Weights times batch size up to which all folds share one program and its loop.
@@ -284,6 +285,11 @@ class GraphTraining:
         )
 
 
+def forget_programs() -> None:
+    """Give up all compiled programs; trainings that use one keep it to their end."""
+    _PROGRAMS.clear()
+
+
 def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
     """Return the targets of every fold; one array for all unless each has a scale."""
 
@@ -318,6 +324,9 @@ def _program(
         _PROGRAMS[key] = EpochProgram(model, **traits)
         if len(_PROGRAMS) > MAX_PROGRAMS:
             _PROGRAMS.popitem(last=False)
+            # Graphs refer to themselves, so only the collector frees them; its own
+            # time comes late, since it counts objects and not what TensorFlow holds.
+            gc.collect()
     _PROGRAMS.move_to_end(key)
     return _PROGRAMS[key]
 

@@ -3,7 +3,7 @@ from ktune.testing.exporters import ExporterContract
 
 
 class TestTfliteInt8Exporter(ExporterContract):
-    models = ("cnn", "mlp")
+    models = ("mlp",)
 
     def make_exporter(self):
         return TfliteInt8Exporter()

@@ -1,5 +1,6 @@
 """graph: the contract, what else must agree with Keras, and when it hands over."""
 
+import dataclasses
 import gc
 import logging
 
@@ -16,6 +17,7 @@ import ktune.trainers  # noqa: E402
 from ktune.errors import ExperimentError  # noqa: E402
 from ktune.fit_settings import FitSettings  # noqa: E402
 from ktune.testing.trainers import (  # noqa: E402
+    ARCHITECTURES,
     TrainerContract,
     assert_close,
     assert_same,
@@ -26,7 +28,8 @@ from ktune.testing.trainers import (  # noqa: E402
     only,
     plain_fit,
 )
-from ktune.trainers import choose_trainer, graph  # noqa: E402
+from ktune.trainers import choose_trainer, graph, graph_limits  # noqa: E402
+from ktune.trainers.common import batch_order  # noqa: E402
 from ktune.trainers.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph import GraphTrainer  # noqa: E402
 from ktune.trainers.graph_structure import structure_key  # noqa: E402
@@ -96,6 +99,49 @@ def test_heavy_fold_in_threads_equals_fold_alone(monkeypatch):
     TestGraph().test_fold_in_step_equals_fold_alone("cnn")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["random", "augmented"])
+def test_random_layers_score_alike_over_twenty_seeds(name):
+    build, shape = ARCHITECTURES[name]
+    task = make_task(build, shape)
+    fold, epochs, seeds = task.folds[1], 3, range(20)
+    found = []
+    for some in np.array_split(seeds, 4):  # one program serves them all
+        trained = GraphTrainer().start(
+            dataclasses.replace(task, folds=[fold] * 5, seeds=some.tolist())
+        )
+        for _ in range(epochs):
+            scores = trained.run_epoch()
+        found += [score.validation_loss for score in scores]
+    expected = plain_losses(dataclasses.replace(task, folds=[fold]), epochs, seeds)
+    spread = np.hypot(np.std(found), np.std(expected)) / np.sqrt(len(seeds))
+    assert abs(np.mean(found) - np.mean(expected)) < 3 * spread
+    assert 0.5 < np.std(found) / np.std(expected) < 2
+
+
+def plain_losses(task, epochs, seeds):
+    """Train by ``model.fit`` from each seed; compiled once, all state set anew."""
+    fold, losses, trained = task.folds[0], [], None
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        fresh = task.build()
+        trained = trained or fresh
+        trained.optimizer.build(trained.trainable_variables)
+        if fresh is not trained:
+            fresh.optimizer.build(fresh.trainable_variables)
+            pairs = zip(trained.variables, fresh.variables, strict=True)
+            optimizers_ = (trained.optimizer.variables, fresh.optimizer.variables)
+            for variable, start in [*pairs, *zip(*optimizers_, strict=True)]:
+                variable.assign(start)
+        for epoch in range(epochs):
+            rows = batch_order(fold, seed, epoch)
+            size = task.settings.batch_size
+            trained.fit(fold.x[rows], fold.y[rows], size, verbose=0, shuffle=False)
+        rows = fold.validation
+        losses.append(trained.evaluate(fold.x[rows], fold.y[rows], verbose=0))
+    return losses
+
+
 def test_constraints_are_applied():
     agree(lambda: dense(kernel_constraint=keras.constraints.MaxNorm(0.2)))
 
@@ -131,7 +177,7 @@ def test_half_precision_computation_trains():
 
 
 def test_one_program_serves_all_learning_rates():
-    graph._PROGRAMS.clear()
+    graph.forget_programs()
     for rate in (0.1, 0.01):
         train(make_task(lambda rate=rate: dense(optimizers.Adam(rate)), (6,)))
     assert len(graph._PROGRAMS) == 1
@@ -140,7 +186,7 @@ def test_one_program_serves_all_learning_rates():
 @pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
 def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below):
     monkeypatch.setattr(graph, "LIGHT_BELOW", light_below)
-    graph._PROGRAMS.clear()
+    graph.forget_programs()
     numbers = [
         {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 1.0},
         {"momentum": 0.9, "weight_decay": 0.1, "clipnorm": 1.0},
@@ -213,6 +259,13 @@ def test_what_it_cannot_do_it_says(reason):
     assert reason in GraphTrainer().why_not(task)
     with pytest.raises(ExperimentError, match="keras_fit"):
         GraphTrainer().start(task)
+
+
+def test_data_larger_than_a_share_of_memory_are_streamed_elsewhere(monkeypatch):
+    monkeypatch.setattr(graph_limits, "MEMORY_SHARE", 0.0)
+    task = make_task(dense, (6,))
+    assert "of the memory" in GraphTrainer().why_not(task)
+    assert choose_trainer("auto", task).name == "keras_fit"
 
 
 def test_auto_hands_over_and_tells_why_once(caplog):
