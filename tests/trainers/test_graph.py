@@ -29,7 +29,6 @@ from ktune.testing.trainers import (  # noqa: E402
     plain_fit,
 )
 from ktune.trainers import choose_trainer, graph, graph_limits  # noqa: E402
-from ktune.trainers.common import batch_order  # noqa: E402
 from ktune.trainers.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph import GraphTrainer  # noqa: E402
 from ktune.trainers.graph_structure import structure_key  # noqa: E402
@@ -133,10 +132,8 @@ def plain_losses(task, epochs, seeds):
             optimizers_ = (trained.optimizer.variables, fresh.optimizer.variables)
             for variable, start in [*pairs, *zip(*optimizers_, strict=True)]:
                 variable.assign(start)
-        for epoch in range(epochs):
-            rows = batch_order(fold, seed, epoch)
-            size = task.settings.batch_size
-            trained.fit(fold.x[rows], fold.y[rows], size, verbose=0, shuffle=False)
+        rows, size = fold.train, task.settings.batch_size
+        trained.fit(fold.x[rows], fold.y[rows], size, epochs=epochs, verbose=0)
         rows = fold.validation
         losses.append(trained.evaluate(fold.x[rows], fold.y[rows], verbose=0))
     return losses
