@@ -114,6 +114,8 @@ def test_good_values_are_taken(field, value):
         ("trainer", "grph", "Did you mean 'graph'?"),
         ("executor", "process", "Did you mean 'processes'?"),
         ("jobs", 0, "`jobs` must be an int of at least 1"),
+        ("deterministic", "no", "`deterministic` must be True or False"),
+        ("license", 2, "`license` must be text"),
         ("fit_overrides", {"epochs": -1}, "'epochs' must be an int"),
     ],
 )
