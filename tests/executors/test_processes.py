@@ -6,6 +6,7 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,7 +192,8 @@ def test_a_search_finds_the_same_with_two_workers_as_with_one(tmp_path):
         )
         frame = result.trials.drop(columns=["seconds", "run_id"])
         found[jobs] = (frame, result.best.number, result.model.get_weights())
-    assert found[1][0].equals(found[2][0])
+    # The number of threads a process has may show in the last bits.
+    pd.testing.assert_frame_equal(found[1][0], found[2][0], rtol=1e-5)
     assert found[1][1] == found[2][1]
     for one, two in zip(found[1][2], found[2][2], strict=True):
-        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -99,7 +100,19 @@ def test_heavy_fold_in_threads_equals_fold_alone(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["random", "augmented"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random",
+        pytest.param(
+            "augmented",
+            marks=pytest.mark.skipif(
+                not os.environ.get("KTUNE_LONG_TESTS"),
+                reason="half a minute more: set KTUNE_LONG_TESTS=1 to run it",
+            ),
+        ),
+    ],
+)
 def test_random_layers_score_alike_over_twenty_seeds(name):
     build, shape = ARCHITECTURES[name]
     task = make_task(build, shape)
