@@ -141,6 +141,14 @@ def rank_results(
     return [scored[number] for number in rank(standings, goal)]
 
 
+def front_of_results(
+    results: Iterable[tuple[Trial, TrialResult]], goal: Goal
+) -> list[Standing]:
+    """Return the Pareto front of trials with a score; see `pareto_front`."""
+    standings = [standing_of(*pair, goal.first) for pair in results]
+    return pareto_front(standings, goal.objectives)
+
+
 def standing_of(trial: Trial, result: TrialResult, objective: Objective) -> Standing:
     """Return what of a result decides its place.
 

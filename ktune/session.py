@@ -25,7 +25,7 @@ from ktune.loop import Listener, LoopOutcome, SearchLoop
 from ktune.metrics import LATENCY
 from ktune.preflight import Preflight, preflight, smoke_changes
 from ktune.progress import make_listener
-from ktune.ranking import pareto_front, rank_results, standing_of
+from ktune.ranking import front_of_results, rank_results
 from ktune.recorded import threshold_of_trial
 from ktune.refit import Refit, refit
 from ktune.registry.card import write_card
@@ -353,8 +353,7 @@ def _refit_best(
     if not ranked or not ranked[0][1].is_complete:
         return None, None
     if not goal.is_single:
-        standings = [standing_of(*pair, goal.first) for pair in ranked]
-        front = pareto_front(standings, goal.objectives)
+        front = front_of_results(ranked, goal)
         books.note_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.working import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the ensemble, and print how it compares."""
-    from ktune.progress import make_listener
-    from ktune.runtime import import_keras
-
-    listener = make_listener(quiet=arguments.json)
-    try:
-        listener.on_phase("loading TensorFlow and Keras")
-        import_keras()  # before anything else imports it, so that it keeps quiet
+    with working(arguments) as listener:
         from ktune.ensembles.making import ensemble
         from ktune.summary import print_ensemble
 
@@ -51,8 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
             tracking_uri=arguments.tracking_uri,
             listener=listener,
         )
-    finally:
-        listener.close()
     if arguments.json:
         print_json(made.as_dict())
     else:

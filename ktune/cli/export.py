@@ -12,6 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE, FAULT
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.working import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, and print how each file compares."""
     from ktune.errors import ExportRefused
     from ktune.export.exporters import choose_exporters
-    from ktune.progress import make_listener
     from ktune.registry.reference import find_model
     from ktune.registry.stored_model import open_model
-    from ktune.runtime import import_keras
     from ktune.tracking.store import open_store
 
     formats = [word.strip() for word in arguments.to.split(",")]
@@ -56,27 +55,22 @@ def run(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.tracking_uri)
     found = find_model(store, arguments.model)
     folder = arguments.output or Path(found.label.replace("/", "-"))
-    listener = make_listener(quiet=arguments.json)
     try:
-        listener.on_phase("loading TensorFlow and Keras")
-        import_keras()
-        from ktune.export.exporting import export_model
+        with working(arguments) as listener:
+            from ktune.export.exporting import export_model
 
-        with open_model(store, found) as model:
-            export = export_model(
-                store,
-                model,
-                exporters,
-                folder,
-                given_rows=arguments.rows,
-                on_phase=listener.on_phase,
-            )
+            with open_model(store, found) as model:
+                export = export_model(
+                    store,
+                    model,
+                    exporters,
+                    folder,
+                    given_rows=arguments.rows,
+                    on_phase=listener.on_phase,
+                )
     except ExportRefused as refusal:
-        listener.close()
         print(f"refused, nothing is written: {refusal}", file=sys.stderr)
         return FAULT
-    finally:
-        listener.close()
     if arguments.json:
         print_json(export.as_dict())
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.working import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,13 +59,7 @@ def _roll_back(arguments: argparse.Namespace) -> Any:
 
 
 def _promote(arguments: argparse.Namespace) -> Any:
-    from ktune.progress import make_listener
-    from ktune.runtime import import_keras
-
-    listener = make_listener(quiet=arguments.json)
-    try:
-        listener.on_phase("loading TensorFlow and Keras")
-        import_keras()  # before anything else imports it, so that it keeps quiet
+    with working(arguments) as listener:
         from ktune.promotion.promoting import promote
 
         return promote(
@@ -74,5 +69,3 @@ def _promote(arguments: argparse.Namespace) -> Any:
             tracking_uri=arguments.tracking_uri,
             listener=listener,
         )
-    finally:
-        listener.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DIFFERENT, DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.working import working
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce, and print the comparison."""
-    from ktune.progress import make_listener
-    from ktune.runtime import import_keras
-
-    listener = make_listener(quiet=arguments.json)
-    try:
-        listener.on_phase("loading TensorFlow and Keras")
-        import_keras()  # before anything else imports it, so that it keeps quiet
+    with working(arguments) as listener:
         from ktune.reproduction import reproduce
 
         found = reproduce(
@@ -53,8 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
             tracking_uri=arguments.tracking_uri,
             listener=listener,
         )
-    finally:
-        listener.close()
     if arguments.json:
         print_json(found.as_dict())
     else:

@@ -20,6 +20,7 @@ import tensorflow as tf
 from ktune.errors import ExperimentError
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
+from ktune.pruner_choice import SIDE_BY_SIDE_BELOW
 from ktune.targets import encode_targets, learns_scaled_targets, returns_logits
 from ktune.trainers.common import (
     batch_order,
@@ -40,7 +41,7 @@ from ktune.trainers.graph_structure import structure_key
 MAX_PROGRAMS = 16
 """Programs kept for later trials; one of a small model takes some 20 MiB."""
 
-LIGHT_BELOW = 4_000_000
+LIGHT_BELOW = SIDE_BY_SIDE_BELOW
 """Weights times batch size up to which all folds share one program and its loop.
 
 Below, a step is all bookkeeping, which folds then share. Above, it is arithmetic in

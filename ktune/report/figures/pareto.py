@@ -4,7 +4,7 @@ from typing import Any
 
 from ktune.diagnosis import TrialView, Verdict
 from ktune.metrics import COSTS, Objective
-from ktune.ranking import pareto_front, standing_of
+from ktune.ranking import front_of_results
 from ktune.report.figures.figure import Figure, axis, numbers, verdict_points
 from ktune.report.view import SearchReport
 
@@ -56,9 +56,8 @@ def _points(report: SearchReport, trials: list[TrialView]) -> list[dict[str, Any
 
 
 def _front_line(report: SearchReport, trials: list[TrialView]) -> dict[str, Any]:
-    goal = report.context.goal
-    standings = [standing_of(view.trial, view.result, goal.first) for view in trials]
-    front = pareto_front(standings, goal.objectives)
+    results = ((view.trial, view.result) for view in trials)
+    front = front_of_results(results, report.context.goal)
     scores = sorted((s.scores[1], s.scores[0]) for s in front)
     return {
         "type": "scatter",
