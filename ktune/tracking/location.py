@@ -87,29 +87,23 @@ def relocate(database: Path) -> bool:
         Whether anything was rewritten.
 
     Raises:
-        StoreError: The file is not a database MLflow has made.
+        sqlite3.Error: It cannot be read or written.
     """
     new = (database.parent / _ROOT_NAME).as_uri()
-    try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
-            roots = _remembered_roots(connection)
-            if not roots or new in roots:
-                return False
-            old = roots[0]
-            with connection:
-                for table, column in _existing(connection):
-                    connection.execute(
-                        # Not LIKE: it ignores case and takes "_" for any letter.
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
-                        (new, len(old) + 1, len(old) + 1, old),
-                    )
-            return True
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"{database} is not a readable MLflow database: {error}. Move it away to "
-            "start anew, or restore it from a copy."
-        ) from error
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        roots = _remembered_roots(connection)
+        if not roots or new in roots:
+            return False
+        old = roots[0]
+        with connection:
+            for table, column in _existing(connection):
+                connection.execute(
+                    # Not LIKE: it ignores case and takes "_" for any letter.
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
+                    (new, len(old) + 1, len(old) + 1, old),
+                )
+        return True
 
 
 def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
