@@ -59,15 +59,20 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
     """Return the store asked for, named by MLFLOW_TRACKING_URI, or the default one.
 
     Raises:
-        StoreError: The URI is of a kind MLflow no longer writes to.
+        StoreError: The URI is of a kind MLflow no longer writes to, or names no file.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         database = (DEFAULT_FOLDER / "mlflow.db").resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
-    if uri.startswith(_SQLITE):
+    if uri.startswith(_SQLITE) and uri != _SQLITE:
         database = Path(uri.removeprefix(_SQLITE)).resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
+    if uri.startswith("sqlite:"):
+        raise StoreError(
+            f"the tracking URI {uri!r} names no file, so nothing would be kept. "
+            f"Use {_SQLITE}FOLDER/mlflow.db"
+        )
     if uri.startswith("file:") or "://" not in uri:
         folder = uri.removeprefix("file:").removeprefix("//").rstrip("/")
         raise StoreError(
