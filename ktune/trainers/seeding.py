@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-
 BUILDS_BETWEEN_CLEARINGS = 100
 """TensorFlow keeps a kernel for every variable ever made, 0.3 MiB of a small model."""
 
