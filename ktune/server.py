@@ -103,13 +103,14 @@ class Server:
     def stop(self) -> None:
         """Stop the server and all its workers; safe to call twice."""
         if self._process.poll() is None:
-            self._signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait()
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and all its workers."""
         with contextlib.suppress(ProcessLookupError):  # already gone
             os.killpg(self._process.pid, number)
 
