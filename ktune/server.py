@@ -103,14 +103,13 @@ class Server:
     def stop(self) -> None:
         """Stop the server and all its workers; safe to call twice."""
         if self._process.poll() is None:
-            self.signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-        self.signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process.wait()
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the server and all its workers."""
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):  # already gone
             os.killpg(self._process.pid, number)
 

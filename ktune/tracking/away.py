@@ -108,7 +108,7 @@ def reason(error: BaseException) -> str:
     from requests import exceptions
 
     found = _network_error(error)
-    if isinstance(found, exceptions.Timeout):
+    if isinstance(found, exceptions.Timeout) or "timed out" in str(found):
         return "no answer in time"
     if refusal := re.search(r"too many (\d+) error responses", str(found)):
         return f"it answers with {refusal[1]}"

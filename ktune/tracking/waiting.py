@@ -112,10 +112,16 @@ class Journal:
         self._append({**content, "experiment_id": entry.experiment_id})
 
     def _append(self, content: Mapping[str, Any]) -> None:
-        with self.path.open("ab") as file:
-            file.write(json.dumps(content).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        line = json.dumps(content).encode() + b"\n"
+        end = self.path.stat().st_size
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # the disk is full: what is cut must not spoil what follows
+            os.truncate(self.path, end)
+            raise
 
     def remove(self) -> None:
         """All of it is written: the file goes."""
