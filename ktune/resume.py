@@ -27,7 +27,7 @@ from ktune.tracking.reader import (
 from ktune.tracking.records import params_of
 from ktune.tracking.search_books import SearchBooks, folds_arrays
 from ktune.tracking.store import Store, store_errors
-from ktune.tracking.waiting import list_waiting
+from ktune.tracking.waiting import Waiting, list_waiting
 from ktune.trial import Trial, TrialResult, TrialState
 
 _FIXED = (
@@ -168,13 +168,25 @@ def write_all_waiting(store: Store, tell: Callable[[str], None]) -> None:
         store: Where it belongs; what belongs to another one waits on.
         tell: Is told what was written.
     """
-    for waiting in list_waiting(store.location.folder):
-        if waiting.owner.server == store.location.shown and not waiting.is_driven:
-            write_waiting(store, waiting)
-            tell(
-                f"{waiting.n_records} records of search {waiting.owner.search[:8]} "
-                f"have waited for {store.location.shown}; they are written now."
-            )
+    for waiting in _left_waiting(store):
+        write_waiting(store, waiting)
+        tell(
+            f"{waiting.n_records} records of search {waiting.owner.search[:8]} have "
+            f"waited for {store.location.shown}; they are written now."
+        )
+
+
+def n_left_waiting(store: Store) -> int:
+    """How many records of searches that have ended wait for this store."""
+    return sum(waiting.n_records for waiting in _left_waiting(store))
+
+
+def _left_waiting(store: Store) -> list[Waiting]:
+    return [
+        waiting
+        for waiting in list_waiting(store.location.folder)
+        if waiting.owner.server == store.location.shown and not waiting.is_driven
+    ]
 
 
 @contextlib.contextmanager

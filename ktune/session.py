@@ -38,6 +38,7 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
+    n_left_waiting,
     recorded_changes,
     telling_how_to_go_on,
     write_all_waiting,
@@ -203,6 +204,10 @@ def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
         listener.on_note(
             f"Search {interrupted.run_id[:8]} of {name!r} was interrupted; to continue "
             f"it, add: --resume {interrupted.run_id[:8]}"
+        )
+    if count := n_left_waiting(store):
+        listener.on_note(
+            f"{count} records of earlier searches wait to be written: ktune sync"
         )
 
 

@@ -108,7 +108,9 @@ def test_only_servers_of_mlflow_decide_where_artifacts_go():
     assert find_store("postgresql://books.example/mlflow").artifact_root is not None
 
 
-@pytest.mark.parametrize("verb", ["runs", "show best", "report", "ui", "predict m x.csv"])
+@pytest.mark.parametrize(
+    "verb", ["runs", "show best", "report", "ui", "predict m x.csv"]
+)
 def test_no_verb_shows_a_traceback_or_the_login(
     verb, no_server, no_login, monkeypatch, capsys
 ):
@@ -117,4 +119,3 @@ def test_no_verb_shows_a_traceback_or_the_login(
     told = "".join(capsys.readouterr())
     assert told.startswith(f"ServerAway: the MLflow server http://{no_server} does not")
     assert SECRET not in told
-

@@ -103,7 +103,9 @@ class TrackingServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=_SECONDS) as reply:
+            with urllib.request.urlopen(
+                f"{self.uri}/health", timeout=_SECONDS
+            ) as reply:
                 return bool(reply.status == 200)
         except OSError:
             return False

@@ -207,8 +207,5 @@ def test_every_verb_works_with_a_server_on_postgresql(on_postgres, capsys):
     rows.to_csv("rows.csv", index=False)
     for verb in VERBS:
         assert main(verb.split()) == 0, verb
-    assert main(["search", "small.py", "--resume", "--trials", "4"]) == 0
     out, err = capsys.readouterr()
     assert PASSWORD not in out + err
-    (search,) = searches(on_postgres.uri)
-    assert_whole(search, 4)
