@@ -128,7 +128,8 @@ def _keep_house() -> None:
             uvicorn.run(app, host=LOCALHOST, port=request["port"], log_level="warning")
             os._exit(0)
         children.append(child)
-        print(child, flush=True)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
     for child in children:
         try:
             os.kill(child, signal.SIGKILL)
