@@ -103,6 +103,12 @@ def test_a_login_of_a_database_is_not_shown():
     assert SECRET not in repr(location)
 
 
+def test_a_database_whose_driver_is_missing_says_what_to_install():
+    with pytest.raises(StoreError, match=r"needs the package 'cymysql'") as told:
+        open_store(f"mysql+cymysql://me:{SECRET}@127.0.0.1:1/mlflow")
+    assert SECRET not in str(told.value)
+
+
 def test_only_servers_of_mlflow_decide_where_artifacts_go():
     assert find_store("http://books.example").artifact_root is None
     assert find_store("postgresql://books.example/mlflow").artifact_root is not None

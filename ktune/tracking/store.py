@@ -222,9 +222,23 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
             log_in(location)
             require_answer(location)
         # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
-        client = mlflow.MlflowClient(location.uri, location.uri)
-        client.search_experiments(max_results=1)  # makes or migrates the tables
+        with _driver_needed(location):
+            client = mlflow.MlflowClient(location.uri, location.uri)
+            client.search_experiments(max_results=1)  # makes or migrates the tables
     return Store(location, client)
+
+
+@contextlib.contextmanager
+def _driver_needed(location: StoreLocation) -> Iterator[None]:
+    """Say how to install what talks to a database server."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the store {location.shown} needs the package {error.name!r}, which is "
+            'not installed. For PostgreSQL: pip install "ktune[postgres]", and begin '
+            "its address with postgresql+psycopg2://"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -266,7 +280,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def quiet_mlflow(level: int = logging.ERROR) -> Iterator[None]:
+def quiet_mlflow(level: int = logging.CRITICAL) -> Iterator[None]:
     """Keep MLflow and its database migrations from writing to the screen."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     before = [logger.level for logger in loggers]
