@@ -7,6 +7,7 @@ and with a server each of them is a round trip.
 
 import contextlib
 import logging
+import sqlite3
 import tempfile
 import time
 import warnings
@@ -18,8 +19,15 @@ from ktune.errors import KtuneError, ServerAway, StoreError
 from ktune.runtime import prepare_environment
 from ktune.tracking import names
 from ktune.tracking.away import away, hint, is_away, log_in, require_answer
+from ktune.tracking.database import (
+    check_database,
+    make_database,
+    prepare_for_writing,
+)
 from ktune.tracking.location import StoreLocation, find_store, relocate
+from ktune.tracking.patience import Patience, PatientClient
 from ktune.tracking.records import RunRecord
+from ktune.tracking.trouble import trouble
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
 
@@ -211,28 +219,42 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
             "--tracking-uri."
         )
     prepare_environment()
-    import mlflow
-
     with quiet_mlflow(), store_errors(location):
+        patience = Patience()
+        patience.call(lambda: _prepare(location, for_writing=create))
+        client = patience.call(lambda: _connect(location))
         if location.database is not None:
-            location.database.parent.mkdir(parents=True, exist_ok=True)
-            if location.exists:
-                relocate(location.database)
-        elif location.is_server:
-            log_in(location)
-            require_answer(location)
-        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
-        with _driver_needed(location):
-            client = mlflow.MlflowClient(location.uri, location.uri)
-            client.search_experiments(max_results=1)  # makes or migrates the tables
+            client = PatientClient(client, location, patience)
+        client.search_experiments(max_results=1)  # fails here if ever
     return Store(location, client)
 
 
-@contextlib.contextmanager
-def _driver_needed(location: StoreLocation) -> Iterator[None]:
-    """Say how to install what talks to a database server."""
+def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
+    """Look at a store before MLflow opens it; see `ktune.tracking.database`."""
+    if location.is_server:
+        log_in(location)
+        require_answer(location)
+    if location.database is None:
+        return
+    if not location.exists:
+        make_database(location)
+    check_database(location.database)
+    if for_writing:
+        prepare_for_writing(location.database)
+    relocate(location.database)
+
+
+def _connect(location: StoreLocation) -> Any:
+    """Return MLflow's client.
+
+    Raises:
+        StoreError: What talks to the database server is not installed.
+    """
+    import mlflow
+
     try:
-        yield
+        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
+        return mlflow.MlflowClient(location.uri, location.uri)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"the store {location.shown} needs the package {error.name!r}, which is "
@@ -264,9 +286,12 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         mlflow.exceptions.MlflowException,
         sqlalchemy.exc.SQLAlchemyError,
         OSError,
+        sqlite3.Error,
     ) as error:
         if is_away(error):
             raise away(location, error) from error
+        if told := trouble(error, location):
+            raise told from error
         first_line = str(error).strip().splitlines()[0] if str(error) else ""
         first_line = first_line.replace(location.uri, location.shown)
         raise StoreError(
