@@ -15,7 +15,7 @@ from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
 from ktune.errors import KtuneError, SearchAborted
 from ktune.evaluation import evaluate_trial
-from ktune.executors import make_executor
+from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
 from ktune.interruption import shielded
@@ -171,6 +171,13 @@ def _search(
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
+    with connected(ready.bench.experiment):
+        return _keep_books(request, ready, tracking_uri, listener)
+
+
+def _keep_books(
+    request: _Request, ready: Preflight, tracking_uri: str | None, listener: Listener
+) -> SearchResult:
     store = open_store(tracking_uri, create=True)
     with quiet_mlflow(), store_errors(store.location):
         past = request.past

@@ -8,14 +8,12 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 from ktune.errors import ExperimentError
-from ktune.executors.shipment import Shipment, ship
+from ktune.executors.failures import GRACE
+from ktune.executors.shipment import ship
 from ktune.executors.worker import Ready, Setup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report
 from ktune.trial import EpochReport, Trial, TrialResult
-
-GRACE = 1.5
-"""So many times its time a trial may take to get to the end of an epoch."""
 
 
 class ProcessesExecutor:
@@ -51,8 +49,13 @@ class ProcessesExecutor:
         self.n_workers = n_workers
         self._trial_timeout = trial_timeout
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
+        try:
+            shipment = ship(evaluate, Path(self._folder.name))
+        except ExperimentError:
+            self._folder.cleanup()
+            raise
         self._setup = Setup(
-            shipment=_shipped(evaluate, self._folder),
+            shipment=shipment,
             path=tuple(sys.path),
             folder=os.getcwd(),
             threads=max(1, (os.cpu_count() or 1) // n_workers),
@@ -130,17 +133,3 @@ class ProcessesExecutor:
         limit = self._trial_timeout
         is_busy = worker.trial is not None
         return limit is not None and is_busy and worker.seconds >= GRACE * limit
-
-
-def _shipped(
-    evaluate: Callable[[Trial, Report], TrialResult],
-    folder: tempfile.TemporaryDirectory[str],
-) -> Shipment:
-    try:
-        return ship(evaluate, Path(folder.name))
-    except Exception as error:
-        folder.cleanup()
-        raise ExperimentError(
-            f"the experiment cannot be sent to other processes ({error}). Make what "
-            "it names there a function's local value, or use jobs=1."
-        ) from error

@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ktune.executors.failures import timed_out, worker_died
 from ktune.executors.worker import Setup
-from ktune.trial import Failure, Trial, TrialResult, TrialState
+from ktune.trial import Trial, TrialResult
 
 # Not by "-m": what is pickled there would name the module "__main__".
 _START = "from ktune.executors.worker import main; main()"
@@ -72,12 +73,7 @@ class WorkerProcess:
 
     def timed_out(self) -> TrialResult:
         """Return the result of a trial that goes on without end."""
-        message = "no epoch ended in 1.5 times `trial_timeout`; its process was ended"
-        return TrialResult(
-            TrialState.FAILED,
-            seconds=self.seconds,
-            failure=Failure("TrialTimeout", message, self._last_words()),
-        )
+        return timed_out(self.seconds, self._last_words())
 
     def obituary(self) -> TrialResult:
         """Return the result of the trial that a dead worker was working on."""
@@ -85,10 +81,7 @@ class WorkerProcess:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         hint = " (the machine may have run out of memory)" if code == -9 else ""
         message = f"the worker process ended {how}{hint}"
-        return TrialResult(
-            TrialState.FAILED,
-            failure=Failure("WorkerDied", message, self._last_words()),
-        )
+        return worker_died(message, self._last_words())
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
