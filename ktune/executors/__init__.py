@@ -45,7 +45,6 @@ def make_executor(
         address=experiment.ray_address,
         cpus=experiment.cpus,
         gpus=experiment.gpus,
-        is_deterministic=experiment.deterministic,
         trial_timeout=experiment.trial_timeout_seconds,
     )
     return executor

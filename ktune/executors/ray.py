@@ -16,6 +16,7 @@ from ktune.executors.ray_cluster import connected, count_places
 from ktune.executors.ray_worker import Message, RayWorker, Setup
 from ktune.executors.shipment import pack
 from ktune.protocols import Report
+from ktune.runtime import environment_of_worker
 from ktune.sources import local_sources, read_sources
 from ktune.trial import EpochReport, Trial, TrialResult
 
@@ -78,7 +79,6 @@ class RayExecutor:
         address: Of the cluster, see `ray_cluster.connected`.
         cpus: Of every worker; may be a fraction. It computes in so many threads.
         gpus: Of every worker; may be a fraction.
-        is_deterministic: Whether operations keep their order.
         trial_timeout: See `ktune.executors.processes`.
 
     Raises:
@@ -94,7 +94,6 @@ class RayExecutor:
         address: str | None = None,
         cpus: float = 1,
         gpus: float = 0,
-        is_deterministic: bool = True,
         trial_timeout: float | None = None,
     ) -> None:
         pickled, buffers = pack(evaluate)
@@ -104,10 +103,8 @@ class RayExecutor:
         self._trial_timeout = trial_timeout
         self._actors: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(RayWorker)
         setup = Setup(
-            threads=max(1, int(cpus)),
-            gpus=gpus,
-            is_deterministic=is_deterministic,
-            sources=read_sources(local_sources()),
+            environment_of_worker(max(1, int(cpus)), gpus),
+            read_sources(local_sources()),
         )
         arrays = [np.frombuffer(buffer, np.uint8) for buffer in buffers]
         self._cargo = [ray.put(part) for part in (setup, pickled, arrays)]

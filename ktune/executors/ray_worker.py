@@ -18,7 +18,6 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from ktune.protocols import Report
-from ktune.runtime import import_keras, set_determinism, set_threads
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
 
 Message: TypeAlias = EpochReport | TrialResult
@@ -29,15 +28,11 @@ class Setup:
     """What a worker is told first.
 
     Attributes:
-        threads: How many it may use.
-        gpus: How many it has, or its share of one.
-        is_deterministic: Whether operations keep their order.
+        environment: Variables it computes by.
         sources: Local modules it may have to import: name to content.
     """
 
-    threads: int
-    gpus: float
-    is_deterministic: bool
+    environment: Mapping[str, str]
     sources: Mapping[str, bytes]
 
 
@@ -58,10 +53,7 @@ class RayWorker:
             pickled: The function that evaluates a trial, see `shipment.pack`.
             arrays: Its arrays; in the node's object store, and never copied.
         """
-        _keep_to_gpus(setup.gpus)
-        import_keras()
-        set_threads(setup.threads)
-        set_determinism(setup.is_deterministic)
+        os.environ.update(setup.environment)
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
         _write(setup.sources, Path(self._folder.name))
         sys.path.insert(0, self._folder.name)
@@ -93,14 +85,6 @@ class RayWorker:
     def _report(self, report: EpochReport) -> bool:
         self._said.put(report)
         return self._answers.get()
-
-
-def _keep_to_gpus(gpus: float) -> None:
-    """Take no more of a GPU than was asked for; TensorFlow takes what it can get."""
-    if gpus == 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    elif gpus < 1:
-        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
 
 
 def _write(sources: Mapping[str, bytes], folder: Path) -> None:
