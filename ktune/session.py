@@ -1,6 +1,5 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-import functools
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from ktune.driver_lock import driving
 from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
 from ktune.errors import KtuneError, SearchAborted
-from ktune.evaluation import evaluate_trial
+from ktune.evaluation import work_with
 from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
@@ -330,7 +329,7 @@ def _run_trials(
 
     loop = SearchLoop(
         searcher,
-        make_executor(experiment, functools.partial(evaluate_trial, bench)),
+        make_executor(experiment, work_with(bench)),
         track=track,
         listener=listener,
         trials=experiment.trials,

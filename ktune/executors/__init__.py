@@ -2,24 +2,20 @@
 
 import importlib
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ktune.errors import ExperimentError
 from ktune.experiment import Experiment
-from ktune.protocols import Executor, Report
-from ktune.trial import Trial, TrialResult
+from ktune.protocols import Executor, Work
 
 
-def make_executor(
-    experiment: Experiment, evaluate: Callable[[Trial, Report], TrialResult]
-) -> Executor:
+def make_executor(experiment: Experiment, work: Work) -> Executor:
     """Return the executor an experiment asks for, ready for trials.
 
     Args:
         experiment: Says which, and with how many workers.
-        evaluate: Evaluates a trial; other processes get a copy of it.
+        work: What is done with a trial; other processes get a copy of it.
 
     Raises:
         ExperimentError: What the executor needs is not there, or the experiment
@@ -29,18 +25,18 @@ def make_executor(
     if name == "serial":
         from ktune.executors.serial import SerialExecutor
 
-        return SerialExecutor(evaluate)
+        return SerialExecutor(work.evaluate)
     if name == "processes":
         from ktune.executors.processes import ProcessesExecutor
 
         return ProcessesExecutor(
-            evaluate,
+            work,
             experiment.jobs or 1,
             is_deterministic=experiment.deterministic,
             trial_timeout=experiment.trial_timeout_seconds,
         )
     executor: Executor = _ray_module("ray").RayExecutor(
-        evaluate,
+        work.evaluate,
         experiment.jobs,
         address=experiment.ray_address,
         cpus=experiment.cpus,

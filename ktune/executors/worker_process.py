@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import Any
 
 from ktune.executors.failures import timed_out, worker_died
-from ktune.executors.worker import Setup
+from ktune.executors.worker import Job, Setup
 from ktune.trial import Trial, TrialResult
 
 # Not by "-m": what is pickled there would name the module "__main__".
@@ -45,7 +47,9 @@ class WorkerProcess:
             )
             self.connection = Connection(os.dup(ours.fileno()))
         self.trial: Trial | None = None
-        """What it is working on."""
+        """What it is evaluating."""
+        self.helpers: list[WorkerProcess] = []
+        """Those who train some of its folds."""
         self._submitted = 0.0
         self._is_ready = False
         self.send(setup)
@@ -55,11 +59,25 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def submit(self, trial: Trial) -> None:
-        """Have a trial evaluated."""
-        self.trial = trial
+    def submit(self, trial: Trial, helpers: Sequence["WorkerProcess"] = ()) -> None:
+        """Have a trial evaluated, its folds shared with helpers."""
+        self.trial, self.helpers = trial, list(helpers)
         self._submitted = time.monotonic()
-        self.send(trial)
+        n_parts = 1 + len(helpers)
+        self.send(Job(trial, 0, n_parts))
+        for part, helper in enumerate(helpers, 1):
+            helper.send(Job(trial, part, n_parts))
+            for worker, end in zip((self, helper), socket.socketpair(), strict=True):
+                worker._send_end(end)
+
+    def _send_end(self, end: socket.socket) -> None:
+        with end, contextlib.suppress(OSError):
+            send_handle(self.connection, end.fileno(), self._process.pid)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
 
     @property
     def seconds(self) -> float:

@@ -1,6 +1,7 @@
 """Trials in processes: the same results, shared data, deaths that cost one trial."""
 
 import os
+import signal
 import threading
 import time
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from ktune.errors import ExperimentError
+from ktune.executors.failures import worker_died
 from ktune.executors.processes import ProcessesExecutor
 from ktune.executors.shipment import ship, unpack
+from ktune.protocols import Work
 from ktune.testing.executors import (
     DEADLY,
     TABLE,
@@ -25,7 +28,7 @@ from ktune.trial import TrialResult, TrialState
 
 @pytest.fixture(scope="module")
 def executor():
-    executor = ProcessesExecutor(make_evaluate(TABLE), 2)
+    executor = ProcessesExecutor(Work(make_evaluate(TABLE)), 2)
     yield executor
     executor.close()
 
@@ -46,7 +49,7 @@ def test_a_worker_that_hangs_is_ended_and_replaced():
             time.sleep(600)
         return TrialResult(TrialState.COMPLETE, score=1.0)
 
-    executor = ProcessesExecutor(evaluate, 1, trial_timeout=1.0)
+    executor = ProcessesExecutor(Work(evaluate), 1, trial_timeout=1.0)
     found = run_trials(executor, 0, 1, 2)
     executor.close()
     assert found[1].failure.kind == "TrialTimeout"
@@ -54,7 +57,7 @@ def test_a_worker_that_hangs_is_ended_and_replaced():
 
 
 def test_workers_end_with_the_executor():
-    executor = ProcessesExecutor(make_evaluate(TABLE), 1)
+    executor = ProcessesExecutor(Work(make_evaluate(TABLE)), 1)
     pid = run_trials(executor, 0)[0].n_parameters
     executor.close()
     with pytest.raises(ProcessLookupError):
@@ -63,7 +66,7 @@ def test_workers_end_with_the_executor():
 
 def test_a_worker_ends_when_its_driver_is_killed(tmp_path):
     """It notices at its next message, or while it waits for one."""
-    executor = ProcessesExecutor(make_evaluate(TABLE), 1)
+    executor = ProcessesExecutor(Work(make_evaluate(TABLE)), 1)
     pid = run_trials(executor, 0)[0].n_parameters
     worker = executor._workers[0]
     worker.connection.close()
@@ -85,7 +88,7 @@ def test_what_cannot_be_sent_to_a_process_is_said():
             return TrialResult(TrialState.COMPLETE)
 
     with pytest.raises(ExperimentError, match=r"cannot be sent .*or use jobs=1"):
-        ProcessesExecutor(evaluate, 2)
+        ProcessesExecutor(Work(evaluate), 2)
 
 
 numbers = arrays_of.arrays(
@@ -104,3 +107,33 @@ def test_what_is_shipped_arrives_as_it_was(tmp_path_factory, arrays):
     for before, after in zip(arrays, found["arrays"], strict=True):
         assert before.dtype == after.dtype
         np.testing.assert_array_equal(before, after)
+
+
+def make_shared():
+    """Return work that takes two parts of a trial; its score is who did what."""
+
+    def evaluate(trial, report, helpers=()):
+        pids = [os.getpid(), *(helper.recv() for helper in helpers)]
+        if trial.number == DEADLY and helpers:
+            try:
+                helpers[0].recv()
+            except EOFError:
+                return worker_died("the helper is gone")
+        return TrialResult(TrialState.COMPLETE, score=float(len(set(pids))))
+
+    def help_(trial, part, n_parts, captain):
+        captain.send(os.getpid())
+        if trial.number == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Work(evaluate, help_, most_parts=2)
+
+
+def test_workers_share_a_trial_where_there_are_fewer_trials_than_workers():
+    executor = ProcessesExecutor(make_shared(), 2)
+    assert run_trials(executor, 0)[0].score == 2
+    assert [result.score for result in run_trials(executor, 1, 2).values()] == [1, 1]
+    died = run_trials(executor, DEADLY)[DEADLY]
+    assert died.failure.kind == "WorkerDied"
+    assert run_trials(executor, 3)[3].score == 2  # the dead helper was replaced
+    executor.close()

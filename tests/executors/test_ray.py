@@ -12,6 +12,7 @@ from ktune.cli.main import main
 from ktune.errors import ExperimentError
 from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment
+from ktune.protocols import Work
 from ktune.testing.executors import (
     TABLE,
     ExecutorContract,
@@ -43,7 +44,9 @@ def cluster():
 
 
 def executor_of(evaluate, **fields):
-    return make_executor(Experiment(**EXPERIMENT, executor="ray", **fields), evaluate)
+    return make_executor(
+        Experiment(**EXPERIMENT, executor="ray", **fields), Work(evaluate)
+    )
 
 
 @pytest.fixture(scope="module")
