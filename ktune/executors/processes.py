@@ -96,7 +96,7 @@ class ProcessesExecutor:
         helping = {helper for worker in self._workers for helper in worker.helpers}
         idle = [w for w in self._workers if w.trial is None and w not in helping]
         # A helper may have died, which nobody listens for.
-        idle = [w if w.is_alive else self._replace(w) for w in idle]
+        idle = [w if w.is_there() else self._replace(w) for w in idle]
         while self._waiting:
             size = min(self._most_parts, len(idle) // len(self._waiting))
             captain, *helpers = [idle.pop(0) for _ in range(size)]

@@ -74,10 +74,16 @@ class WorkerProcess:
         with end, contextlib.suppress(OSError):
             send_handle(self.connection, end.fileno(), self._process.pid)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process runs."""
-        return self._process.poll() is None
+    def is_there(self) -> bool:
+        """Whether one that has no trial can be given one; hear what it has said."""
+        # The line is closed before the process is seen to have ended.
+        try:
+            while self.connection.poll():
+                self.connection.recv()  # that it is ready
+                self.note_ready()
+        except (EOFError, OSError):
+            return False
+        return True
 
     @property
     def seconds(self) -> float:
