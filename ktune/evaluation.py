@@ -166,7 +166,7 @@ def evaluate_trial(
     started = time.perf_counter()
     try:
         result = _train_and_judge(bench, trial, report, helpers)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         result = TrialResult(TrialState.FAILED, failure=describe(error))
     return replace(result, seconds=time.perf_counter() - started)
 

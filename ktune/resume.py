@@ -4,12 +4,13 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ktune.driver_lock import is_driven
-from ktune.errors import ExperimentError, UnknownReference
+from ktune.errors import ExperimentError, StoreError, UnknownReference
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
@@ -84,6 +85,7 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
 
     Raises:
         UnknownReference: There is none, or it is of another experiment.
+        StoreError: Its study is damaged, or not the one its trials were proposed by.
     """
     if isinstance(reference, str):
         search = find_search(store, reference)
@@ -98,7 +100,24 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
             f"it is not of {experiment!r}, or its study is not here"
         )
     runs = list_trials(store, search)
+    _check_study(study_file(store, search.run_id), search, runs)
     return Past(search, {run.number: read_trial(store, run) for run in runs})
+
+
+def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
+    """Check that the engine knows every trial in MLflow; it would repeat the others."""
+    # Optuna and the rest are only needed by who resumes.
+    from ktune.searchers.ledger import open_ledger
+
+    entries = open_ledger(study, search.experiment).entries()
+    lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
+    if lost:
+        raise StoreError(
+            f"search {search.run_id[:8]} cannot go on: its study {study} lacks "
+            f"{len(lost)} of the {len(trials)} trials in MLflow, trial {min(lost)} "
+            "first. It was cut off, or is of another search. Restore it from a copy, "
+            f"or begin anew with the best values: --warm-start {search.run_id[:8]}"
+        )
 
 
 def recorded_changes(store: Store, search: RunView) -> Mapping[str, Any]:

@@ -123,7 +123,7 @@ def help_captain(start: Callable[[], Training], captain: Partner) -> None:
             captain.send(_Share(epochs, training.wants_to_stop))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         with contextlib.suppress(OSError):
             captain.send(describe(error))
     finally:
@@ -131,7 +131,7 @@ def help_captain(start: Callable[[], Training], captain: Partner) -> None:
             training.close()
 
 
-def describe(error: Exception) -> Failure:
+def describe(error: BaseException) -> Failure:
     """Return why a trial failed."""
     if isinstance(error, HelperFailed):
         return error.failure
