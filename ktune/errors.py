@@ -48,5 +48,9 @@ class ConstraintViolated(TrialFailed):
     """A trial's model is larger or slower than asked for, so it is not trained."""
 
 
+class WorkerDied(TrialFailed):
+    """A process that worked on a trial is gone."""
+
+
 class ExportRefused(Exception):
     """A written model does not say what the registered one says; nothing is kept."""

@@ -36,6 +36,27 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def environment_of_worker(threads: int, gpus: float) -> dict[str, str]:
+    """Return variables by which a process on any machine computes as this one does.
+
+    Args:
+        threads: How many it may use.
+        gpus: How many it has, or its share of one; of those, and of their memory,
+            TensorFlow takes all it can see.
+    """
+    prepare_environment()
+    count = str(threads)
+    found = {name: os.environ[name] for name in _QUIET}
+    found |= dict.fromkeys(
+        ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), count
+    )
+    if gpus == 0:
+        found["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif gpus < 1:
+        found["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return found
+
+
 def choose_backend(name: str) -> None:
     """Have Keras run on this backend; to be called before it is imported.
 

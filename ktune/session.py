@@ -1,6 +1,5 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-import functools
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,8 +13,8 @@ from ktune.driver_lock import driving
 from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
 from ktune.errors import KtuneError, SearchAborted, ServerAway
-from ktune.evaluation import evaluate_trial
-from ktune.executors import make_executor
+from ktune.evaluation import work_with
+from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
 from ktune.interruption import shielded
@@ -183,6 +182,13 @@ def _search(
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
+    with connected(ready.bench.experiment):
+        return _keep_books(request, ready, tracking_uri, listener)
+
+
+def _keep_books(
+    request: _Request, ready: Preflight, tracking_uri: str | None, listener: Listener
+) -> SearchResult:
     store = open_store(tracking_uri, create=True)
     start, tell = _search_start(request, ready), listener.on_note
     with quiet_mlflow(), store_errors(store.location):
@@ -374,7 +380,7 @@ def _run_trials(
 
     loop = SearchLoop(
         searcher,
-        make_executor(experiment, functools.partial(evaluate_trial, bench)),
+        make_executor(experiment, work_with(bench)),
         track=track,
         listener=listener,
         trials=experiment.trials,
