@@ -45,7 +45,7 @@ from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
-from ktune.tracking.reader import best_values, find_search, study_file
+from ktune.tracking.reader import RunView, best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -176,13 +176,28 @@ def _search(
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = SearchBooks(store, _search_start(request, ready))
+            books = _open_books(store, _search_start(request, ready))
             with driving(study_file(store, books.run_id)):
                 return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
         with driving(study_file(store, past.search.run_id)):
-            books = SearchBooks(store, _search_start(request, ready), past.search)
+            books = _open_books(store, _search_start(request, ready), past.search)
             return _drive(store, books, ready, request, listener)
+
+
+def _open_books(
+    store: Store, start: SearchStart, past: RunView | None = None
+) -> SearchBooks:
+    """Open the books of the search; close them again if Ctrl-C came meanwhile."""
+    opened: list[SearchBooks] = []
+    try:
+        with shielded():
+            opened.append(SearchBooks(store, start, past))
+    except KeyboardInterrupt:
+        for books in opened:
+            books.finish(status="KILLED", reason="interrupted")
+        raise
+    return opened[0]
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
