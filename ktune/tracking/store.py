@@ -19,8 +19,8 @@ from ktune.tracking import names
 from ktune.tracking.location import StoreLocation, find_store, relocate
 from ktune.tracking.records import RunRecord
 
-_LARGEST_BATCH = 1000  # metrics MLflow servers take in one call
-_MOST_TAGS = 100
+_LARGEST_BATCH = 1000  # metrics and params MLflow servers take in one call
+_MOST_PARAMS = 100
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
 
@@ -134,11 +134,11 @@ class Store:
         now = int(1000 * time.time())
         metrics = [Metric(p.key, p.value, now, p.step) for p in record.metrics]
         params = [Param(name, value) for name, value in record.params.items()]
-        for first in range(0, len(params), _MOST_TAGS):
-            self.client.log_batch(run_id, params=params[first : first + _MOST_TAGS])
-        for first in range(0, len(metrics), _LARGEST_BATCH):
-            part = metrics[first : first + _LARGEST_BATCH]
-            self.client.log_batch(run_id, metrics=part)
+        while metrics or params:  # nearly always one call
+            some, params = params[:_MOST_PARAMS], params[_MOST_PARAMS:]
+            room = _LARGEST_BATCH - len(some)
+            part, metrics = metrics[:room], metrics[room:]
+            self.client.log_batch(run_id, metrics=part, params=some)
         if record.files:
             self._write_files(run_id, record.files)
 

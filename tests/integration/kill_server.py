@@ -133,6 +133,11 @@ def answer(request):
     }
 
 
+def say(answer):
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 @contextlib.contextmanager
 def only_the_books():
     """Leave out what takes time and has nothing to do with the books."""
@@ -163,6 +168,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     with only_the_books():
         warm_up(sys.argv[1])
-        print(json.dumps({"code": 0}), flush=True)
+        say({"code": 0})
         for line in sys.stdin:
-            print(json.dumps(answer(json.loads(line))), flush=True)
+            say(answer(json.loads(line)))
