@@ -2,14 +2,15 @@
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ktune.driver_lock import is_driven
 from ktune.errors import ExperimentError, UnknownReference
+from ktune.experiment import Experiment
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
@@ -40,6 +41,9 @@ _FIXED = (
 )
 """Settings that have shaped the trials there are; others may change."""
 
+_TOLD = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
+"""Settings that may change and are recorded; so may any option a search is given."""
+
 
 @dataclass(frozen=True)
 class Past:
@@ -48,10 +52,12 @@ class Past:
     Attributes:
         search: Its parent run.
         results: Its finished trials with their results, by number.
+        options: Those it was started with, to be taken over.
     """
 
     search: RunView
     results: Mapping[int, tuple[Trial, TrialResult]]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_finished(self) -> int:
@@ -98,14 +104,12 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
             f"it is not of {experiment!r}, or its study is not here"
         )
     runs = list_trials(store, search)
-    return Past(search, {run.number: read_trial(store, run) for run in runs})
-
-
-def recorded_changes(store: Store, search: RunView) -> Mapping[str, Any]:
-    """Return the options a search was started with, to be taken over."""
     record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
-    changes: Mapping[str, Any] = record.get("changes") or {}
-    return changes
+    return Past(
+        search,
+        results={run.number: read_trial(store, run) for run in runs},
+        options=record.get("changes") or {},
+    )
 
 
 def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
@@ -135,6 +139,33 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
             f"search {search.run_id[:8]} cannot be resumed with other settings, since "
             f"its trials would not compare: {'; '.join(problems)}. Set them back, or "
             "start a new search without --resume"
+        )
+
+
+def tell_changes(
+    past: Past, experiment: Experiment, options: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say in a line what is allowed to differ from before, if anything does.
+
+    Args:
+        past: The search to go on with.
+        experiment: As it is now.
+        options: Fields of it that options replace now.
+    """
+    now = {name: getattr(experiment, name) for name in _TOLD}
+    now["executor"] = experiment.chosen_executor
+    # Of an older search not all of them are recorded.
+    now = {k: v for k, v in params_of(now).items() if k in past.search.params}
+    pairs = {name: (past.search.params[name], value) for name, value in now.items()}
+    for name, value in options.items():
+        before = past.options.get(name)
+        if name not in (*now, *_FIXED) and name in past.options and before != value:
+            pairs[name] = (str(before), str(value))
+    changed = [f"{n} was {a}, is {b}" for n, (a, b) in pairs.items() if a != b]
+    if changed:
+        yield (
+            f"search {past.search.run_id[:8]} goes on with other settings: "
+            f"{'; '.join(changed)}"
         )
 
 

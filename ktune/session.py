@@ -38,7 +38,7 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
-    recorded_changes,
+    tell_changes,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
@@ -101,8 +101,7 @@ def search(
         with quiet_libraries():
             past = _find_past(plain, resume, tracking_uri)
             if past is not None:
-                options = recorded_changes(open_store(tracking_uri), past.search)
-                changes = {**options, **changes}
+                changes = {**past.options, **changes}
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
@@ -180,6 +179,8 @@ def _search(
             with driving(study_file(store, books.run_id)):
                 return _drive(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
+        for note in tell_changes(past, request.experiment, request.changes):
+            listener.on_note(note)
         with driving(study_file(store, past.search.run_id)):
             books = _open_books(store, _search_start(request, ready), past.search)
             return _drive(store, books, ready, request, listener)

@@ -24,9 +24,7 @@ def trial(number, **more):
 def search(store):
     """A search with two trials, a deleted one, and another search's trial."""
     experiment = store.experiment_id("birds")
-    ids = [
-        store.start_run(experiment, RunRecord(n, "RUNNING", SEARCH)) for n in "ab"
-    ]
+    ids = [store.start_run(experiment, RunRecord(n, "RUNNING", SEARCH)) for n in "ab"]
     for number in (0, 1):
         store.add_run(experiment, ids[0], trial(number, seconds=2.0))
     store.add_run(experiment, ids[1], trial(0))
