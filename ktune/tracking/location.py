@@ -10,11 +10,14 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ktune.errors import StoreError
 
 DEFAULT_FOLDER = Path("mlruns")
 _SQLITE = "sqlite:///"
+_FILE = "file://"
 _ROOT_NAME = "artifacts"
 
 # Every column of MLflow's schema that holds an artifact path (3.10 – 3.17).
@@ -53,6 +56,17 @@ class StoreLocation:
     def exists(self) -> bool:
         """Whether there is something to read. A server is assumed to exist."""
         return self.database is None or self.database.exists()
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """Return the folder of artifacts that stand on this machine; None: elsewhere.
+
+    Such files are read and written directly: MLflow asks its database for the whole
+    run at every file.
+    """
+    if not artifact_uri.startswith(_FILE):
+        return None
+    return Path(url2pathname(urlsplit(artifact_uri).path))
 
 
 def find_store(tracking_uri: str | None = None) -> StoreLocation:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
 from ktune.intervals import Estimate
@@ -19,12 +17,12 @@ from ktune.ranking import Goal, Standing, rank, standard_error
 from ktune.spelling import did_you_mean
 from ktune.tracking import names
 from ktune.tracking.local_runs import read_runs_below
+from ktune.tracking.location import local_folder
 from ktune.tracking.records import trial_from_json
 from ktune.tracking.run_view import RunView
 from ktune.tracking.store import Store, pages, quiet_mlflow
 from ktune.trial import Trial, TrialResult, TrialState
 
-_LOCAL = "file://"
 _HEX = set("0123456789abcdef")
 
 
@@ -188,15 +186,12 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
 def read_run_file(store: Store, run: RunView, name: str) -> bytes:
     """Return the content of an artifact of a run that was read before.
 
-    Files on this machine are read directly: MLflow asks its database four times about
-    each (50 ms), which makes half a minute of a report on 200 trials.
-
     Raises:
         StoreError: It is missing or not readable.
     """
-    if not run.artifact_uri.startswith(_LOCAL):
+    folder = local_folder(run.artifact_uri)
+    if folder is None:
         return read_file(store, run.run_id, name)
-    folder = Path(url2pathname(urlsplit(run.artifact_uri).path))
     try:
         return (folder / name).read_bytes()
     except OSError as error:

@@ -16,7 +16,12 @@ from typing import Any
 from ktune.errors import KtuneError, StoreError
 from ktune.runtime import prepare_environment
 from ktune.tracking import names
-from ktune.tracking.location import StoreLocation, find_store, relocate
+from ktune.tracking.location import (
+    StoreLocation,
+    find_store,
+    local_folder,
+    relocate,
+)
 from ktune.tracking.records import RunRecord
 
 _LARGEST_BATCH = 1000  # metrics and params MLflow servers take in one call
@@ -64,7 +69,7 @@ class Store:
 
     def start_run(self, experiment_id: str, record: RunRecord) -> str:
         """Start a run that stays open, and return its id."""
-        run_id = self._create(experiment_id, record, {})
+        run_id = str(self._create(experiment_id, record, {}).run_id)
         self._fill(run_id, record)
         return run_id
 
@@ -73,8 +78,9 @@ class Store:
 
         The run is terminated last, so a run with a final status is complete.
         """
-        run_id = self._create(experiment_id, record, {names.PARENT: parent_id})
-        self._fill(run_id, record)
+        run = self._create(experiment_id, record, {names.PARENT: parent_id})
+        run_id = str(run.run_id)
+        self._fill(run_id, record, local_folder(run.artifact_uri))
         self.client.set_terminated(run_id, record.status)
         return run_id
 
@@ -118,7 +124,8 @@ class Store:
 
     def _create(
         self, experiment_id: str, record: RunRecord, tags: Mapping[str, str]
-    ) -> str:
+    ) -> Any:
+        """Make a run; return what MLflow says of it."""
         started = int(1000 * (time.time() - record.seconds))
         run = self.client.create_run(
             experiment_id,
@@ -126,9 +133,10 @@ class Store:
             tags={**record.tags, **tags},
             run_name=record.name,
         )
-        return str(run.info.run_id)
+        return run.info
 
-    def _fill(self, run_id: str, record: RunRecord) -> None:
+    def _fill(self, run_id: str, record: RunRecord, folder: Path | None = None) -> None:
+        """Add to a run; its files directly if their folder is known."""
         from mlflow.entities import Metric, Param
 
         now = int(1000 * time.time())
@@ -139,16 +147,19 @@ class Store:
             room = _LARGEST_BATCH - len(some)
             part, metrics = metrics[:room], metrics[room:]
             self.client.log_batch(run_id, metrics=part, params=some)
-        if record.files:
-            self._write_files(run_id, record.files)
+        if folder is not None:
+            _write_files(folder, record.files)
+        elif record.files:
+            with tempfile.TemporaryDirectory() as copy:
+                _write_files(Path(copy), record.files)
+                self.client.log_artifacts(run_id, copy)
 
-    def _write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            self.client.log_artifacts(run_id, folder)
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
