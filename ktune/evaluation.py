@@ -4,33 +4,33 @@
 the ``report`` it is given, so it runs in this process, another one, or elsewhere.
 """
 
+import gc
 import io
 import time
 import traceback
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from ktune.costs import check_costs, check_memory, objective_scores
 from ktune.dataset import (
     DataDescription,
     Dataset,
     Kind,
     Task,
     input_shape,
-    take_rows,
 )
 from ktune.epoch_book import EpochBook
-from ktune.errors import ConstraintViolated, ExperimentError, TrialFailed
+from ktune.errors import ExperimentError, OutOfMemory, TrialFailed
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
 from ktune.fold_race import FoldRace
 from ktune.folds import Partition, reshuffle
-from ktune.latency import measure_latency
+from ktune.memory import is_out_of_memory
 from ktune.metrics import (
     COSTS,
-    LATENCY,
     LOSS,
-    N_PARAMETERS,
     Objective,
     canonical_name,
     confusion_matrix,
@@ -54,6 +54,8 @@ DEFAULT_OBJECTIVE = {
     Task.MULTILABEL: "f1_macro",
     Task.REGRESSION: "rmse",
 }
+
+OUT_OF_MEMORY = "there was not enough memory to train it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,14 +190,55 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
 
 
 def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+    """Evaluate a trial; where memory does not suffice, once more with half a batch."""
+    try:
+        return _attempt(bench, trial, report)
+    except OutOfMemory:
+        smaller = _with_half_batch(bench, trial)
+        if smaller is None:
+            raise
+    # Only out here has the first attempt given back what it held.
+    gc.collect()
+    result = _attempt(bench, smaller, report)
+    return replace(result, batch_size=smaller.batch_size)
+
+
+def _with_half_batch(bench: Workbench, trial: Trial) -> Trial | None:
+    """Return the trial that is tried instead; None: none is."""
+    asked = bench.recipe.settings_of(trial).batch_size
+    if not bench.experiment.retry_half_batch or trial.batch_size or asked < 2:
+        return None
+    return replace(trial, batch_size=asked // 2)
+
+
+def _attempt(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
     set_determinism(bench.experiment.deterministic)
-    settings = bench.recipe.settings(trial.values)
-    if trial.epochs is not None:
-        settings = replace(settings, epochs=trial.epochs)
+    try:
+        task = _training_task(bench, trial)
+        latency = check_costs(bench, task)
+        train = _train_in_turn if bench.experiment.races else _train_in_step
+        result = replace(train(bench, task, trial, report), latency_ms=latency)
+    except Exception as error:
+        if isinstance(error, OutOfMemory) or not is_out_of_memory(error):
+            raise
+        # One reason for what every backend words otherwise, with sizes in it.
+        raise OutOfMemory(OUT_OF_MEMORY, _traceback_of(error)) from error
+    return replace(result, scores=objective_scores(bench.goal, result))
+
+
+def _training_task(bench: Workbench, trial: Trial) -> TrainingTask:
+    settings = bench.recipe.settings_of(trial)
     folds = folds_of(bench, trial)
     seeds = fold_seeds(trial, folds)
+    available = bench.recipe.memory()
+
+    def build() -> Any:
+        model = bench.recipe.model(trial.values)
+        check_memory(model, task, available)
+        return model
+
     task = TrainingTask(
-        build=lambda: bench.recipe.model(trial.values),
+        build=build,
         folds=[
             resample_fold(
                 fold,
@@ -210,10 +253,7 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
-    latency = _check_costs(bench, task)
-    train = _train_in_turn if bench.experiment.races else _train_in_step
-    result = replace(train(bench, task, trial, report), latency_ms=latency)
-    return replace(result, scores=_scores(bench.goal, result))
+    return task
 
 
 def _train_in_step(
@@ -272,47 +312,6 @@ def _open_book(bench: Workbench, task: TrainingTask, n_folds: int) -> EpochBook:
         objective=bench.objective,
         takes_last_epoch=task.settings.early_stopping is False,
     )
-
-
-def _check_costs(bench: Workbench, task: TrainingTask) -> float | None:
-    """Refuse a model that is too large or too slow before it is trained.
-
-    Returns:
-        Its latency in milliseconds, if anybody wants to know.
-
-    Raises:
-        ConstraintViolated: It is above a limit of the experiment.
-    """
-    most_parameters = bench.experiment.max_parameters
-    most_latency = bench.experiment.max_latency_ms
-    wants_latency = most_latency or any(o.metric == LATENCY for o in bench.further)
-    if most_parameters is None and not wants_latency:
-        return None
-    model, row = task.build(), take_rows(bench.folds[0].x, np.arange(1))
-    if not model.built:
-        model(row)
-    if most_parameters is not None and model.count_params() > most_parameters:
-        raise ConstraintViolated(f"more than max_parameters={most_parameters:g}")
-    if not wants_latency:
-        return None
-    latency = measure_latency(model, row)
-    if most_latency is not None and latency > most_latency:
-        raise ConstraintViolated(f"slower than max_latency_ms={most_latency:g}")
-    return latency
-
-
-def _scores(goal: Goal, result: TrialResult) -> tuple[float, ...]:
-    """Return the value of each of several objectives; () for a single one."""
-    if goal.is_single or result.score is None:
-        return ()
-    costs = {N_PARAMETERS: result.n_parameters, LATENCY: result.latency_ms}
-    further = (
-        costs[objective.metric]
-        if objective.metric in costs
-        else result.mean(objective.metric)
-        for objective in goal.objectives[1:]
-    )
-    return (result.score, *(float(value or 0.0) for value in further))
 
 
 def _train_epochs(
@@ -378,5 +377,11 @@ def _describe(error: Exception) -> Failure:
         kind=type(error).__name__,
         message=str(error),
         # Our own verdict on a trial needs no stack; a user's exception does.
-        traceback="" if isinstance(error, TrialFailed) else traceback.format_exc(),
+        traceback=error.details
+        if isinstance(error, TrialFailed)
+        else _traceback_of(error),
     )
+
+
+def _traceback_of(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

@@ -270,10 +270,13 @@ def _check_start_from(start_from: Any) -> str | None:
     )
 
 
-def _check_deterministic(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return None
-    return f"`deterministic` must be True or False; got {value!r}"
+def _bool(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        if isinstance(value, bool):
+            return None
+        return f"`{name}` must be True or False; got {value!r}"
+
+    return check
 
 
 def _check_license(value: Any) -> str | None:
@@ -356,6 +359,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "jobs": _int_of_at_least("jobs", 1),
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
-    "deterministic": _check_deterministic,
+    "deterministic": _bool("deterministic"),
+    "retry_half_batch": _bool("retry_half_batch"),
     "license": _check_license,
 }

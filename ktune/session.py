@@ -332,6 +332,8 @@ def _run_trials(
         judge.judge(trial, result)
 
     def track(trial: Trial, result: TrialResult) -> None:
+        if result.batch_size:  # who trains it again does so as it went at last
+            trial = replace(trial, batch_size=result.batch_size)
         diagnosis = judge.judge(trial, result)
         books.track(trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis))
         # Predictions stand in MLflow now; keeping them here would add up.
