@@ -45,13 +45,16 @@ def check_costs(bench: "Workbench", task: TrainingTask) -> float | None:
     return latency
 
 
-def check_memory(model: Any, task: TrainingTask, available: float) -> None:
+def check_memory(
+    model: Any, task: TrainingTask, available: float, *, jobs: int = 1
+) -> None:
     """Refuse a model whose folds cannot be trained in the memory there is.
 
     Args:
         model: One of the task's, before anything is trained.
         task: How it is to be trained.
-        available: Bytes.
+        available: Bytes for this process.
+        jobs: How many processes may share the folds.
 
     Raises:
         OutOfMemory: They cannot.
@@ -62,7 +65,7 @@ def check_memory(model: Any, task: TrainingTask, available: float) -> None:
     needed = bytes_to_train(
         model,
         batch_size=task.settings.batch_size,
-        n_folds=len(task.folds),
+        n_folds=max(1, len(task.folds) // jobs),
         data_bytes=sum(map(bytes_of, arrays.values())),
     )
     require_memory(needed, available)

@@ -4,10 +4,11 @@
 the ``report`` it is given, so it runs in this process, another one, or elsewhere.
 """
 
+import functools
 import gc
 import io
 import time
-import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +23,11 @@ from ktune.dataset import (
     input_shape,
 )
 from ktune.epoch_book import EpochBook
-from ktune.errors import ExperimentError, OutOfMemory, TrialFailed
+from ktune.errors import ExperimentError, OutOfMemory
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
 from ktune.fold_race import FoldRace
 from ktune.folds import Partition, reshuffle
-from ktune.memory import is_out_of_memory
 from ktune.metrics import (
     COSTS,
     LOSS,
@@ -39,14 +39,22 @@ from ktune.metrics import (
     predicted_classes,
 )
 from ktune.preprocessing import PreparedFold, prepare_folds
-from ktune.protocols import Report, Training, TrainingTask
+from ktune.protocols import Report, Training, TrainingTask, Work
 from ktune.ranking import Goal
 from ktune.recipe import Recipe
 from ktune.resampling import resample_fold
 from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
+from ktune.shared_training import (
+    Partner,
+    SharedTraining,
+    describe,
+    help_captain,
+    let_go,
+    part_of,
+)
 from ktune.trainers import choose_trainer
-from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
+from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
 DEFAULT_OBJECTIVE = {
     Task.BINARY: "accuracy",
@@ -54,8 +62,6 @@ DEFAULT_OBJECTIVE = {
     Task.MULTILABEL: "f1_macro",
     Task.REGRESSION: "rmse",
 }
-
-OUT_OF_MEMORY = "there was not enough memory to train it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +146,10 @@ def make_workbench(
 
 
 def evaluate_trial(
-    bench: Workbench, trial: Trial, report: Report = lambda _: True
+    bench: Workbench,
+    trial: Trial,
+    report: Report = lambda _: True,
+    helpers: Sequence[Partner] = (),
 ) -> TrialResult:
     """Train and judge one trial; never raises for what is wrong with the trial.
 
@@ -149,16 +158,50 @@ def evaluate_trial(
         trial: The values to evaluate.
         report: Called after every epoch, or fold where folds race; its answer False
             stops the trial.
+        helpers: Lines to processes that each do their part, see `help_with_trial`.
 
     Returns:
         A result in state complete, pruned (stopped by ``report``) or failed.
     """
     started = time.perf_counter()
     try:
-        result = _train_and_judge(bench, trial, report)
-    except Exception as error:
-        result = TrialResult(TrialState.FAILED, failure=_describe(error))
+        result = _train_and_judge(bench, trial, report, helpers)
+    except (Exception, SystemExit) as error:
+        result = TrialResult(TrialState.FAILED, failure=describe(error))
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def help_with_trial(
+    bench: Workbench, trial: Trial, part: int, n_parts: int, captain: Partner
+) -> None:
+    """Train some folds of a trial that another process evaluates.
+
+    Args:
+        bench: What trials share.
+        trial: The values to train with.
+        part: Which of the parts, from 1; the first one, 0, is the captain's.
+        n_parts: Into how many the folds are parted; no more than there are folds.
+        captain: The line to it.
+    """
+
+    def start() -> Training:
+        set_determinism(bench.experiment.deterministic)
+        task = part_of(_make_task(bench, trial), part, n_parts)
+        return choose_trainer(bench.experiment.trainer, task).start(task)
+
+    help_captain(start, captain)
+
+
+def work_with(bench: Workbench) -> Work:
+    """Return what an executor does with trials.
+
+    Folds that race are trained one after another, so nobody can help with them.
+    """
+    return Work(
+        evaluate=functools.partial(evaluate_trial, bench),
+        help=functools.partial(help_with_trial, bench),
+        most_parts=1 if bench.experiment.races else len(bench.folds),
+    )
 
 
 def folds_of(bench: Workbench, trial: Trial) -> tuple[PreparedFold, ...]:
@@ -189,44 +232,46 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
     return tuple(derive_seed(trial.seed, fold.index) for fold in folds)
 
 
-def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+def _train_and_judge(
+    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+) -> TrialResult:
     """Evaluate a trial; where memory does not suffice, once more with half a batch."""
     try:
-        return _attempt(bench, trial, report)
-    except OutOfMemory:
+        return _attempt(bench, trial, report, helpers)
+    except Exception as error:
         smaller = _with_half_batch(bench, trial)
-        if smaller is None:
+        if smaller is None or describe(error).kind != OutOfMemory.__name__:
             raise
     # Only out here has the first attempt given back what it held.
+    let_go(helpers)
     gc.collect()
-    result = _attempt(bench, smaller, report)
+    result = _attempt(bench, smaller, report, ())
     return replace(result, batch_size=smaller.batch_size)
 
 
 def _with_half_batch(bench: Workbench, trial: Trial) -> Trial | None:
     """Return the trial that is tried instead; None: none is."""
-    asked = bench.recipe.settings_of(trial).batch_size
-    if not bench.experiment.retry_half_batch or trial.batch_size or asked < 2:
+    if not bench.experiment.retry_half_batch or trial.batch_size:
         return None
-    return replace(trial, batch_size=asked // 2)
+    asked = bench.recipe.settings(trial.values).batch_size
+    return replace(trial, batch_size=asked // 2) if asked > 1 else None
 
 
-def _attempt(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+def _attempt(
+    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+) -> TrialResult:
     set_determinism(bench.experiment.deterministic)
-    try:
-        task = _training_task(bench, trial)
-        latency = check_costs(bench, task)
-        train = _train_in_turn if bench.experiment.races else _train_in_step
-        result = replace(train(bench, task, trial, report), latency_ms=latency)
-    except Exception as error:
-        if isinstance(error, OutOfMemory) or not is_out_of_memory(error):
-            raise
-        # One reason for what every backend words otherwise, with sizes in it.
-        raise OutOfMemory(OUT_OF_MEMORY, _traceback_of(error)) from error
+    task = _make_task(bench, trial)
+    latency = check_costs(bench, task)
+    if bench.experiment.races:
+        result = _train_in_turn(bench, task, trial, report)
+    else:
+        result = _train_in_step(bench, task, trial, report, helpers)
+    result = replace(result, latency_ms=latency)
     return replace(result, scores=objective_scores(bench.goal, result))
 
 
-def _training_task(bench: Workbench, trial: Trial) -> TrainingTask:
+def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
     settings = bench.recipe.settings_of(trial)
     folds = folds_of(bench, trial)
     seeds = fold_seeds(trial, folds)
@@ -234,7 +279,7 @@ def _training_task(bench: Workbench, trial: Trial) -> TrainingTask:
 
     def build() -> Any:
         model = bench.recipe.model(trial.values)
-        check_memory(model, task, available)
+        check_memory(model, task, available, jobs=bench.experiment.jobs or 1)
         return model
 
     task = TrainingTask(
@@ -257,12 +302,19 @@ def _training_task(bench: Workbench, trial: Trial) -> TrainingTask:
 
 
 def _train_in_step(
-    bench: Workbench, task: TrainingTask, trial: Trial, report: Report
+    bench: Workbench,
+    task: TrainingTask,
+    trial: Trial,
+    report: Report,
+    helpers: Sequence[Partner],
 ) -> TrialResult:
     """Advance all folds together, epoch by epoch."""
     book = _open_book(bench, task, len(task.folds))
-    trainer = choose_trainer(bench.experiment.trainer, task)
-    training = trainer.start(task)
+    own = part_of(task, 0, 1 + len(helpers)) if helpers else task
+    trainer = choose_trainer(bench.experiment.trainer, own)
+    training: Training = trainer.start(own)
+    if helpers:
+        training = SharedTraining(training, helpers)
     try:
         state = _train_epochs(training, book, trial, task.settings, report)
         result = _result(bench, book, training, state)
@@ -370,18 +422,3 @@ def _confusion(
     predicted = predicted_classes(out_of_fold["prediction"], data.task)
     counts = confusion_matrix(out_of_fold["target"], predicted, data.n_outputs)
     return tuple(tuple(int(count) for count in row) for row in counts)
-
-
-def _describe(error: Exception) -> Failure:
-    return Failure(
-        kind=type(error).__name__,
-        message=str(error),
-        # Our own verdict on a trial needs no stack; a user's exception does.
-        traceback=error.details
-        if isinstance(error, TrialFailed)
-        else _traceback_of(error),
-    )
-
-
-def _traceback_of(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))

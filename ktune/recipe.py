@@ -51,7 +51,7 @@ class Recipe:
 
     def memory(self) -> float:
         """Return how many bytes are free for one trial."""
-        return available_bytes() / self.experiment.jobs
+        return available_bytes() / (self.experiment.jobs or 1)
 
     def fit(self, values: Mapping[str, Value]) -> Fit | None:
         """Return the ``fit`` of a HyperModel that overrides it, for these values."""

@@ -1,19 +1,27 @@
 """Go on with a search that was interrupted: which one, and whether it is the same."""
 
+import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ktune.driver_lock import is_driven
-from ktune.errors import ExperimentError, UnknownReference
+from ktune.errors import (
+    ExperimentError,
+    ServerAway,
+    StoreError,
+    UnknownReference,
+)
 from ktune.experiment import Experiment
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
+from ktune.tracking.delivery import write_waiting
 from ktune.tracking.reader import (
     RunView,
     find_search,
@@ -24,8 +32,9 @@ from ktune.tracking.reader import (
     study_file,
 )
 from ktune.tracking.records import params_of
-from ktune.tracking.search_books import folds_arrays
-from ktune.tracking.store import Store
+from ktune.tracking.search_books import SearchBooks, folds_arrays
+from ktune.tracking.store import Store, store_errors
+from ktune.tracking.waiting import Waiting, list_waiting
 from ktune.trial import Trial, TrialResult, TrialState
 
 _FIXED = (
@@ -90,6 +99,7 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
 
     Raises:
         UnknownReference: There is none, or it is of another experiment.
+        StoreError: Its study is damaged, or not the one its trials were proposed by.
     """
     if isinstance(reference, str):
         search = find_search(store, reference)
@@ -104,12 +114,29 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
             f"it is not of {experiment!r}, or its study is not here"
         )
     runs = list_trials(store, search)
+    _check_study(study_file(store, search.run_id), search, runs)
     record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
     return Past(
         search,
         results={run.number: read_trial(store, run) for run in runs},
         options=record.get("changes") or {},
     )
+
+
+def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
+    """Check that the engine knows every trial in MLflow; it would repeat the others."""
+    # Optuna and the rest are only needed by who resumes.
+    from ktune.searchers.ledger import open_ledger
+
+    entries = open_ledger(study, search.experiment).entries()
+    lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
+    if lost:
+        raise StoreError(
+            f"search {search.run_id[:8]} cannot go on: its study {study} lacks "
+            f"{len(lost)} of the {len(trials)} trials in MLflow, trial {min(lost)} "
+            "first. It was cut off, or is of another search. Restore it from a copy, "
+            f"or begin anew with the best values: --warm-start {search.run_id[:8]}"
+        )
 
 
 def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
@@ -187,3 +214,68 @@ def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]
     if not differing:
         return []
     return [f"the rows of {', '.join(differing[:4])} differ (`cv` or `test_size`)"]
+
+
+def write_all_waiting(store: Store, tell: Callable[[str], None]) -> None:
+    """Write what earlier searches could not, for their server was away.
+
+    Args:
+        store: Where it belongs; what belongs to another one waits on.
+        tell: Is told what was written.
+    """
+    for waiting in _left_waiting(store):
+        write_waiting(store, waiting)
+        tell(
+            f"{waiting.n_records} records of search {waiting.owner.search[:8]} have "
+            f"waited for {store.location.shown}; they are written now."
+        )
+
+
+def n_left_waiting(store: Store) -> int:
+    """How many records of searches that have ended wait for this store."""
+    return sum(waiting.n_records for waiting in _left_waiting(store))
+
+
+def _left_waiting(store: Store) -> list[Waiting]:
+    return [
+        waiting
+        for waiting in list_waiting(store.location.folder)
+        if waiting.owner.server == store.location.shown and not waiting.is_driven
+    ]
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on(
+    store: Store, books: SearchBooks, command: str, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Say what waits, and what to do, when the server has gone away for good.
+
+    Args:
+        store: Where the search stands.
+        books: What it writes.
+        command: Goes on with it.
+        tell: Is told if the search was interrupted as well.
+
+    Raises:
+        ServerAway: In the words of this.
+    """
+    try:
+        with store_errors(store.location):
+            yield
+    except ServerAway as error:
+        raise ServerAway(f"{error}. {_what_waits(books, command)}") from error
+    except KeyboardInterrupt:
+        if books.n_waiting:
+            tell(_what_waits(books, command))
+        raise
+    finally:
+        books.close()
+
+
+def _what_waits(books: SearchBooks, command: str) -> str:
+    count = books.n_waiting
+    waits = f"{count} records wait here, so nothing is lost. " if count else ""
+    return (
+        f"{waits}When it is back, this writes what waits, refits and registers the "
+        f"best model and makes the report: {command} (`ktune sync` only writes)"
+    )

@@ -6,18 +6,18 @@ remembers has its paths rewritten first.
 """
 
 import os
+import re
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from ktune.errors import StoreError
 
 DEFAULT_FOLDER = Path("mlruns")
 _SQLITE = "sqlite:///"
-_FILE = "file://"
+_SERVER = ("http://", "https://")
 _ROOT_NAME = "artifacts"
 
 # Every column of MLflow's schema that holds an artifact path (3.10 – 3.17).
@@ -31,16 +31,37 @@ _PATH_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Login:
+    """Who asks a server; kept apart from its address, which is shown and recorded."""
+
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
 class StoreLocation:
     """Address of a store.
 
     Attributes:
-        uri: Tracking and registry URI for MLflow.
+        uri: Tracking and registry URI for MLflow; that of a database server holds its
+            password, so messages have `shown`.
         database: The SQLite file; None when the store is a server.
+        login: For a server of MLflow, if the address given held one.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     database: Path | None
+    login: Login | None = field(default=None, repr=False)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether MLflow's own server answers there, not a database."""
+        return self.uri.startswith(_SERVER)
+
+    @property
+    def shown(self) -> str:
+        """The address for people: without a password."""
+        return _without_login(self.uri)
 
     @property
     def folder(self) -> Path:
@@ -50,7 +71,7 @@ class StoreLocation:
     @property
     def artifact_root(self) -> str | None:
         """Artifact location for new experiments; None: the server decides."""
-        return (self.folder / _ROOT_NAME).as_uri() if self.database else None
+        return None if self.is_server else (self.folder / _ROOT_NAME).as_uri()
 
     @property
     def exists(self) -> bool:
@@ -58,37 +79,44 @@ class StoreLocation:
         return self.database is None or self.database.exists()
 
 
-def local_folder(artifact_uri: str) -> Path | None:
-    """Return the folder of artifacts that stand on this machine; None: elsewhere.
-
-    Such files are read and written directly: MLflow asks its database for the whole
-    run at every file.
-    """
-    if not artifact_uri.startswith(_FILE):
-        return None
-    return Path(url2pathname(urlsplit(artifact_uri).path))
-
-
 def find_store(tracking_uri: str | None = None) -> StoreLocation:
     """Return the store asked for, named by MLFLOW_TRACKING_URI, or the default one.
 
     Raises:
-        StoreError: The URI is of a kind MLflow no longer writes to.
+        StoreError: The URI is of a kind MLflow no longer writes to, or names no file.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         database = (DEFAULT_FOLDER / "mlflow.db").resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
-    if uri.startswith(_SQLITE):
+    if uri.startswith(_SQLITE) and uri != _SQLITE:
         database = Path(uri.removeprefix(_SQLITE)).resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
+    if uri.startswith("sqlite:"):
+        raise StoreError(
+            f"the tracking URI {uri!r} names no file, so nothing would be kept. "
+            f"Use {_SQLITE}FOLDER/mlflow.db"
+        )
     if uri.startswith("file:") or "://" not in uri:
         folder = uri.removeprefix("file:").removeprefix("//").rstrip("/")
         raise StoreError(
             f"the tracking URI {uri!r} is a folder, which MLflow no longer writes to. "
             f"Use {_SQLITE}{folder}/mlflow.db or the address of a server."
         )
+    if uri.startswith(_SERVER):
+        return StoreLocation(_without_login(uri), None, _login_of(uri))
     return StoreLocation(uri, None)
+
+
+def _login_of(uri: str) -> Login | None:
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return None
+    return Login(unquote(parts.username), unquote(parts.password or ""))
+
+
+def _without_login(uri: str) -> str:
+    return re.sub("://[^/]*@", "://", uri)
 
 
 def relocate(database: Path) -> bool:
@@ -101,29 +129,23 @@ def relocate(database: Path) -> bool:
         Whether anything was rewritten.
 
     Raises:
-        StoreError: The file is not a database MLflow has made.
+        sqlite3.Error: It cannot be read or written.
     """
     new = (database.parent / _ROOT_NAME).as_uri()
-    try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
-            roots = _remembered_roots(connection)
-            if not roots or new in roots:
-                return False
-            old = roots[0]
-            with connection:
-                for table, column in _existing(connection):
-                    connection.execute(
-                        # Not LIKE: it ignores case and takes "_" for any letter.
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
-                        (new, len(old) + 1, len(old) + 1, old),
-                    )
-            return True
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"{database} is not a readable MLflow database: {error}. Move it away to "
-            "start anew, or restore it from a copy."
-        ) from error
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        roots = _remembered_roots(connection)
+        if not roots or new in roots:
+            return False
+        old = roots[0]
+        with connection:
+            for table, column in _existing(connection):
+                connection.execute(
+                    # Not LIKE: it ignores case and takes "_" for any letter.
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
+                    (new, len(old) + 1, len(old) + 1, old),
+                )
+        return True
 
 
 def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
