@@ -223,7 +223,7 @@ def telling_how_to_go_on(
         store: Where the search stands.
         books: What it writes.
         command: Goes on with it.
-        tell: Is told if the search was interrupted as well.
+        tell: Is told if the search has ended for another reason.
 
     Raises:
         ServerAway: In the words of this.
@@ -233,7 +233,7 @@ def telling_how_to_go_on(
             yield
     except ServerAway as error:
         raise ServerAway(f"{error}. {_what_waits(books, command)}") from error
-    except KeyboardInterrupt:
+    except BaseException:
         if books.n_waiting:
             tell(_what_waits(books, command))
         raise

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,8 @@ from sklearn.datasets import load_breast_cancer
 
 from ktune.cli.main import main
 from ktune.progress import PlainListener
+
+LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 
 EXPERIMENT = """
 import keras
@@ -100,6 +104,7 @@ def searches(uri: str) -> list[SimpleNamespace]:
                 run
                 for run in runs
                 if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+                and run.data.tags["ktune.state"] != "interrupted"
             ],
         )
         for parent in parents
@@ -170,6 +175,31 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     assert second.run.data.tags["ktune.model_version"] == "small/2"
 
 
+@pytest.mark.skipif(not LONG, reason="takes a minute: KTUNE_LONG_TESTS=1")
+def test_a_search_that_is_killed_while_its_server_is_away_loses_nothing(server, capsys):
+    words = [sys.executable, "-m", "ktune", "search", "small.py", "--trials", "99"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("trial   1 "):
+                server.kill()
+            if line.startswith("trial   4 "):
+                process.kill()
+                break
+    server.start()
+    (search,) = searches(server.uri)
+    n_before = len(search.trials)
+    assert main(["sync"]) == 0
+    assert "written" in capsys.readouterr().out
+    (search,) = searches(server.uri)
+    n_trials = len(search.trials)
+    assert n_trials >= max(5, n_before + 2)
+    assert_whole(search, n_trials)
+    more = ["--resume", "--trials", str(n_trials + 2)]
+    assert main(["search", "small.py", *more]) == 0
+    (search,) = searches(server.uri)
+    assert_whole(search, n_trials + 2)
+
+
 @pytest.fixture
 def on_postgres(house: ServerHouse, project: Path, monkeypatch: pytest.MonkeyPatch):
     """A server that keeps its books in PostgreSQL, named by MLFLOW_TRACKING_URI."""
@@ -192,7 +222,7 @@ VERBS = [
     "predict small rows.csv",
     "ui",
 ]
-if os.environ.get("KTUNE_LONG_TESTS"):
+if LONG:
     VERBS.append("export small --to keras -o exported")
 
 
