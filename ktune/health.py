@@ -177,19 +177,32 @@ def _place_for_store(folder: Path) -> Check:
 
 
 def _safety(database: Path) -> Iterator[Check]:
-    for path in (database, database.parent):
-        if path.stat().st_mode & stat.S_IWOTH:
-            yield Check(
-                "store rights",
-                State.WARNING,
-                f"{path} can be changed by every user of this machine",
-                f"chmod o-w {path}",
-            )
+    for path in _open_to_all(database):
+        yield Check(
+            "store rights",
+            State.WARNING,
+            f"{path} can be changed by every user of this machine, who could have "
+            "code of theirs run as yours: models and experiments stand in the store",
+            f"chmod o-w {path}",
+        )
     free = shutil.disk_usage(database.parent).free
     if free < _LEAST_FREE_BYTES:
         yield Check(
             "disk", State.WARNING, f"{free / 1e9:.1f} GB left", "make room for models"
         )
+
+
+def _open_to_all(database: Path) -> Iterator[Path]:
+    """Yield what of a store every user can write to, or put something else in place."""
+    own = database.parent
+    for path in (database, own, *sorted(p for p in own.iterdir() if p.is_dir())):
+        if path.stat().st_mode & stat.S_IWOTH:
+            yield path
+    for folder in own.parents:
+        mode = folder.stat().st_mode
+        # As /tmp is: what is in there can only be moved by whom it belongs to.
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield folder
 
 
 def _data() -> Iterator[Check]:

@@ -187,6 +187,8 @@ class Store:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
+                if not path.resolve().is_relative_to(Path(folder).resolve()):
+                    raise StoreError(f"artifact {name!r} would leave its run's folder")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             if artifact_uri is None:
