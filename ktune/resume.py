@@ -127,6 +127,19 @@ def recorded_changes(store: Store, search: RunView) -> Mapping[str, Any]:
     return changes
 
 
+def take_over(
+    recorded: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options to go on with: the recorded ones, but where changed now.
+
+    The address of a cluster is of no use to another executor.
+    """
+    merged = {**recorded, **changes}
+    if "executor" in changes and "ray_address" not in changes:
+        merged.pop("ray_address", None)
+    return merged
+
+
 def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
     """Check that new trials will compare with those there are.
 

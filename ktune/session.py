@@ -38,6 +38,7 @@ from ktune.resume import (
     find_past,
     interrupted_search,
     recorded_changes,
+    take_over,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
@@ -101,7 +102,7 @@ def search(
             past = _find_past(plain, resume, tracking_uri)
             if past is not None:
                 options = recorded_changes(open_store(tracking_uri), past.search)
-                changes = {**options, **changes}
+                changes = take_over(options, changes)
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
