@@ -12,7 +12,7 @@ from ktune.diagnosis.references import references_as_dict
 from ktune.driver_lock import driving
 from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
-from ktune.errors import KtuneError, SearchAborted
+from ktune.errors import KtuneError, SearchAborted, ServerAway
 from ktune.evaluation import work_with
 from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
@@ -37,14 +37,19 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
+    n_left_waiting,
     recorded_changes,
     take_over,
+    telling_how_to_go_on,
+    write_all_waiting,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
+from ktune.tracking.away import is_away
+from ktune.tracking.location import find_store
 from ktune.tracking.reader import best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_books import SearchBooks, SearchStart
@@ -99,7 +104,7 @@ def search(
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with quiet_libraries():
-            past = _find_past(plain, resume, tracking_uri)
+            past = _find_past(plain, resume, tracking_uri, listener)
             if past is not None:
                 options = recorded_changes(open_store(tracking_uri), past.search)
                 changes = take_over(options, changes)
@@ -145,11 +150,16 @@ class _Request:
 
 
 def _find_past(
-    experiment: Experiment, resume: str | bool, tracking_uri: str | None
+    experiment: Experiment,
+    resume: str | bool,
+    tracking_uri: str | None,
+    listener: Listener,
 ) -> Past | None:
     if resume is False:
         return None
-    return find_past(open_store(tracking_uri), experiment.name, resume)
+    store = open_store(tracking_uri)
+    write_all_waiting(store, listener.on_note)
+    return find_past(store, experiment.name, resume)
 
 
 def _warmed(
@@ -168,6 +178,8 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
+    if find_store(tracking_uri).is_server:  # says at once if it does not answer
+        open_store(tracking_uri)
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
@@ -179,17 +191,18 @@ def _keep_books(
     request: _Request, ready: Preflight, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     store = open_store(tracking_uri, create=True)
+    start, tell = _search_start(request, ready), listener.on_note
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = SearchBooks(store, _search_start(request, ready))
+            books = SearchBooks(store, start, tell=tell)
             with driving(study_file(store, books.run_id)):
-                return _drive(store, books, ready, request, listener)
+                return _drive_safely(store, books, ready, request, listener)
         check_unchanged(store, past.search, ready)
         with driving(study_file(store, past.search.run_id)):
-            books = SearchBooks(store, _search_start(request, ready), past.search)
-            return _drive(store, books, ready, request, listener)
+            books = SearchBooks(store, start, past.search, tell)
+            return _drive_safely(store, books, ready, request, listener)
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
@@ -199,6 +212,23 @@ def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
             f"Search {interrupted.run_id[:8]} of {name!r} was interrupted; to continue "
             f"it, add: --resume {interrupted.run_id[:8]}"
         )
+    if count := n_left_waiting(store):
+        listener.on_note(
+            f"{count} records of earlier searches wait to be written: ktune sync"
+        )
+
+
+def _drive_safely(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    request: _Request,
+    listener: Listener,
+) -> SearchResult:
+    """Search; if the server of the store is gone at the end, say how to go on."""
+    command = _resume_command(request.loaded, books.run_id)
+    with telling_how_to_go_on(store, books, command, listener.on_note):
+        return _drive(store, books, ready, request, listener)
 
 
 def _drive(
@@ -221,6 +251,7 @@ def _drive(
         )
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason
+        _catch_up(books, outcome)
         fitted, registration = None, None
         if not outcome.is_interrupted:
             fitted, registration = _refit_best(store, books, ready, results, listener)
@@ -236,6 +267,10 @@ def _drive(
     except SearchAborted:
         reason = "the first trials all failed for the same reason"
         raise
+    except Exception as error:
+        if is_away(error):
+            status, reason = "KILLED", "the MLflow server went away"
+        raise
     finally:
         with shielded():
             books.finish(status=status, reason=reason)
@@ -243,6 +278,16 @@ def _drive(
     return result_of(
         store, view, outcome=outcome, fitted=fitted, registration=registration
     )
+
+
+def _catch_up(books: SearchBooks, outcome: LoopOutcome) -> None:
+    """Write what waits for a server that was away; an interrupt goes first."""
+    try:
+        books.catch_up()
+    except ServerAway:
+        if outcome.is_interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _search_start(request: _Request, ready: Preflight) -> SearchStart:
@@ -289,6 +334,12 @@ def _command(loaded: LoadedExperiment | None) -> str:
     if path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     return f"ktune search {path}:{loaded.variable}"
+
+
+def _resume_command(loaded: LoadedExperiment | None, run_id: str) -> str:
+    if loaded is None:
+        return f"ktune.search(experiment, resume={run_id[:8]!r})"
+    return f"{_command(loaded)} --resume {run_id[:8]}"
 
 
 def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> Judge:

@@ -1,4 +1,4 @@
-"""Models are built as Keras would seed them, and TensorFlow's kernels do not pile up."""
+"""Models are built as Keras seeds them, and TensorFlow's kernels do not pile up."""
 
 import numpy as np
 
