@@ -139,6 +139,19 @@ def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
         )
 
 
+def take_over(
+    recorded: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options to go on with: the recorded ones, but where changed now.
+
+    The address of a cluster is of no use to another executor.
+    """
+    merged = {**recorded, **changes}
+    if "executor" in changes and "ray_address" not in changes:
+        merged.pop("ray_address", None)
+    return merged
+
+
 def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
     """Check that new trials will compare with those there are.
 

@@ -38,6 +38,7 @@ from ktune.resume import (
     find_past,
     interrupted_search,
     n_left_waiting,
+    take_over,
     tell_changes,
     telling_how_to_go_on,
     write_all_waiting,
@@ -105,7 +106,7 @@ def search(
         with quiet_libraries():
             past = _find_past(plain, resume, tracking_uri, listener)
             if past is not None:
-                changes = {**past.options, **changes}
+                changes = take_over(past.options, changes)
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
