@@ -15,6 +15,7 @@ from ktune.choices import (
     TRAINERS,
 )
 from ktune.errors import ExperimentError
+from ktune.executor_checks import check_ray_address, check_share, executor_problems
 from ktune.fit_settings import make_fit_settings
 from ktune.metrics import COSTS, canonical_name
 from ktune.spelling import did_you_mean
@@ -68,23 +69,7 @@ def problems_of_fields(given: Mapping[str, Any]) -> list[str]:
         problems += _sampler_problem(given["engine"], given.get("sampler"))
         problems += _several_objectives_problems(given)
     problems += _reshuffle_problem(given)
-    problems += _executor_problems(given)
-    return problems
-
-
-def _executor_problems(given: Mapping[str, Any]) -> list[str]:
-    executor = given.get("executor")
-    problems = []
-    if executor in ("serial", "processes") and given.get("ray_address") is not None:
-        problems.append(
-            f"`ray_address` is for executor 'ray'; got executor={executor!r}. Leave "
-            "one of them out"
-        )
-    if executor == "serial" and given.get("jobs") not in (None, 1):
-        problems.append(
-            "executor 'serial' evaluates one trial at a time; got "
-            f"jobs={given['jobs']!r}. Leave `executor` out, or take 'processes'"
-        )
+    problems += executor_problems(given)
     return problems
 
 
@@ -294,40 +279,15 @@ def _check_license(value: Any) -> str | None:
     return f"`license` must be text, such as 'Apache-2.0'; got {value!r}"
 
 
-def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
+def _int_of_at_least(
+    name: str, least: int, *, optional: bool = False
+) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
+        if value is None and optional:
+            return None
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return None
         return f"`{name}` must be an int of at least {least}; got {value!r}"
-
-    return check
-
-
-def _check_jobs(jobs: Any) -> str | None:
-    return None if jobs is None else _int_of_at_least("jobs", 1)(jobs)
-
-
-def _check_ray_address(address: Any) -> str | None:
-    if address is None or (isinstance(address, str) and address):
-        return None
-    return f"`ray_address` must be 'HOST:PORT', 'auto' or None; got {address!r}"
-
-
-def _check_share(
-    name: str, *, may_be_zero: bool = False
-) -> Callable[[Any], str | None]:
-    """Ray gives a share of one, or several whole ones."""
-
-    def check(value: Any) -> str | None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and (0 < value < 1 or (value >= 1 and value == int(value))):
-            return None
-        if is_number and value == 0 and may_be_zero:
-            return None
-        return (
-            f"`{name}` must be a share of one, such as 0.5, or a whole number; got "
-            f"{value!r}"
-        )
 
     return check
 
@@ -394,10 +354,10 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "stratify": _one_of("stratify", STRATIFY),
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
-    "jobs": _check_jobs,
-    "ray_address": _check_ray_address,
-    "cpus": _check_share("cpus"),
-    "gpus": _check_share("gpus", may_be_zero=True),
+    "jobs": _int_of_at_least("jobs", 1, optional=True),
+    "ray_address": check_ray_address,
+    "cpus": check_share("cpus"),
+    "gpus": check_share("gpus", may_be_zero=True),
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
     "deterministic": _check_deterministic,

@@ -26,6 +26,7 @@ class ProcessesExecutor:
     Args:
         work: Evaluates a trial; sent to the workers once.
         n_workers: How many processes.
+        threads: Of each. None: the machine's are divided among them.
         is_deterministic: Whether operations keep their order.
         trial_timeout: Seconds a trial may take; a worker that has not ended its trial
             after 1.5 times that, and so has not even ended an epoch, hangs, and is
@@ -40,6 +41,7 @@ class ProcessesExecutor:
         work: Work,
         n_workers: int,
         *,
+        threads: int | None = None,
         is_deterministic: bool = True,
         trial_timeout: float | None = None,
     ) -> None:
@@ -61,7 +63,7 @@ class ProcessesExecutor:
             shipment=shipment,
             path=tuple(sys.path),
             folder=os.getcwd(),
-            threads=max(1, (os.cpu_count() or 1) // n_workers),
+            threads=threads or max(1, (os.cpu_count() or 1) // n_workers),
             is_deterministic=is_deterministic,
         )
         self._n_started = 0

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from ktune.errors import ExperimentError
+from ktune.runtime import diverted_stderr
 
 _PATIENCE = 5.0
 _DEFAULT_PORT = 6379
@@ -82,11 +83,14 @@ def _connect(address: str) -> None:
         options["include_dashboard"] = False
     else:
         _require_listener(address)
-    try:
-        with _kept_handlers():
+    failure: Exception | None = None
+    with _kept_handlers(), diverted_stderr():
+        try:
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address, str(error)) from error
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            failure = error
+    if failure is not None:
+        raise _no_cluster(address, str(failure)) from failure
 
 
 def _require_listener(address: str) -> None:
@@ -109,7 +113,8 @@ def _no_cluster(address: str, reason: str) -> ExperimentError:
     return ExperimentError(
         f"there is no Ray cluster at {address!r} ({reason}). Start one by `ray start "
         "--head` and give the address it prints (`--ray-address HOST:6379`), or leave "
-        "it out to have one started on this machine."
+        "it out to have one started on this machine. If it is there, and asks for a "
+        "token, set RAY_AUTH_MODE=token."
     )
 
 
