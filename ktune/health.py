@@ -72,6 +72,7 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
         _extras,
         _formats,
         lambda: _store(tracking_uri),
+        lambda: _waiting(tracking_uri),
         _data,
     ]
     return [check for step in checks for check in step()]
@@ -165,6 +166,19 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
     yield Check("store", State.GOOD, f"{location.shown}, {n_searches} searches")
     if location.database is not None:
         yield from _safety(location.database)
+
+
+def _waiting(tracking_uri: str | None) -> Iterator[Check]:
+    from ktune.tracking.waiting import list_waiting
+
+    try:
+        found = list_waiting(find_store(tracking_uri).folder)
+    except KtuneError as error:
+        yield Check("waiting records", State.BAD, str(error))
+        return
+    for waiting in found:
+        text = f"{waiting.n_records} for {waiting.owner.server}"
+        yield Check("waiting records", State.WARNING, text, "ktune sync")
 
 
 def _place_for_store(folder: Path) -> Check:

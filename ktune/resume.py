@@ -289,6 +289,6 @@ def _what_waits(books: SearchBooks, command: str) -> str:
     count = books.n_waiting
     waits = f"{count} records wait here, so nothing is lost. " if count else ""
     return (
-        f"{waits}When it is back, this writes what waits, refits and registers the "
-        f"best model and makes the report: {command} (`ktune sync` only writes)"
+        f"{waits}When the server is back, this writes what waits, refits and registers "
+        f"the best model and makes the report: {command} (`ktune sync` only writes)"
     )
