@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from ktune.large_arrays import take
+
 Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]
 """Rows of features: one array, one table, or one array per named model input."""
 
@@ -128,8 +130,8 @@ def take_rows(x: Inputs, rows: np.ndarray) -> Inputs:
     if isinstance(x, pd.DataFrame):
         return x.iloc[rows]
     if isinstance(x, Mapping):
-        return {name: part[rows] for name, part in x.items()}
-    return x[rows]
+        return {name: take(part, rows) for name, part in x.items()}
+    return take(x, rows)
 
 
 def count_rows(x: Inputs) -> int:

@@ -32,6 +32,7 @@ from sklearn.preprocessing import (
 from ktune.dataset import Inputs, Kind, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.folds import Fold, Partition
+from ktune.large_arrays import chunks, empty
 from ktune.targets import TargetScaling, fit_target_scaling
 
 MISSING = "(missing)"
@@ -80,6 +81,12 @@ class FittedPreprocessing:
         numbers = as_model_numbers(x)
         if self.scale is None:
             return numbers
+        scaled = empty(numbers.shape, np.float32)
+        for part in chunks(scaled):
+            scaled[part] = self._scaled(numbers[part])
+        return scaled
+
+    def _scaled(self, numbers: np.ndarray) -> np.ndarray:
         scaled = numbers.astype(np.float32) * np.float32(self.scale)
         return scaled if self.shift is None else scaled + np.float32(self.shift)
 

@@ -21,13 +21,10 @@ from ktune.data.image_files import (
 from ktune.data.watching import counted
 from ktune.dataset import Dataset
 from ktune.errors import DataError
-from ktune.runtime import memory_bytes
+from ktune.large_arrays import empty, take
 from ktune.spelling import did_you_mean
 
 ON_CORRUPT = ("refuse", "skip")
-MEMORY_SHARE = 0.5
-"""Share of the machine's memory the decoded images may take."""
-
 _SHOWN = 5
 
 
@@ -125,8 +122,7 @@ def _read(
         for path in find_images(folder / class_name)
     ]
     _check_files(folder, files, class_names)
-    _check_memory(folder, len(files), form)
-    x = np.empty((len(files), *form.shape), np.uint8)
+    x = empty((len(files), *form.shape), np.uint8)
     is_good = np.zeros(len(files), bool)
     corrupt, hasher = [], hashlib.sha256()
     paths = [path for path, _ in files]
@@ -144,7 +140,7 @@ def _read(
         )
     y = np.array([number for _, number in files])
     if corrupt:
-        x, y = x[is_good], y[is_good]
+        x, y = take(x, np.flatnonzero(is_good)), y[is_good]
         _check_classes_left(folder, y, class_names)
     return _Images(folder, x, y, class_names, hasher.hexdigest(), tuple(corrupt))
 
@@ -212,16 +208,6 @@ def _check_classes_left(
     for number, name in enumerate(class_names):
         if number not in y:
             raise DataError(f"{folder / name}: all images of this class are corrupt.")
-
-
-def _check_memory(folder: Path, n_images: int, form: ImageForm) -> None:
-    size = n_images * int(np.prod(form.shape))
-    if size > MEMORY_SHARE * memory_bytes():
-        raise DataError(
-            f"{folder}: {n_images:,} images of {form.height}×{form.width} take "
-            f"{size / 2**30:.1f} GiB, more than half of the memory. Use a smaller "
-            "`size`, greyscale=True, or fewer images."
-        )
 
 
 def _corrupt_text(folder: Path, corrupt: Sequence[Decoded]) -> str:

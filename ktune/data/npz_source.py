@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ktune.data.assembly import assemble
 from ktune.data.files import check_file
 from ktune.dataset import Dataset
 from ktune.errors import DataError
-from ktune.runtime import memory_bytes
+from ktune.large_arrays import chunks, empty, is_large
 from ktune.spelling import did_you_mean
 
 LAYOUTS = (
@@ -111,8 +111,11 @@ def _read(path: Path, choose: Any) -> dict[str, np.ndarray]:
                     "and targets is needed."
                 )
             wanted = choose(path, list(stored.files))
-            _check_size(path, set(wanted.values()))
-            return {part: stored[name] for part, name in wanted.items()}
+            sizes = _sizes(path)
+            return {
+                part: _unpacked(path, name) if is_large(sizes[name]) else stored[name]
+                for part, name in wanted.items()
+            }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, MemoryError) as error:
         told = str(error) or type(error).__name__
         if "pickle" in told.lower():
@@ -122,19 +125,41 @@ def _read(path: Path, choose: Any) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _check_size(path: Path, names: set[str]) -> None:
-    """Refuse what does not fit into memory before it is unpacked: a zip bomb, say."""
+def _sizes(path: Path) -> dict[str, int]:
+    """Return how many bytes each array unpacks to."""
     with zipfile.ZipFile(path) as packed:
-        sizes = {
+        return {
             info.filename.removesuffix(".npy"): info.file_size
             for info in packed.infolist()
         }
-    size = sum(sizes.get(name, 0) for name in names)
-    if size > memory_bytes():
-        raise DataError(
-            f"{path}: the arrays unpack to {size / 2**30:,.1f} GiB, more than the "
-            f"{memory_bytes() / 2**30:,.1f} GiB of memory. Give fewer rows."
-        )
+
+
+def _unpacked(path: Path, name: str) -> np.ndarray:
+    """Unpack a large array piece by piece: it need not fit into memory, nor twice."""
+    with zipfile.ZipFile(path) as packed, packed.open(f"{name}.npy") as file:
+        shape, is_fortran, dtype = _read_header(file)
+        if dtype.hasobject:
+            raise ValueError("it is pickled")
+        array = empty(shape[::-1] if is_fortran else shape, dtype)
+        for part in chunks(array):
+            _fill(array[part], file)
+        return array.transpose() if is_fortran else array
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    if np.lib.format.read_magic(file) == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)  # 3.0 differs in field names only
+
+
+def _fill(part: np.ndarray, file: IO[bytes]) -> None:
+    """Read bytes until an array is full."""
+    room = memoryview(part.reshape(-1).view(np.uint8))
+    while room:
+        n_read = file.readinto(room)  # type: ignore[attr-defined]
+        if not n_read:
+            raise EOFError("it ends in the middle of an array")
+        room = room[n_read:]
 
 
 def _listed(names: list[str], at_most: int = 20) -> str:

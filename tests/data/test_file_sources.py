@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -205,8 +206,10 @@ def test_an_npz_that_is_none_or_would_fill_the_memory_is_refused(tmp_path, monke
         load_data(ktune.data.npz(tmp_path / "a.npz"))
     np.savez_compressed(tmp_path / "b.npz", x=np.zeros((10_000, 100)), y=Y)
     assert zipfile.ZipFile(tmp_path / "b.npz").getinfo("x.npy").compress_size < 20_000
-    monkeypatch.setattr("ktune.data.npz_source.memory_bytes", lambda: 1e6)
-    with pytest.raises(DataError, match="unpack to"):
+    monkeypatch.setattr("ktune.large_arrays.memory_bytes", lambda: 1e6)
+    full = shutil.disk_usage("/")._replace(free=10**6)
+    monkeypatch.setattr("ktune.large_arrays.shutil.disk_usage", lambda folder: full)
+    with pytest.raises(DataError, match="no room: it would take more than half"):
         load_data(ktune.data.npz(tmp_path / "b.npz"))
 
 

@@ -141,12 +141,6 @@ def test_an_image_that_unpacks_to_gigabytes_is_refused_undecoded(folder):
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_more_images_than_fit_into_memory_are_refused(folder, monkeypatch):
-    monkeypatch.setattr("ktune.data.image_folder_source.memory_bytes", lambda: 1e6)
-    with pytest.raises(DataError, match="Use a smaller `size`"):
-        load_data(ktune.data.image_folder(folder, size=200))
-
-
 def test_whoever_watches_is_told_how_far_decoding_is(folder, monkeypatch):
     monkeypatch.setattr("ktune.data.watching.SECONDS_BETWEEN", -1.0)
     told = []
