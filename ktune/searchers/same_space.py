@@ -1,0 +1,42 @@
+"""Several drivers of a search must have the same space, or trials would not compare."""
+
+import json
+from typing import Any
+
+import optuna
+
+from ktune.errors import ExperimentError
+from ktune.searchers.discovery import Declare, discover, propose_given
+from ktune.searchers.parameter import parameter_from_json, parameter_to_json
+
+_SPACE = "ktune.space"
+
+
+def check_same_space(declare: Declare, study: optuna.Study) -> None:
+    """Check what a builder asks for by default against what it does elsewhere.
+
+    The first driver of a search writes it down. What is only asked for under other
+    conditions is not seen.
+
+    Raises:
+        ExperimentError: It is something else, naming the first difference.
+    """
+    path = discover(declare, propose_given({}), lambda parameter: parameter.name)
+    asked = {step.key: parameter_to_json(step.parameter) for step in path}
+    here = json.loads(json.dumps(asked))
+    there = study.user_attrs.get(_SPACE)
+    if there is None:
+        study.set_user_attr(_SPACE, here)
+        return
+    for name in {**there, **here}:
+        if here.get(name) != there.get(name):
+            raise ExperimentError(
+                f"the space differs from that of the drivers that are on this search: "
+                f"parameter {name!r} is {_text(here.get(name))} here and "
+                f"{_text(there.get(name))} there. Run the same version of the "
+                "experiment file on all hosts"
+            )
+
+
+def _text(stored: Any) -> str:
+    return parameter_from_json(stored).describe() if stored else "not asked for"
