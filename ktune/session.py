@@ -210,24 +210,33 @@ def _search(
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
             books = SearchBooks(store, _search_start(request, ready))
-            study = _study_of(store, books.run_id, request, base)
+            study = _study_of(store, books.run_id, request, ready, base)
             with study.attended():
                 return _drive(store, books, ready, request, study, listener)
         check_unchanged(store, past.search, ready)
-        study = _study_of(store, past.search.run_id, request, base)
+        study = _study_of(store, past.search.run_id, request, ready, base)
         with study.attended():
             books = SearchBooks(store, _search_start(request, ready), past.search)
             return _drive(store, books, ready, request, study, listener)
 
 
 def _study_of(
-    store: Store, run_id: str, request: _Request, base: Database | None
+    store: Store,
+    run_id: str,
+    request: _Request,
+    ready: Preflight,
+    base: Database | None,
 ) -> DrivenStudy:
     name = request.experiment.name
     if base is None:
         return LocalStudy(study_file(store, run_id), name)
     # Many searches stand in one database.
-    return SharedStudy(base, f"{name}/{run_id}", is_new=request.past is None)
+    return SharedStudy(
+        base,
+        f"{name}/{run_id}",
+        ready.bench.recipe.declare,
+        is_new=request.past is None,
+    )
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:

@@ -57,8 +57,7 @@ def make_searcher(
             that was recorded, but not told because the search died, is told now.
 
     Raises:
-        ExperimentError: The sampler needs a package that is not installed, or other
-            drivers of the search have another space.
+        ExperimentError: The sampler needs a package that is not installed.
         StoreError: The study cannot be opened.
     """
     # Before anything is written.
@@ -66,10 +65,6 @@ def make_searcher(
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
     ledger = _open(path, study_name or experiment.name, goal, find_result)
-    if ledger.is_shared:
-        from ktune.searchers.same_space import check_same_space
-
-        check_same_space(declare, ledger.study)
     searcher: Searcher = engine(
         declare,
         ledger=ledger,

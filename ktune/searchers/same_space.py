@@ -12,22 +12,21 @@ from ktune.searchers.parameter import parameter_from_json, parameter_to_json
 _SPACE = "ktune.space"
 
 
-def check_same_space(declare: Declare, study: optuna.Study) -> None:
-    """Check what a builder asks for by default against what it does elsewhere.
+def note_space(declare: Declare, study: optuna.Study) -> None:
+    """Write down what a builder asks for by default."""
+    study.set_user_attr(_SPACE, _space_of(declare))
 
-    The first driver of a search writes it down. What is only asked for under other
-    conditions is not seen.
+
+def check_same_space(declare: Declare, study: optuna.Study) -> None:
+    """Compare what a builder asks for by default with what was written down.
+
+    What is only asked for under other conditions is not seen.
 
     Raises:
+        KeyError: Nothing was written down (yet).
         ExperimentError: It is something else, naming the first difference.
     """
-    path = discover(declare, propose_given({}), lambda parameter: parameter.name)
-    asked = {step.key: parameter_to_json(step.parameter) for step in path}
-    here = json.loads(json.dumps(asked))
-    there = study.user_attrs.get(_SPACE)
-    if there is None:
-        study.set_user_attr(_SPACE, here)
-        return
+    here, there = _space_of(declare), study.user_attrs[_SPACE]
     for name in {**there, **here}:
         if here.get(name) != there.get(name):
             raise ExperimentError(
@@ -36,6 +35,13 @@ def check_same_space(declare: Declare, study: optuna.Study) -> None:
                 f"{_text(there.get(name))} there. Run the same version of the "
                 "experiment file on all hosts"
             )
+
+
+def _space_of(declare: Declare) -> dict[str, Any]:
+    path = discover(declare, propose_given({}), lambda parameter: parameter.name)
+    space = {step.key: parameter_to_json(step.parameter) for step in path}
+    plain: dict[str, Any] = json.loads(json.dumps(space))
+    return plain
 
 
 def _text(stored: Any) -> str:

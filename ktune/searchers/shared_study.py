@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from ktune.errors import StoreError
 from ktune.protocols import Others
 from ktune.searchers.database import Database, database_errors
+from ktune.searchers.discovery import Declare
 from ktune.searchers.driven_study import FindResult
 from ktune.searchers.drivers import Drivers
 from ktune.searchers.entry import Entry
 from ktune.searchers.ledger import Ledger
+from ktune.searchers.same_space import check_same_space, note_space
 from ktune.searchers.study import quiet, study_in
 from ktune.trial import TrialState
 
@@ -36,14 +38,18 @@ class SharedStudy:
     Args:
         base: The database.
         name: Name of the study.
+        declare: Asks an ``hp`` for everything a trial needs.
         is_new: Whether it is to be made; otherwise it must be there.
     """
 
     is_shared = True
 
-    def __init__(self, base: Database, name: str, *, is_new: bool) -> None:
+    def __init__(
+        self, base: Database, name: str, declare: Declare, *, is_new: bool
+    ) -> None:
         self._base = base
         self._name = name
+        self._declare = declare
         self._is_new = is_new
         self._find_result: FindResult | None = None
         self._ledger: Ledger | None = None
@@ -54,9 +60,10 @@ class SharedStudy:
 
         Raises:
             StoreError: The study is not there, or the database cannot be used.
+            ExperimentError: The others have another space.
         """
         if not self._is_new:
-            self._check_existence()
+            self._check_study()
         self._drivers = Drivers(self._base, self._name)
         try:
             with self._drivers.turn():
@@ -76,6 +83,8 @@ class SharedStudy:
         """
         with quiet():
             study = study_in(self._base.storage, self._name, goal)
+        if self._is_new:
+            note_space(self._declare, study)
         self._ledger = Ledger(study, self._drivers)
         self._find_result = find_result
         self._ledger.recover(find_result)
@@ -140,10 +149,11 @@ class SharedStudy:
         """Return where the other drivers run."""
         return self._drivers.places()
 
-    def _check_existence(self) -> None:
+    def _check_study(self) -> None:
         with database_errors(self._base.url), quiet():
             try:
-                study_in(self._base.storage, self._name, None)
+                study = study_in(self._base.storage, self._name, None)
+                check_same_space(self._declare, study)
             except KeyError:
                 raise StoreError(
                     f"the database {self._base} does not hold this search. Name the "

@@ -81,5 +81,7 @@ def test_tables_of_something_else_are_refused(tmp_path):
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE studies (name TEXT)")
     base = Database(check_url(f"sqlite:///{tmp_path}/other.db"))
-    with pytest.raises(StoreError, match=r"other\.db cannot be used: table studies has"):
+    with pytest.raises(
+        StoreError, match=r"other\.db cannot be used: table studies has"
+    ):
         Drivers(base, "x/1")

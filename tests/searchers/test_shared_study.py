@@ -50,7 +50,7 @@ def drive(url):
 
     def join(*, declare=declare, find_result=None, sampler="tpe", seed=0):
         base = Database(check_url(url))
-        study = SharedStudy(base, name, is_new=not joined)
+        study = SharedStudy(base, name, declare, is_new=not joined)
         attendance = study.attended()
         attendance.__enter__()
         joined.append((attendance, base))
@@ -264,7 +264,7 @@ def test_another_space_is_refused_naming_the_difference(drive):
 
 def test_a_search_that_is_not_in_the_database_is_not_begun_there(url):
     base = Database(check_url(url))
-    study = SharedStudy(base, "unheard-of/1", is_new=False)
+    study = SharedStudy(base, "unheard-of/1", declare, is_new=False)
     with (
         pytest.raises(StoreError, match="does not hold this search.*--storage"),
         study.attended(),
