@@ -154,7 +154,7 @@ def evaluate_trial(
     started = time.perf_counter()
     try:
         result = _train_and_judge(bench, trial, report)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         result = TrialResult(TrialState.FAILED, failure=_describe(error))
     return replace(result, seconds=time.perf_counter() - started)
 
@@ -373,7 +373,7 @@ def _confusion(
     return tuple(tuple(int(count) for count in row) for row in counts)
 
 
-def _describe(error: Exception) -> Failure:
+def _describe(error: BaseException) -> Failure:
     return Failure(
         kind=type(error).__name__,
         message=str(error),

@@ -1,6 +1,7 @@
 """Load an experiment from a Python file: ``FILE`` or ``FILE:NAME``."""
 
 import importlib.util
+import os
 import sys
 import traceback
 from dataclasses import dataclass
@@ -49,9 +50,9 @@ def load_experiment(reference: str) -> LoadedExperiment:
 def _split_reference(reference: str) -> tuple[Path, str | None]:
     path, wanted = Path(reference), None
     file, colon, name = reference.rpartition(":")
-    if colon and file and not path.exists():
+    if colon and file and not os.path.exists(path):
         path, wanted = Path(file), name
-    if not path.exists():
+    if not os.path.exists(path):  # a Path raises for names no file can have
         folder = path.parent if path.parent.is_dir() else Path()
         near = [str(folder / p.name) for p in folder.glob("*.py")]
         raise ExperimentError(
@@ -83,7 +84,7 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _what_happened(path: Path, error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         # It may be a local module that the file imports.
         file = path if _is_same(error.filename, path) else error.filename
         return f"{file}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"

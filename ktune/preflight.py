@@ -17,7 +17,7 @@ import numpy as np
 from ktune.data import load_data
 from ktune.data.watching import watched
 from ktune.dataset import EXAMPLE_ROWS, Dataset, Inputs, Task, take_rows
-from ktune.errors import DataError, ExperimentError, KtuneError
+from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
 from ktune.evaluation import Workbench, make_workbench
 from ktune.experiment import Experiment, override
 from ktune.folds import split
@@ -32,6 +32,7 @@ from ktune.targets import (
     learns_scaled_targets,
     returns_logits,
 )
+from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
 
 _T = TypeVar("_T")
@@ -86,6 +87,7 @@ def preflight(
     bench = make_workbench(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
     check_start_values(bench.recipe.declare, experiment.start_from)
+    _guarded("fit", lambda: make_callbacks(bench.recipe.settings(defaults).callbacks))
     model = _guarded("build", lambda: bench.recipe.model(defaults))
     rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), bench)
@@ -109,13 +111,13 @@ def _guarded(
         return step()
     except KtuneError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise kind(
             f"`{field}` failed{_place(error)}: {type(error).__name__}: {error}"
         ) from error
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return " at FILE, line N" of the innermost frame outside installed packages."""
     own = str(Path(__file__).parent)
     frames = [
@@ -153,12 +155,18 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
     model.run_eagerly = True  # a single step is not worth a traced graph
     _guarded("build", lambda: model.train_on_batch(x, y))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
-    predictions = as_predictions(
-        outputs,
-        data.task,
-        is_logits=returns_logits(model),
-        scaling=scaling if learns_scaled_targets(model) else None,
-    )
+    try:
+        predictions = as_predictions(
+            outputs,
+            data.task,
+            is_logits=returns_logits(model),
+            scaling=scaling if learns_scaled_targets(model) else None,
+        )
+    except TrialFailed as error:
+        raise ExperimentError(
+            f"`build`: after one batch with default values, {error}. Give other "
+            "defaults, a smaller learning rate for instance."
+        ) from error
     names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
     compute_metrics(
         tuple(name for name in names if name != LOSS),

@@ -4,12 +4,13 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ktune.driver_lock import is_driven
-from ktune.errors import ExperimentError, UnknownReference
+from ktune.errors import ExperimentError, StoreError, UnknownReference
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
@@ -89,6 +90,7 @@ def find_past(
         UnknownReference: There is none, or it is of another experiment.
         ExperimentError: Its study is in a database and should not be, or the other way
             round.
+        StoreError: Its study is damaged, or not the one its trials were proposed by.
     """
     if isinstance(reference, str):
         search = find_search(store, reference)
@@ -98,14 +100,16 @@ def find_past(
             raise UnknownReference(f"there is no search of {experiment!r} to resume")
         search = searches[0]
     storage = search.tags.get(names.STORAGE)
-    _check_storage(search, storage, is_shared)
     is_there = storage or study_file(store, search.run_id).exists()
     if search.experiment != experiment or not is_there:
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} cannot be resumed: "
             f"it is not of {experiment!r}, or its study is not here"
         )
+    _check_storage(search, storage, is_shared)
     runs = list_trials(store, search)
+    if not is_shared:
+        _check_study(study_file(store, search.run_id), search, runs)
     return Past(search, {run.number: read_trial(store, run) for run in runs})
 
 
@@ -120,6 +124,22 @@ def _check_storage(search: RunView, storage: str | None, is_shared: bool) -> Non
             f"search {search.run_id[:8]} has no study in a database: it was started "
             "without --storage, and can be resumed only so. For several drivers start "
             "a new search with --storage"
+        )
+
+
+def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
+    """Check that the engine knows every trial in MLflow; it would repeat the others."""
+    # Optuna and the rest are only needed by who resumes.
+    from ktune.searchers.ledger import open_ledger
+
+    entries = open_ledger(study, search.experiment).entries()
+    lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
+    if lost:
+        raise StoreError(
+            f"search {search.run_id[:8]} cannot go on: its study {study} lacks "
+            f"{len(lost)} of the {len(trials)} trials in MLflow, trial {min(lost)} "
+            "first. It was cut off, or is of another search. Restore it from a copy, "
+            f"or begin anew with the best values: --warm-start {search.run_id[:8]}"
         )
 
 

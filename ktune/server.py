@@ -22,6 +22,7 @@ from ktune.tracking.location import StoreLocation
 LOCALHOST = "127.0.0.1"
 _START_SECONDS = 180
 _STOP_SECONDS = 10
+_LAST_PORT = 2**16 - 1
 
 # Job workers are for evaluating language models: 12 processes, 2.5 GB (3.17).
 _LEAN = {
@@ -125,7 +126,13 @@ class Server:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """Return the wanted port, or another free one where it is taken."""
+    """Return the wanted port, or another free one where it is taken.
+
+    Raises:
+        ServerError: There is no such port or interface.
+    """
+    if not 0 <= wanted <= _LAST_PORT:
+        raise ServerError(f"--port must be from 0 to {_LAST_PORT}; got {wanted}")
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -262,7 +262,7 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-        for note in ready.notes:
+        for note in (*ready.notes, *_company_note(study)):
             listener.on_note(note)
         outcome, results = _run_trials(
             study, books, ready, judge, listener, request.past
@@ -353,6 +353,11 @@ def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> 
     references = look_at_data(ready.bench, ready.dataset)
     books.note_references(references_as_dict(references), ready.bench.objective.metric)
     return Judge(ready.bench, tuple(ready.dataset.class_names), references)
+
+
+def _company_note(study: DrivenStudy) -> Iterator[str]:
+    if places := study.company():
+        yield f"Other drivers on this search: {', '.join(places)}"
 
 
 def _take_in_others(

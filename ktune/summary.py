@@ -248,7 +248,7 @@ def _print_test(result: SearchResult, console: Console) -> None:
     console.print(
         f"Trial {best.number} refitted on all {result.view.params.get('n_rows', '?')} "
         f"rows for {int(result.view.metrics.get('refit_epochs', 0))} epochs, tested "
-        f"once on {rows} untouched rows (95 % bootstrap intervals):",
+        f"once on {rows} untouched rows (95 % percentile bootstrap):",
         markup=False,
     )
     threshold = result.view.metrics.get("threshold")

@@ -151,10 +151,10 @@ def test_another_database_is_left_alone(tmp_path):
     assert not relocate(tmp_path / "mlflow.db")
 
 
-def test_a_file_that_is_no_database_is_an_error(tmp_path):
+def test_a_file_that_is_no_database_is_left_as_it_was(tmp_path):
     database = tmp_path / "mlflow.db"
     database.write_text("This is no database. " * 100)
-    with pytest.raises(StoreError, match="is not a readable MLflow database"):
+    with pytest.raises(sqlite3.DatabaseError):
         relocate(database)
     assert database.read_text().startswith("This is no database.")
 

@@ -329,5 +329,5 @@ def test_a_store_named_once_is_not_the_default_from_then_on(store, monkeypatch):
 
 def test_a_file_that_is_no_store_is_an_error(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 100)
-    with pytest.raises(StoreError, match="not a readable MLflow database"):
+    with pytest.raises(StoreError, match="is damaged, or no database at all"):
         open_store(f"sqlite:///{tmp_path}/mlflow.db")

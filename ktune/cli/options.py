@@ -32,6 +32,14 @@ def print_json(content: Any) -> None:
     print(json.dumps(json.loads(as_json_bytes(content)), indent=2))
 
 
+def at_least_one(text: str) -> int:
+    """Return a number of things to show."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
+    return number
+
+
 def names_of(text: str) -> str | list[str]:
     """Return a name, or the list of several that commas separate.
 

@@ -4,7 +4,12 @@ import argparse
 from typing import Any
 
 from ktune.cli.exit_codes import DONE
-from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.options import (
+    add_json_option,
+    add_store_option,
+    at_least_one,
+    print_json,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "search", nargs="?", metavar="SEARCH", help="list the trials of this search"
     )
-    parser.add_argument("--limit", type=int, help="show at most this many")
+    parser.add_argument("--limit", type=at_least_one, help="show at most this many")
     add_store_option(parser)
     add_json_option(parser)
 

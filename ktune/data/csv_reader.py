@@ -1,18 +1,22 @@
 """Read a csv file as a table, with every malformed line found."""
 
-from collections.abc import Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ktune.data.files import check_file, suspicious_column
+from ktune.data.unpacking import read_packed
 from ktune.errors import DataError
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 """What stands for a missing value, in numbers and text alike."""
 
 _LARGEST_BLOCK = 2**31 - 1
+_PACKED = (".gz", ".bz2", ".zst", ".lz4", ".br")  # what PyArrow knows by its ending
 _SEPARATORS = (";", "\t", "|", ",")
 
 
@@ -69,25 +73,45 @@ def _parse(
         return "skip"
 
     with pyarrow.input_stream(str(path)) as stream:
-        content = stream.read_buffer() if hasattr(stream, "read_buffer") else None
-        if content is None:
-            content = pyarrow.py_buffer(stream.read())
-    return csv.read_csv(
-        pyarrow.BufferReader(content),
-        # Types are inferred from the first block, so all of the file is one; and
-        # with one thread a malformed row knows its number.
-        read_options=csv.ReadOptions(
-            block_size=min(content.size + 1, _LARGEST_BLOCK),
-            use_threads=False,
-            encoding=encoding,
-        ),
-        parse_options=csv.ParseOptions(
-            delimiter=separator, invalid_row_handler=note, newlines_in_values=True
-        ),
-        convert_options=csv.ConvertOptions(
-            null_values=list(missing), strings_can_be_null=True
-        ),
-    )
+        is_packed = path.suffix.lower() in _PACKED
+        content = read_packed(stream, path) if is_packed else stream.read_buffer()
+        content = pyarrow.py_buffer(content)
+    with _silent_about_encoding():
+        return csv.read_csv(
+            pyarrow.BufferReader(content),
+            # Types are inferred from the first block, so all of the file is one; and
+            # with one thread a malformed row knows its number.
+            read_options=csv.ReadOptions(
+                block_size=min(content.size + 1, _LARGEST_BLOCK),
+                use_threads=False,
+                encoding=encoding,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=separator, invalid_row_handler=note, newlines_in_values=True
+            ),
+            convert_options=csv.ConvertOptions(
+                null_values=list(missing), strings_can_be_null=True
+            ),
+        )
+
+
+@contextlib.contextmanager
+def _silent_about_encoding() -> Iterator[None]:
+    """Keep quiet about a ragged row in another encoding: the error tells of it.
+
+    PyArrow decodes the row for its handler where no exception can get out.
+    """
+    before = sys.unraisablehook
+
+    def hook(raised: Any) -> None:
+        if not isinstance(raised.exc_value, UnicodeDecodeError):
+            before(raised)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _unreadable(path: Path, error: Exception) -> str:

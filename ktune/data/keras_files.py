@@ -1,6 +1,5 @@
 """Image sets in Keras's own file layouts: where they may lie and how they are read."""
 
-import gzip
 import os
 import threading
 import zipfile
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ktune.data.unpacking import array_sizes, check_unpacked, read_gzip
 from ktune.errors import DataError
 
 DATA_DIR = "KTUNE_DATA_DIR"
@@ -91,6 +91,7 @@ def read_npz(path: Path) -> ImageSet:
     """
     # Not `keras.datasets…load_data`: it deletes a file whose hash it does not know.
     try:
+        check_unpacked(path, sum(array_sizes(path).values()))
         with np.load(path, allow_pickle=False) as stored:
             arrays = [stored[name] for name in _NPZ_NAMES]
     except KeyError as error:
@@ -129,9 +130,7 @@ def read_idx(path: Path) -> np.ndarray:
         http://yann.lecun.com/exdb/mnist ("the IDX file format").
     """
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        content = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
         if content[:3] != bytes([0, 0, _IDX_UNSIGNED_BYTES]):
             raise ValueError("it does not begin like one")
         rank = content[3]

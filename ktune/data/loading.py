@@ -98,7 +98,7 @@ def _call(function: Callable[[], Any]) -> Any:
         return function()
     except KtuneError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         called = getattr(function, "__name__", repr(function))
         raise DataError(
             f"the data function {called}() failed: {type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from ktune.data.assembly import assemble
 from ktune.data.files import check_file
+from ktune.data.unpacking import array_sizes
 from ktune.dataset import Dataset
 from ktune.errors import DataError
 from ktune.large_arrays import chunks, empty, is_large
@@ -103,15 +104,16 @@ def _layout(path: Path, known: list[str]) -> dict[str, str]:
 
 
 def _read(path: Path, choose: Any) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{path}: no readable npz file: it is cut off, a single array (npy), or of "
+            "another kind. Features and targets are needed: "
+            "numpy.savez(path, x=features, y=targets)."
+        )
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if not hasattr(stored, "files"):
-                raise DataError(
-                    f"{path}: this is a single array (npy); an npz file with features "
-                    "and targets is needed."
-                )
             wanted = choose(path, list(stored.files))
-            sizes = _sizes(path)
+            sizes = array_sizes(path)
             return {
                 part: _unpacked(path, name) if is_large(sizes[name]) else stored[name]
                 for part, name in wanted.items()
@@ -123,15 +125,6 @@ def _read(path: Path, choose: Any) -> dict[str, np.ndarray]:
         raise DataError(
             f"{path}: no readable npz file of plain arrays ({told})."
         ) from error
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """Return how many bytes each array unpacks to."""
-    with zipfile.ZipFile(path) as packed:
-        return {
-            info.filename.removesuffix(".npy"): info.file_size
-            for info in packed.infolist()
-        }
 
 
 def _unpacked(path: Path, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ktune.data.files import check_file, suspicious_column
+from ktune.data.unpacking import check_unpacked
 from ktune.errors import DataError
 
 
@@ -19,6 +20,11 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
     check_file(path)
     try:
+        about = parquet.read_metadata(str(path))
+        groups = (about.row_group(index) for index in range(about.num_row_groups))
+        packed = sum(group.total_byte_size for group in groups)
+        # Repeated values take no room there: count a byte for each at least.
+        check_unpacked(path, max(packed, about.num_rows * about.num_columns))
         table = parquet.read_table(str(path))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: no readable parquet file ({error}).") from error

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ktune.data.csv_reader import read_csv
 from ktune.data.parquet_reader import read_parquet
+from ktune.data.unpacking import array_sizes, check_unpacked
 from ktune.errors import DataError
 from ktune.spelling import did_you_mean
 
@@ -87,6 +88,7 @@ def choose_array(rows: NewRows, wanted: str | None) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
+    check_unpacked(path, sum(array_sizes(path).values()))
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 

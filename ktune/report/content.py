@@ -239,7 +239,7 @@ def _test_sentence(report: SearchReport) -> str:
     return (
         f"Trial {report.diagnosis.best} was trained anew on all {report.n_rows} rows"
         f"{epochs} and tested once on {report.n_test_rows} rows nothing had seen. "
-        "Intervals are by the bootstrap over test rows."
+        "Intervals are by the percentile bootstrap over test rows."
     )
 
 

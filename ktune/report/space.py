@@ -22,7 +22,7 @@ def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
 
     try:
         declared = open_ledger(study, name).parameters()
-    except StoreError:
+    except (StoreError, OSError):
         return {}
     # One name may stand for several declarations; ranges of the first are shown.
     space: dict[str, Parameter] = {}

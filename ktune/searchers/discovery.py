@@ -44,7 +44,7 @@ def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
         declare(ProposingHyperParameters(answer))
     except SpaceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.debug("the builder raised: %r", error)
     return tuple(steps)
 

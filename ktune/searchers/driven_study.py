@@ -1,6 +1,6 @@
 """Where the state of a search stands, and who drives it: one process, or several."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -27,6 +27,10 @@ class DrivenStudy(Peers, Protocol):
         Raises:
             StoreError: That is not possible.
         """
+        ...
+
+    def company(self) -> Sequence[str]:
+        """Return where other drivers of the search run, as ``host:process``."""
         ...
 
     def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> "Ledger":

@@ -53,7 +53,7 @@ from ktune.searchers.parameter import (
     parameter_to_json,
 )
 from ktune.searchers.path import Path
-from ktune.searchers.study import open_study, quiet
+from ktune.searchers.study import journal_problem, open_study, quiet
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
 if TYPE_CHECKING:
@@ -336,15 +336,28 @@ def open_ledger(
             read.
 
     Raises:
-        StoreError: It is not there, cannot be read, or is of a search with the
-            opposite direction.
+        StoreError: It is not there, is damaged, or is of a search with the opposite
+            direction.
+        OSError: The file cannot be read or written.
     """
     try:
         return Ledger(open_study(place, name, goal))
-    except StoreError:
+    except (StoreError, OSError):
         raise
     except Exception as error:
-        raise StoreError(f"the study at {place} cannot be opened: {error}") from error
+        raise StoreError(_unopened(place, error)) from error
+
+
+def _unopened(place: str | FilePath, error: Exception) -> str:
+    """Say why a study cannot be opened, and what can be done without it."""
+    if "://" in str(place):
+        return f"the study at {place} cannot be opened: {error}"
+    told = journal_problem(FilePath(place)) or f"it is not of this search ({error})"
+    return (
+        f"the study {place} cannot be opened: {told}. Nothing was changed in it. "
+        "Restore it from a copy. Its trials stand in MLflow all the same; a new search "
+        f"can begin with the best of them: --warm-start {FilePath(place).stem}"
+    )
 
 
 def _free_key(parameter: Parameter, taken: set[str]) -> str:

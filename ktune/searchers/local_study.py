@@ -1,6 +1,6 @@
 """A study in a file of this machine, driven by one process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,10 @@ class LocalStudy:
             StoreError: Another process does.
         """
         return driving(Path(self._path))
+
+    def company(self) -> Sequence[str]:
+        """There is none."""
+        return ()
 
     def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> Ledger:
         """Return the record of the search, cleared of what a crash has left."""

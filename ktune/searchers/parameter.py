@@ -182,7 +182,7 @@ def parameter_of(hyperparameter: Any) -> Parameter:
     """Return what a `keras_tuner` Int, Float, Choice, Boolean or Fixed declares.
 
     Raises:
-        SpaceError: It is of another class.
+        SpaceError: It is of another class, or no value can be proposed for it.
     """
     kind = _KINDS.get(type(hyperparameter).__name__)
     name = hyperparameter.name
@@ -221,6 +221,17 @@ def parameter_from_json(stored: Mapping[str, Any]) -> Parameter:
 
 def _range_of(hyperparameter: Any, number: type) -> dict[str, Any]:
     step = hyperparameter.step
+    bounds = (hyperparameter.min_value, hyperparameter.max_value)
+    if not all(map(math.isfinite, bounds)):
+        raise SpaceError(
+            f"parameter {hyperparameter.name!r}: its bounds must be finite numbers; "
+            f"got {bounds[0]} and {bounds[1]}"
+        )
+    if step is not None and not 0 < step < math.inf:
+        raise SpaceError(
+            f"parameter {hyperparameter.name!r}: its step must be a positive number; "
+            f"got {step}"
+        )
     return {
         "default": number(hyperparameter.default),
         "low": number(hyperparameter.min_value),

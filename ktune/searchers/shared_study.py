@@ -11,7 +11,7 @@ is gets decided in a turn, too.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ktune.errors import StoreError
@@ -72,6 +72,10 @@ class SharedStudy:
                 yield
         finally:
             self._drivers.leave()
+
+    def company(self) -> Sequence[str]:
+        """Return where the other drivers run."""
+        return self._drivers.places()
 
     def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> Ledger:
         """Return the record of the search; to be called in a turn.
@@ -144,10 +148,6 @@ class SharedStudy:
             if len(self._drivers.present) == 1:
                 finish()
             self._drivers.leave()
-
-    def company(self) -> list[str]:
-        """Return where the other drivers run."""
-        return self._drivers.places()
 
     def _check_study(self) -> None:
         with database_errors(self._base.url), quiet():

@@ -1,6 +1,7 @@
 """Where a study is kept: a journal file, or a database."""
 
 import contextlib
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ def open_study(place: str | Path, name: str, goal: "Goal | None") -> optuna.Stud
 
     Raises:
         StoreError: It is not there, or is of a search with the opposite direction.
+        Exception: What Optuna raises for a file that is no journal, or damaged.
     """
     is_url = "://" in str(place)
     if goal is None and not is_url and not Path(place).exists():
@@ -89,15 +91,46 @@ def _storage(place: str | Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(path, lock_obj=lock(path)))
 
 
+def journal_problem(path: Path) -> str:
+    """Return what is wrong with a journal that cannot be opened; "" if not this."""
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not _is_record(line):
+            return f"line {number} of {len(lines)} is no record of Optuna's journal"
+    return ""
+
+
 def _prepare_journal(path: Path) -> None:
-    """Make the folder; cut off a line whose writing was interrupted.
+    """Make the folder; cut off a last line whose writing was interrupted.
 
     Optuna skips such a line while it is the last one, but appends to it, and then
-    cannot read the file any more (optuna/storages/journal/_file.py, 5.0.0).
+    cannot read the file any more (optuna/storages/journal/_file.py, 5.0.0). After a
+    power loss the end of a file may also hold anything, line feeds among it.
+
+    Raises:
+        ValueError: The file is no journal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
+    whole, last = _split_last(path.read_bytes())
+    if not last or (last.endswith(b"\n") and _is_record(last)):
+        return
+    # Nothing is cut off a file that is somebody else's.
+    if not (_is_record(_split_last(whole)[1]) if whole else last.startswith(b"{")):
+        raise ValueError("it does not end like a journal")
+    os.truncate(path, len(whole))
+
+
+def _split_last(content: bytes) -> tuple[bytes, bytes]:
+    """Split off the last line, which may end without a line feed."""
+    start = content.rfind(b"\n", 0, -1) + 1
+    return content[:start], content[start:]
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and "op_code" in record

@@ -59,15 +59,20 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
     """Return the store asked for, named by MLFLOW_TRACKING_URI, or the default one.
 
     Raises:
-        StoreError: The URI is of a kind MLflow no longer writes to.
+        StoreError: The URI is of a kind MLflow no longer writes to, or names no file.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         database = (DEFAULT_FOLDER / "mlflow.db").resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
-    if uri.startswith(_SQLITE):
+    if uri.startswith(_SQLITE) and uri != _SQLITE:
         database = Path(uri.removeprefix(_SQLITE)).resolve()
         return StoreLocation(f"{_SQLITE}{database}", database)
+    if uri.startswith("sqlite:"):
+        raise StoreError(
+            f"the tracking URI {uri!r} names no file, so nothing would be kept. "
+            f"Use {_SQLITE}FOLDER/mlflow.db"
+        )
     if uri.startswith("file:") or "://" not in uri:
         folder = uri.removeprefix("file:").removeprefix("//").rstrip("/")
         raise StoreError(
@@ -87,29 +92,23 @@ def relocate(database: Path) -> bool:
         Whether anything was rewritten.
 
     Raises:
-        StoreError: The file is not a database MLflow has made.
+        sqlite3.Error: It cannot be read or written.
     """
     new = (database.parent / _ROOT_NAME).as_uri()
-    try:
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
-            roots = _remembered_roots(connection)
-            if not roots or new in roots:
-                return False
-            old = roots[0]
-            with connection:
-                for table, column in _existing(connection):
-                    connection.execute(
-                        # Not LIKE: it ignores case and takes "_" for any letter.
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
-                        (new, len(old) + 1, len(old) + 1, old),
-                    )
-            return True
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"{database} is not a readable MLflow database: {error}. Move it away to "
-            "start anew, or restore it from a copy."
-        ) from error
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        roots = _remembered_roots(connection)
+        if not roots or new in roots:
+            return False
+        old = roots[0]
+        with connection:
+            for table, column in _existing(connection):
+                connection.execute(
+                    # Not LIKE: it ignores case and takes "_" for any letter.
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
+                    (new, len(old) + 1, len(old) + 1, old),
+                )
+        return True
 
 
 def _remembered_roots(connection: sqlite3.Connection) -> list[str]:

@@ -6,6 +6,7 @@ Only the driver uses it, from one thread. A run is written in few calls (one
 
 import contextlib
 import logging
+import sqlite3
 import tempfile
 import time
 import warnings
@@ -16,8 +17,15 @@ from typing import Any
 from ktune.errors import KtuneError, StoreError
 from ktune.runtime import prepare_environment
 from ktune.tracking import names
+from ktune.tracking.database import (
+    check_database,
+    make_database,
+    prepare_for_writing,
+)
 from ktune.tracking.location import StoreLocation, find_store, relocate
+from ktune.tracking.patience import Patience, PatientClient
 from ktune.tracking.records import RunRecord
+from ktune.tracking.trouble import trouble
 
 _LARGEST_BATCH = 1000  # metrics MLflow servers take in one call
 _MOST_TAGS = 100
@@ -169,14 +177,26 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
     import mlflow
 
     with quiet_mlflow(), store_errors(location):
-        if location.database is not None:
-            location.database.parent.mkdir(parents=True, exist_ok=True)
-            if location.exists:
-                relocate(location.database)
+        patience = Patience()
+        patience.call(lambda: _prepare(location, for_writing=create))
         # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
-        client = mlflow.MlflowClient(location.uri, location.uri)
-        client.search_experiments(max_results=1)  # makes or migrates the tables
+        client = patience.call(lambda: mlflow.MlflowClient(location.uri, location.uri))
+        if location.database is not None:
+            client = PatientClient(client, location, patience)
+        client.search_experiments(max_results=1)  # fails here if ever
     return Store(location, client)
+
+
+def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
+    """Look at a local store before MLflow opens it; see `ktune.tracking.database`."""
+    if location.database is None:
+        return
+    if not location.exists:
+        make_database(location)
+    check_database(location.database)
+    if for_writing:
+        prepare_for_writing(location.database)
+    relocate(location.database)
 
 
 @contextlib.contextmanager
@@ -193,7 +213,10 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         mlflow.exceptions.MlflowException,
         sqlalchemy.exc.SQLAlchemyError,
         OSError,
+        sqlite3.Error,
     ) as error:
+        if told := trouble(error, location):
+            raise told from error
         first_line = str(error).strip().splitlines()[0] if str(error) else ""
         raise StoreError(
             f"the MLflow store {location.uri} cannot be used: "

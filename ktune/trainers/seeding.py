@@ -1,10 +1,16 @@
 """Seeding a build as Keras does, without throwing compiled kernels away."""
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+BUILDS_BETWEEN_CLEARINGS = 100
+"""TensorFlow keeps a kernel for every variable ever made, 0.3 MiB of a small model."""
+
+_builds = itertools.count(1)
 
 
 def build_seeded(build: Callable[[], Any], seed: int) -> Any:
@@ -14,7 +20,8 @@ def build_seeded(build: Callable[[], Any], seed: int) -> Any:
     cache of instantiated functions: every compiled program would be optimised anew
     for every trial, 0.5 to 2 seconds each. Keras's own random numbers do not come
     from TensorFlow's global generator, so it is set aside here; only if the build
-    turns out to draw from it, it is built again the slow way.
+    turns out to draw from it, it is built again the slow way. So is every hundredth
+    model, for else memory would grow with every trial (keras-tuner#873).
 
     Args:
         build: Returns a model.
@@ -22,7 +29,8 @@ def build_seeded(build: Callable[[], Any], seed: int) -> Any:
     """
     import keras
 
-    generator = _seed_without_clearing(seed)
+    is_due = next(_builds) % BUILDS_BETWEEN_CLEARINGS == 0
+    generator = None if is_due else _seed_without_clearing(seed)
     if generator is None:
         keras.utils.set_random_seed(seed)
         return build()

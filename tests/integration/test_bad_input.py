@@ -1,129 +1,131 @@
-"""Whatever is wrong with an experiment: one message, exit code 2, nothing left."""
+"""Whatever is wrong with what a user gives: one message, exit code 2, nothing left."""
+
+import os
+import shutil
 
 import pytest
+from bad_inputs import DATA, EXPERIMENTS, FILE, HEAD, OPTIONS, VERBS
+from bad_stores import DATABASE, STORES, STUDIES, VERBS_ON_STORES
+from projects import copy_project
 
 from ktune.cli.main import main
 
-HEAD = """
-import keras
-import numpy as np
-import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedKFold
 
-import ktune
-
-rng = np.random.default_rng(0)
-X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
-
-
-def build(hp):
-    model = keras.Sequential([keras.layers.Dense(3, activation="softmax")])
-    model.compile("adam", "sparse_categorical_crossentropy")
-    return model
-
-
-def make(**fields):
-    return ktune.Experiment(**{"name": "e", "data": (X, y), "build": build, **fields})
-
-
-"""
-
-FILES = {
-    "a misspelt field": ("e = make(trails=3)", "Did you mean 'trials'?"),
-    "several problems": ("e = make(cv=1, trials=0, seed=-1)", "3 problems"),
-    "an unknown metric": ("e = make(objective='val_acuracy')", "'val_accuracy'"),
-    "a metric of another task": ("e = make(objective='rmse')", "rmse"),
-    "an unknown sampler": ("e = make(sampler='tpa')", "Did you mean 'tpe'?"),
-    "a sampler of the other engine": ("e = make(sampler='hyperband')", "optuna"),
-    "a name that leaves the store": ("e = make(name='../x')", "`name`"),
-    "a bad timeout": ("e = make(timeout='soon')", "'20m'"),
-    "a bad fit": ("e = make(fit={'batchsize': 3})", "Did you mean 'batch_size'?"),
-    "a fit that returns nothing": ("e = make(fit=lambda hp: None)", "dict"),
-    "a fit that raises": ("e = make(fit=lambda hp: 1 / 0)", "ZeroDivisionError"),
-    "no experiment": ("", "defines no experiment"),
-    "two experiments": ("a, b = make(name='a'), make(name='b')", "Say which"),
-    "a syntax error": ("e = make(", "line"),
-    "a missing module": ("import no_such_module", "no_such_module"),
-    "an exception": ("raise RuntimeError('on purpose')", "on purpose"),
-    "rows that do not match": ("e = make(data=(X, y[:-1]))", "59"),
-    "NaN targets": ("e = make(data=(X, np.full(60, np.nan)))", "target"),
-    "infinite features": ("e = make(data=(X + np.inf, y))", "inf"),
-    "one class": ("e = make(data=(X, y * 0))", "class"),
-    "no rows": ("e = make(data=(X[:0], y[:0]))", "empty"),
-    "no data": ("e = make(data=None)", "`data`"),
-    "data that raise": ("e = make(data=lambda: 1 / 0)", "ZeroDivisionError"),
-    "a rare class": ("y[:] = 0; y[:2] = 1; e = make(data=(X, y))", "too few"),
-    "too many folds": ("e = make(cv=30)", "fold"),
-    "a splitter without groups": ("e = make(cv=GroupKFold(3))", "`cv`"),
-    "a build that raises": ("e = make(build=lambda hp: 1 / 0)", "ZeroDivisionError"),
-    "a build of nothing": ("e = make(build=lambda hp: None)", "Keras model"),
-    "no build": ("e = make(build=3)", "`build`"),
-    "too few outputs": (
-        "def small(hp):\n"
-        "    model = keras.Sequential([keras.layers.Dense(2)])\n"
-        "    model.compile('adam', 'sparse_categorical_crossentropy')\n"
-        "    return model\n"
-        "e = make(build=small)",
-        "(3,)",
-    ),
-    "a layer that does not fit": (
-        "e = make(build=lambda hp: keras.Sequential([keras.layers.Conv2D(2, 3)]))",
-        "`build` failed",
-    ),
-    "a transformer that fails": (
-        "from sklearn.feature_extraction.text import CountVectorizer\n"
-        "e = make(preprocess=CountVectorizer())",
-        "`preprocess`",
-    ),
-    "an unknown trainer": ("e = make(trainer='fast')", "keras_fit"),
-    "a space grid cannot list": (
-        "def wide(hp):\n"
-        "    hp.Float('rate', 0, 1)\n"
-        "    return build(hp)\n"
-        "e = make(build=wide, sampler='grid')",
-        "rate",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", FILES)
-def test_a_mistake_is_explained_and_leaves_nothing(case, tmp_path, monkeypatch, capsys):
-    text, told = FILES[case]
-    file = tmp_path / "experiment_file.py"
-    file.write_text(HEAD + text + "\n")
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert main(["search", "experiment_file.py", "-q"]) == 2
-    err = capsys.readouterr().err
-    assert told in err
-    assert "Traceback" not in err
-    assert {path.name for path in tmp_path.iterdir()} <= {file.name, "__pycache__"}
+
+
+def answer(words, capsys):
+    """Run a command; return its exit code and its one message."""
+    try:
+        code = main(words)
+    except SystemExit as end:  # of the parser of options
+        code = end.code
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err + printed.out
+    return code, printed.out + printed.err
+
+
+def content(folder):
+    """Every file below a folder that a command could have left or changed."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["no_such_file.py"], "there is no file"),
-        (["."], "not a Python file"),
-        (["experiment_file.py:other"], "no experiment 'other'"),
-        (["experiment_file.py", "--trials", "0"], "`trials`"),
-        (["experiment_file.py", "--folds", "1"], "`cv`"),
-        (["experiment_file.py", "--epochs", "0"], "'epochs'"),
-        (["experiment_file.py", "--sampler", "gird"], "Did you mean 'grid'?"),
-        (["experiment_file.py", "--engine", "ray"], "kerastuner"),
-        (["experiment_file.py", "-S", "cv"], "key=value"),
-        (["experiment_file.py", "-S", "tset_size=0.3"], "Did you mean 'test_size'?"),
-        (["experiment_file.py", "--tracking-uri", "./mlruns"], "sqlite:///"),
-    ],
+    ("text", "told"), [*EXPERIMENTS.values(), *DATA.values()], ids=[*EXPERIMENTS, *DATA]
+)
+def test_a_mistake_is_explained_and_leaves_nothing(
+    text, told, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / FILE).write_text(f"{HEAD}{text}\n")
+    monkeypatch.chdir(tmp_path)
+    code, message = answer(["search", FILE, "-q", "--trials", "1"], capsys)
+    assert (code, told in message) == (2, True), message
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), OPTIONS, ids=lambda words: str(words)[:60]
 )
 def test_a_wrong_option_is_explained_and_leaves_nothing(
     options, told, tmp_path, monkeypatch, capsys
 ):
-    (tmp_path / "experiment_file.py").write_text(HEAD + "experiment = make()\n")
+    (tmp_path / FILE).write_text(f"{HEAD}experiment = make()\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert main(["search", *options, "-q"]) == 2
-    err = capsys.readouterr().err
-    assert told in err
-    assert "Traceback" not in err
-    assert not (tmp_path / "mlruns").exists()
+    before = content(tmp_path)
+    code, message = answer(["search", *options, "-q"], capsys)
+    assert (code, told in message) == (2, True), message
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(("words", "told"), VERBS, ids=lambda words: str(words)[:60])
+def test_a_wrong_reference_is_explained(words, told, in_folder, capsys):
+    before = sorted(content(in_folder))
+    code, message = answer(words, capsys)
+    assert (code, told in message) == (2, True), message
+    assert sorted(content(in_folder)) == before
+
+
+@pytest.fixture(scope="module")
+def project(small_search, tmp_path_factory):
+    """A copy of the small search's project, and what is in it."""
+    folder = copy_project(small_search, tmp_path_factory.mktemp("bad") / "project")
+    return folder, content(folder)
+
+
+@pytest.fixture
+def spoilt(project, monkeypatch):
+    """Spoils the project, which is mended afterwards; returns its new content."""
+    folder, whole = project
+    monkeypatch.chdir(folder)
+
+    def spoil(change):
+        for ending in ("-wal", "-shm"):
+            (folder / f"{DATABASE}{ending}").unlink(missing_ok=True)
+        change(folder)
+        return content(folder)
+
+    yield spoil
+    if (folder / DATABASE).is_dir():
+        (folder / DATABASE).rmdir()
+    for name, text in whole.items():
+        (folder / name).write_bytes(text)
+
+
+@pytest.mark.parametrize(("spoil", "told"), STORES.values(), ids=STORES)
+def test_a_store_that_cannot_be_used_is_explained_by_every_verb_and_left_as_it_is(
+    spoil, told, spoilt, project, capsys
+):
+    before = spoilt(spoil)
+    for words in VERBS_ON_STORES:
+        code, message = answer(words, capsys)
+        # A table is folded to the width of the terminal.
+        message = " ".join(message.split())
+        assert (words, code, told in message) == (words, 2, True), message
+    assert content(project[0]) == before
+
+
+@pytest.mark.parametrize(("spoil", "told"), STUDIES.values(), ids=STUDIES)
+def test_a_study_that_cannot_be_used_is_explained_and_left_as_it_is(
+    spoil, told, spoilt, project, capsys
+):
+    before = spoilt(spoil)
+    code, message = answer(["search", "small.py", "-q", "--resume"], capsys)
+    assert (code, told in message) == (2, True), message
+    assert content(project[0]) == before
+    # What has been found stands in MLflow, and can be read without it.
+    for words in (["runs"], ["show"], ["report", "-o", os.devnull]):
+        assert answer(words, capsys)[0] == 0
+
+
+def test_the_spoilt_project_was_whole(project, monkeypatch, capsys):
+    """Or else all of the above would prove nothing."""
+    monkeypatch.chdir(project[0])
+    assert answer(["search", "small.py", "-q", "--resume"], capsys)[0] == 0
+    assert answer(["doctor"], capsys)[0] == 0
+    shutil.rmtree(project[0])

@@ -47,22 +47,67 @@ def test_opposite_direction_is_refused(tmp_path: Path) -> None:
         )
 
 
-def test_file_that_is_no_study_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "study.log").write_text("hello\nworld\n")
-    with pytest.raises(StoreError, match=r"study\.log cannot be opened"):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"hello\nworld\n", "line 1 of 2 is no record"),
+        (b"hello\nworld", "line 1 of 2 is no record"),
+        (b"hello", "line 1 of 1 is no record"),
+        (b"SQLite format 3\0" + bytes(1000), "is no record"),
+        (b'[{"op_code": 4}]\n', "line 1 of 1 is no record"),
+        (b'{"op_code": 4, "worker_id": "x"}\n', "not of this search"),
+    ],
+)
+def test_file_that_is_no_study_is_a_clear_error_and_stays_as_it_was(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / "study.log").write_bytes(content)
+    with pytest.raises(StoreError, match=rf"study\.log cannot be opened: .*{told}"):
         make(tmp_path / "study.log")
+    assert (tmp_path / "study.log").read_bytes() == content
 
 
-def test_line_torn_by_a_crash_is_cut_off(tmp_path: Path) -> None:
+def test_line_spoilt_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.log"
+    run(make(path), 3)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"\0" * 20 + b"\n", *lines[5:]]))
+    before = path.read_bytes()
+    for goal in (None, GOAL):
+        with pytest.raises(StoreError, match=rf"line 5 of {len(lines)} is no record"):
+            open_ledger(path, "study", goal=goal)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"op_code": 4, "work', b"\0" * 4000, b"\0\0\0\n", b'{"op_c\n']
+)
+def test_line_torn_by_a_crash_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "study.log"
     run(make(path), 3)
     with path.open("ab") as file:
-        file.write(b'{"op_code": 4, "work')
+        file.write(torn)
     assert len(open_ledger(path, "study").entries()) == 3
     run(make(path), 2)
     assert len(open_ledger(path, "study").entries()) == 5
     for line in path.read_text().splitlines():
         json.loads(line)
+
+
+def test_study_whose_first_line_is_torn_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "study.log").write_bytes(b'{"op_code": 0, "worker')
+    assert run(make(tmp_path / "study.log"), 2) == run(make(tmp_path / "new.log"), 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_full_disk_is_told_as_the_system_tells_it(tmp_path: Path) -> None:
+    """So that who knows the store can say what to do."""
+    path = tmp_path / "study.log"
+    searcher = make(path)
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        searcher.ask()
 
 
 def test_database_will_do_as_well(tmp_path: Path) -> None:

@@ -28,9 +28,12 @@ def declare(hp):
     hp.Int("units", 8, 64)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+both = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="module")
 def url(request, tmp_path_factory):
-    if request.param == "sqlite":
+    if getattr(request, "param", "sqlite") == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('shared')}/studies.db"
     else:
         with running_postgres() as address:
@@ -111,6 +114,7 @@ def die(driver):
         )
 
 
+@both
 def test_two_drivers_share_numbers_values_and_budget(drive):
     first, second = drive(), drive()
     tracked, outcomes = [], []
@@ -166,6 +170,7 @@ def test_what_has_been_closed_is_closed_again_only_for_more_trials(drive):
     assert third.study.claims_closing()
 
 
+@both
 def test_the_trial_of_a_dead_driver_is_run_again_with_its_values(drive):
     first, second = drive(), drive()
     lost = ask(first)
@@ -272,6 +277,7 @@ def test_a_search_that_is_not_in_the_database_is_not_begun_there(url):
         pass
 
 
+@both
 def test_numbers_of_drivers_are_unique(url):
     base = Database(check_url(url))
     found = []

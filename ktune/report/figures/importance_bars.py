@@ -35,6 +35,6 @@ def importance_bars(report: SearchReport) -> Figure | None:
             "yaxis": {"automargin": True, "type": "category"},
         },
         height=120 + 34 * len(found),
-        caption="PED-ANOVA over complete trials; lines are 90 % bootstrap intervals. "
-        "Overlapping lines: too few trials to say which matters more.",
+        caption="PED-ANOVA over complete trials; lines are 90 % percentile bootstrap "
+        "intervals. Overlapping lines: too few trials to say which matters more.",
     )
