@@ -147,6 +147,7 @@ class SearchLoop:
         self.outcome = outcome or LoopOutcome()
         self._peers = peers
         self._others = Others()
+        self._is_waiting = False
 
     def run(self) -> LoopOutcome:
         """Run trials to the end; Ctrl-C ends it early with everything finished kept.
@@ -194,6 +195,9 @@ class SearchLoop:
         """Wait a moment if the last trials are with other drivers."""
         if not self._others.running or self._is_late():
             return False
+        if not self._is_waiting:
+            self._listener.on_phase("waiting for the last trials of other drivers")
+            self._is_waiting = True
         time.sleep(PATIENCE)
         return True
 

@@ -51,7 +51,7 @@ from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
 from ktune.tracking.reader import best_values, find_search, study_file
-from ktune.tracking.records import MetricPoint
+from ktune.tracking.records import MetricPoint, as_json_bytes
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
@@ -272,7 +272,7 @@ def _drive(
         fitted, registration = None, None
         closes = not outcome.is_interrupted and study.claims_closing()
         if closes:
-            _take_in_others(books, judge, results)
+            _take_in_others(study, books, judge, results)
             fitted, registration = _refit_best(store, books, ready, results, listener)
         if closes or not study.is_shared:
             with shielded() if outcome.is_interrupted else nullcontext():
@@ -361,9 +361,14 @@ def _company_note(study: DrivenStudy) -> Iterator[str]:
 
 
 def _take_in_others(
-    books: SearchBooks, judge: Judge, results: list[tuple[Trial, TrialResult]]
+    study: DrivenStudy,
+    books: SearchBooks,
+    judge: Judge,
+    results: list[tuple[Trial, TrialResult]],
 ) -> None:
     """Add what other drivers have done, to judge the search by all of its trials."""
+    if space := study.space():
+        books.add_file(names.SPACE_FILE, as_json_bytes(space))
     for trial, result in books.take_in({trial.number for trial, _ in results}):
         judge.judge(trial, result)
         results.append((trial, result))

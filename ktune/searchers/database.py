@@ -110,7 +110,10 @@ def check_url(text: str) -> URL:
 
 def shown(url: URL) -> str:
     """Return an address without its password, as people and records may see it."""
-    plain = url.set(query={})  # where a password may stand, too
+    kind = url.get_backend_name()
+    is_usual = kind in _DRIVERS and url.get_driver_name() == _DRIVERS[kind][0]
+    name = kind if is_usual else url.drivername
+    plain = url.set(drivername=name, query={})  # a password may stand there, too
     return plain.render_as_string(hide_password=True)
 
 

@@ -1,8 +1,8 @@
 """Where the state of a search stands, and who drives it: one process, or several."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ktune.protocols import Peers
 from ktune.trial import TrialResult
@@ -38,6 +38,10 @@ class DrivenStudy(Peers, Protocol):
 
         To be called in a turn.
         """
+        ...
+
+    def space(self) -> Mapping[str, Any]:
+        """Return what parameters can be, if nobody can read it off the study later."""
         ...
 
     def claims_closing(self) -> bool:

@@ -1,9 +1,9 @@
 """A study in a file of this machine, driven by one process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ktune.driver_lock import driving
 from ktune.protocols import Others
@@ -52,6 +52,10 @@ class LocalStudy:
 
     def check_in(self) -> None:
         """Nobody needs to know."""
+
+    def space(self) -> Mapping[str, Any]:
+        """Nothing: the file stays where the store is."""
+        return {}
 
     def claims_closing(self) -> bool:
         """Nobody else can."""

@@ -11,8 +11,8 @@ is gets decided in a turn, too.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ktune.errors import StoreError
 from ktune.protocols import Others
@@ -22,6 +22,7 @@ from ktune.searchers.driven_study import FindResult
 from ktune.searchers.drivers import Drivers
 from ktune.searchers.entry import Entry
 from ktune.searchers.ledger import Ledger
+from ktune.searchers.parameter import parameter_to_json
 from ktune.searchers.same_space import check_same_space, note_space
 from ktune.searchers.study import quiet, study_in
 from ktune.trial import TrialState
@@ -72,6 +73,7 @@ class SharedStudy:
                 yield
         finally:
             self._drivers.leave()
+            self._base.engine.dispose()
 
     def company(self) -> Sequence[str]:
         """Return where the other drivers run."""
@@ -115,6 +117,11 @@ class SharedStudy:
             StoreError: They have taken it for dead, and its trials over.
         """
         self._drivers.check_in()
+
+    def space(self) -> Mapping[str, Any]:
+        """Return what parameters can be, as JSON: reports cannot ask the database."""
+        found = self._open().parameters()
+        return {key: parameter_to_json(found[key]) for key in found}
 
     def claims_closing(self) -> bool:
         """Stop asking; answer whether the search is left to this driver to close.

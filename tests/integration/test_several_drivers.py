@@ -16,8 +16,10 @@ from postgres import PASSWORD, running_postgres
 from test_resume import FILE
 
 from ktune.cli.main import main
+from ktune.report.reading import read_search_view
 from ktune.searchers import database
-from ktune.tracking.store import quiet_mlflow
+from ktune.session import load
+from ktune.tracking.store import open_store, quiet_mlflow
 
 GRACE = 4
 DRIVER = f"""
@@ -153,7 +155,8 @@ def test_two_drivers_work_on_one_search_and_one_of_them_is_killed(project, postg
         recorded = scores[trial.user_attrs["ktune.number"]]["val_accuracy"]
         assert recorded == pytest.approx(trial.value)
     assert len(client.search_model_versions("name = 'tiny'")) == 1
-    assert search.data.tags["ktune.storage"].startswith("postgresql")
+    assert search.data.tags["ktune.storage"].startswith("postgresql://ktune:***@127")
+    assert set(read_search_view(open_store(), load().view).space) == {"units", "rate"}
     for path in (project / "mlruns").rglob("*"):
         assert not path.is_file() or PASSWORD.encode() not in path.read_bytes()
 

@@ -51,7 +51,7 @@ def test_a_package_that_is_named_is_kept():
 
 def test_an_address_is_shown_without_its_password():
     url = check_url(f"postgresql://me:{SECRET}@host:5433/studies?password={SECRET}")
-    assert shown(url) == "postgresql+psycopg2://me:***@host:5433/studies"
+    assert shown(url) == "postgresql://me:***@host:5433/studies"
 
 
 def test_a_database_that_is_not_there_is_one_clear_message(tmp_path, monkeypatch):

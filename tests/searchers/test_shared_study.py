@@ -277,6 +277,19 @@ def test_a_search_that_is_not_in_the_database_is_not_begun_there(url):
         pass
 
 
+def test_a_database_that_breaks_in_mid_search_is_one_clear_message(drive):
+    driver = drive()
+    trial = ask(driver)
+    with driver.study._base.engine.begin() as link:
+        link.exec_driver_sql("ALTER TABLE ktune_turns RENAME TO elsewhere")
+    with pytest.raises(StoreError, match="cannot be used: no such table: ktune_turns"):
+        ask(driver)
+    with driver.study._base.engine.begin() as link:
+        link.exec_driver_sql("ALTER TABLE elsewhere RENAME TO ktune_turns")
+    driver.searcher.tell(trial, complete(0.5))
+    assert ask(driver).number == 1
+
+
 @both
 def test_numbers_of_drivers_are_unique(url):
     base = Database(check_url(url))
