@@ -24,6 +24,10 @@ class StoreError(KtuneError):
     """The MLflow store or the study cannot be read or written."""
 
 
+class ServerAway(StoreError):
+    """The MLflow server does not answer; what is asked for can be had later."""
+
+
 class UnknownReference(KtuneError):
     """A RUN, SEARCH or MODEL named by the user does not exist or is ambiguous."""
 
@@ -42,6 +46,10 @@ class TrialFailed(Exception):
 
 class ConstraintViolated(TrialFailed):
     """A trial's model is larger or slower than asked for, so it is not trained."""
+
+
+class WorkerDied(TrialFailed):
+    """A process that worked on a trial is gone."""
 
 
 class ExportRefused(Exception):

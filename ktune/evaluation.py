@@ -4,9 +4,10 @@
 the ``report`` it is given, so it runs in this process, another one, or elsewhere.
 """
 
+import functools
 import io
 import time
-import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from ktune.dataset import (
     take_rows,
 )
 from ktune.epoch_book import EpochBook
-from ktune.errors import ConstraintViolated, ExperimentError, TrialFailed
+from ktune.errors import ConstraintViolated, ExperimentError
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
 from ktune.fold_race import FoldRace
@@ -39,14 +40,21 @@ from ktune.metrics import (
     predicted_classes,
 )
 from ktune.preprocessing import PreparedFold, prepare_folds
-from ktune.protocols import Report, Training, TrainingTask
+from ktune.protocols import Report, Training, TrainingTask, Work
 from ktune.ranking import Goal
 from ktune.recipe import Recipe
 from ktune.resampling import resample_fold
 from ktune.runtime import set_determinism
 from ktune.seeds import derive_seed
+from ktune.shared_training import (
+    Partner,
+    SharedTraining,
+    describe,
+    help_captain,
+    part_of,
+)
 from ktune.trainers import choose_trainer
-from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState
+from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
 DEFAULT_OBJECTIVE = {
     Task.BINARY: "accuracy",
@@ -138,7 +146,10 @@ def make_workbench(
 
 
 def evaluate_trial(
-    bench: Workbench, trial: Trial, report: Report = lambda _: True
+    bench: Workbench,
+    trial: Trial,
+    report: Report = lambda _: True,
+    helpers: Sequence[Partner] = (),
 ) -> TrialResult:
     """Train and judge one trial; never raises for what is wrong with the trial.
 
@@ -147,16 +158,50 @@ def evaluate_trial(
         trial: The values to evaluate.
         report: Called after every epoch, or fold where folds race; its answer False
             stops the trial.
+        helpers: Lines to processes that each do their part, see `help_with_trial`.
 
     Returns:
         A result in state complete, pruned (stopped by ``report``) or failed.
     """
     started = time.perf_counter()
     try:
-        result = _train_and_judge(bench, trial, report)
+        result = _train_and_judge(bench, trial, report, helpers)
     except (Exception, SystemExit) as error:
-        result = TrialResult(TrialState.FAILED, failure=_describe(error))
+        result = TrialResult(TrialState.FAILED, failure=describe(error))
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def help_with_trial(
+    bench: Workbench, trial: Trial, part: int, n_parts: int, captain: Partner
+) -> None:
+    """Train some folds of a trial that another process evaluates.
+
+    Args:
+        bench: What trials share.
+        trial: The values to train with.
+        part: Which of the parts, from 1; the first one, 0, is the captain's.
+        n_parts: Into how many the folds are parted; no more than there are folds.
+        captain: The line to it.
+    """
+
+    def start() -> Training:
+        set_determinism(bench.experiment.deterministic)
+        task = part_of(_make_task(bench, trial), part, n_parts)
+        return choose_trainer(bench.experiment.trainer, task).start(task)
+
+    help_captain(start, captain)
+
+
+def work_with(bench: Workbench) -> Work:
+    """Return what an executor does with trials.
+
+    Folds that race are trained one after another, so nobody can help with them.
+    """
+    return Work(
+        evaluate=functools.partial(evaluate_trial, bench),
+        help=functools.partial(help_with_trial, bench),
+        most_parts=1 if bench.experiment.races else len(bench.folds),
+    )
 
 
 def folds_of(bench: Workbench, trial: Trial) -> tuple[PreparedFold, ...]:
@@ -187,14 +232,27 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
     return tuple(derive_seed(trial.seed, fold.index) for fold in folds)
 
 
-def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialResult:
+def _train_and_judge(
+    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+) -> TrialResult:
     set_determinism(bench.experiment.deterministic)
+    task = _make_task(bench, trial)
+    latency = _check_costs(bench, task)
+    if bench.experiment.races:
+        result = _train_in_turn(bench, task, trial, report)
+    else:
+        result = _train_in_step(bench, task, trial, report, helpers)
+    result = replace(result, latency_ms=latency)
+    return replace(result, scores=_scores(bench.goal, result))
+
+
+def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
     settings = bench.recipe.settings(trial.values)
     if trial.epochs is not None:
         settings = replace(settings, epochs=trial.epochs)
     folds = folds_of(bench, trial)
     seeds = fold_seeds(trial, folds)
-    task = TrainingTask(
+    return TrainingTask(
         build=lambda: bench.recipe.model(trial.values),
         folds=[
             resample_fold(
@@ -210,19 +268,22 @@ def _train_and_judge(bench: Workbench, trial: Trial, report: Report) -> TrialRes
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
-    latency = _check_costs(bench, task)
-    train = _train_in_turn if bench.experiment.races else _train_in_step
-    result = replace(train(bench, task, trial, report), latency_ms=latency)
-    return replace(result, scores=_scores(bench.goal, result))
 
 
 def _train_in_step(
-    bench: Workbench, task: TrainingTask, trial: Trial, report: Report
+    bench: Workbench,
+    task: TrainingTask,
+    trial: Trial,
+    report: Report,
+    helpers: Sequence[Partner],
 ) -> TrialResult:
     """Advance all folds together, epoch by epoch."""
     book = _open_book(bench, task, len(task.folds))
-    trainer = choose_trainer(bench.experiment.trainer, task)
-    training = trainer.start(task)
+    own = part_of(task, 0, 1 + len(helpers)) if helpers else task
+    trainer = choose_trainer(bench.experiment.trainer, own)
+    training: Training = trainer.start(own)
+    if helpers:
+        training = SharedTraining(training, helpers)
     try:
         state = _train_epochs(training, book, trial, task.settings, report)
         result = _result(bench, book, training, state)
@@ -371,12 +432,3 @@ def _confusion(
     predicted = predicted_classes(out_of_fold["prediction"], data.task)
     counts = confusion_matrix(out_of_fold["target"], predicted, data.n_outputs)
     return tuple(tuple(int(count) for count in row) for row in counts)
-
-
-def _describe(error: BaseException) -> Failure:
-    return Failure(
-        kind=type(error).__name__,
-        message=str(error),
-        # Our own verdict on a trial needs no stack; a user's exception does.
-        traceback="" if isinstance(error, TrialFailed) else traceback.format_exc(),
-    )

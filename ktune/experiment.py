@@ -98,9 +98,14 @@ class Experiment:
             registered model speak in the targets' own units all the same. None: where
             ``build`` leaves it to ktune to compile the model.
         trainer: "auto", "graph" or "keras_fit".
-        executor: Where trials run: "serial", "processes" or "ray". "auto": in this
-            process for ``jobs=1``, else in processes.
-        jobs: How many trials are evaluated at the same time.
+        executor: Where trials run: "serial", "processes" or "ray". "auto": on Ray if
+            there is a ``ray_address``, in this process for one job, else in processes.
+        jobs: How many trials are evaluated at the same time. None: one; on Ray, as many
+            as the cluster has room for when the search starts.
+        ray_address: Head of a Ray cluster, ``HOST:PORT``, or "auto" for the one that
+            this machine is part of. None: RAY_ADDRESS, else one is started here.
+        cpus: Of a trial on Ray, which computes in so many threads; may be a fraction.
+        gpus: Of a trial on Ray; 0.5 lets two trials share one.
         start_from: Values of trials to begin with, as dicts; what they do not say keeps
             its default.
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
@@ -145,7 +150,10 @@ class Experiment:
     scale_target: bool | None = None
     trainer: str = "auto"
     executor: str = "auto"
-    jobs: int = 1
+    jobs: int | None = None
+    ray_address: str | None = None
+    cpus: float = 1
+    gpus: float = 0
     start_from: Sequence[Mapping[str, Any]] = ()
     fit_overrides: Mapping[str, Any] | None = None
     deterministic: bool = True
@@ -174,9 +182,11 @@ class Experiment:
     @property
     def chosen_executor(self) -> str:
         """Where trials are evaluated."""
-        if self.executor == "auto":
-            return "serial" if self.jobs == 1 else "processes"
-        return self.executor
+        if self.executor != "auto":
+            return self.executor
+        if self.ray_address is not None:
+            return "ray"
+        return "serial" if self.jobs in (None, 1) else "processes"
 
     @property
     def chosen_pruner(self) -> str:

@@ -15,6 +15,7 @@ from ktune.choices import (
     TRAINERS,
 )
 from ktune.errors import ExperimentError
+from ktune.executor_checks import check_ray_address, check_share, executor_problems
 from ktune.fit_settings import make_fit_settings
 from ktune.metrics import COSTS, canonical_name
 from ktune.spelling import did_you_mean
@@ -68,11 +69,7 @@ def problems_of_fields(given: Mapping[str, Any]) -> list[str]:
         problems += _sampler_problem(given["engine"], given.get("sampler"))
         problems += _several_objectives_problems(given)
     problems += _reshuffle_problem(given)
-    if given.get("executor") == "serial" and given.get("jobs") not in (None, 1):
-        problems.append(
-            "executor 'serial' evaluates one trial at a time; got "
-            f"jobs={given['jobs']!r}. Leave `executor` out, or take 'processes'"
-        )
+    problems += executor_problems(given)
     return problems
 
 
@@ -282,8 +279,12 @@ def _check_license(value: Any) -> str | None:
     return f"`license` must be text, such as 'Apache-2.0'; got {value!r}"
 
 
-def _int_of_at_least(name: str, least: int) -> Callable[[Any], str | None]:
+def _int_of_at_least(
+    name: str, least: int, *, optional: bool = False
+) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
+        if value is None and optional:
+            return None
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return None
         return f"`{name}` must be an int of at least {least}; got {value!r}"
@@ -353,7 +354,10 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "stratify": _one_of("stratify", STRATIFY),
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),
-    "jobs": _int_of_at_least("jobs", 1),
+    "jobs": _int_of_at_least("jobs", 1, optional=True),
+    "ray_address": check_ray_address,
+    "cpus": check_share("cpus"),
+    "gpus": check_share("gpus", may_be_zero=True),
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
     "deterministic": _check_deterministic,

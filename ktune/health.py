@@ -166,7 +166,7 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
     except KtuneError as error:
         yield Check("store", State.BAD, str(error))
         return
-    yield Check("store", State.GOOD, f"{location.uri}, {n_searches} searches")
+    yield Check("store", State.GOOD, f"{location.shown}, {n_searches} searches")
     if location.database is not None:
         yield from _safety(location.database)
 

@@ -28,6 +28,23 @@ Report: TypeAlias = Callable[[EpochReport], bool]
 """Called by the evaluation after every epoch; False means: stop this trial."""
 
 
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is done with a trial, wherever that is.
+
+    Attributes:
+        evaluate: Called with a trial and what to report to; also with ``helpers``,
+            lines to the processes that train some of its folds.
+        help: Called with a trial, which part of how many, and the line to the process
+            that evaluates it.
+        most_parts: How many processes can share a trial.
+    """
+
+    evaluate: Callable[..., TrialResult]
+    help: Callable[..., None] | None = None
+    most_parts: int = 1
+
+
 class DataSource(Protocol):
     """Somewhere data come from."""
 

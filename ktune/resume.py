@@ -1,8 +1,9 @@
 """Go on with a search that was interrupted: which one, and whether it is the same."""
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ from typing import Any
 import numpy as np
 
 from ktune.driver_lock import is_driven
-from ktune.errors import ExperimentError, StoreError, UnknownReference
+from ktune.errors import (
+    ExperimentError,
+    ServerAway,
+    StoreError,
+    UnknownReference,
+)
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
+from ktune.tracking.delivery import write_waiting
 from ktune.tracking.reader import (
     RunView,
     find_search,
@@ -24,8 +31,9 @@ from ktune.tracking.reader import (
     study_file,
 )
 from ktune.tracking.records import params_of
-from ktune.tracking.search_books import folds_arrays
-from ktune.tracking.store import Store
+from ktune.tracking.search_books import SearchBooks, folds_arrays
+from ktune.tracking.store import Store, store_errors
+from ktune.tracking.waiting import Waiting, list_waiting
 from ktune.trial import Trial, TrialResult, TrialState
 
 _FIXED = (
@@ -198,3 +206,68 @@ def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]
     if not differing:
         return []
     return [f"the rows of {', '.join(differing[:4])} differ (`cv` or `test_size`)"]
+
+
+def write_all_waiting(store: Store, tell: Callable[[str], None]) -> None:
+    """Write what earlier searches could not, for their server was away.
+
+    Args:
+        store: Where it belongs; what belongs to another one waits on.
+        tell: Is told what was written.
+    """
+    for waiting in _left_waiting(store):
+        write_waiting(store, waiting)
+        tell(
+            f"{waiting.n_records} records of search {waiting.owner.search[:8]} have "
+            f"waited for {store.location.shown}; they are written now."
+        )
+
+
+def n_left_waiting(store: Store) -> int:
+    """How many records of searches that have ended wait for this store."""
+    return sum(waiting.n_records for waiting in _left_waiting(store))
+
+
+def _left_waiting(store: Store) -> list[Waiting]:
+    return [
+        waiting
+        for waiting in list_waiting(store.location.folder)
+        if waiting.owner.server == store.location.shown and not waiting.is_driven
+    ]
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on(
+    store: Store, books: SearchBooks, command: str, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Say what waits, and what to do, when the server has gone away for good.
+
+    Args:
+        store: Where the search stands.
+        books: What it writes.
+        command: Goes on with it.
+        tell: Is told if the search has ended for another reason.
+
+    Raises:
+        ServerAway: In the words of this.
+    """
+    try:
+        with store_errors(store.location):
+            yield
+    except ServerAway as error:
+        raise ServerAway(f"{error}. {_what_waits(books, command)}") from error
+    except BaseException:
+        if books.n_waiting:
+            tell(_what_waits(books, command))
+        raise
+    finally:
+        books.close()
+
+
+def _what_waits(books: SearchBooks, command: str) -> str:
+    count = books.n_waiting
+    waits = f"{count} records wait here, so nothing is lost. " if count else ""
+    return (
+        f"{waits}When it is back, this writes what waits, refits and registers the "
+        f"best model and makes the report: {command} (`ktune sync` only writes)"
+    )

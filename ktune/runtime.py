@@ -20,6 +20,12 @@ _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Two requests more for every run, to print lines between ours (3.17).
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # MLflow would ask a server that is away for two minutes, seven times over.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "KERAS_BACKEND": "tensorflow",
 }
 
@@ -28,6 +34,27 @@ def prepare_environment() -> None:
     """Choose quiet settings where the user has chosen nothing."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def environment_of_worker(threads: int, gpus: float) -> dict[str, str]:
+    """Return variables by which a process on any machine computes as this one does.
+
+    Args:
+        threads: How many it may use.
+        gpus: How many it has, or its share of one; of those, and of their memory,
+            TensorFlow takes all it can see.
+    """
+    prepare_environment()
+    count = str(threads)
+    found = {name: os.environ[name] for name in _QUIET}
+    found |= dict.fromkeys(
+        ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), count
+    )
+    if gpus == 0:
+        found["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif gpus < 1:
+        found["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return found
 
 
 def choose_backend(name: str) -> None:

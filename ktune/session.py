@@ -1,6 +1,5 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
-from ktune.errors import ExperimentError, KtuneError, SearchAborted
-from ktune.evaluation import evaluate_trial
-from ktune.executors import make_executor
+from ktune.errors import ExperimentError, KtuneError, SearchAborted, ServerAway
+from ktune.evaluation import work_with
+from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
 from ktune.experiment_file import LoadedExperiment
 from ktune.interruption import shielded
@@ -39,7 +38,10 @@ from ktune.resume import (
     check_unchanged,
     find_past,
     interrupted_search,
+    n_left_waiting,
     recorded_changes,
+    telling_how_to_go_on,
+    write_all_waiting,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
@@ -50,6 +52,8 @@ from ktune.searchers.shared_study import SharedStudy
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
+from ktune.tracking.away import is_away
+from ktune.tracking.location import find_store
 from ktune.tracking.reader import best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint, as_json_bytes
 from ktune.tracking.search_books import SearchBooks, SearchStart
@@ -115,7 +119,8 @@ def search(
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with quiet_libraries():
-            past = _find_past(plain, resume, tracking_uri, address is not None)
+            is_shared = address is not None
+            past = _find_past(plain, resume, tracking_uri, listener, is_shared)
             if past is not None:
                 options = recorded_changes(open_store(tracking_uri), past.search)
                 changes = {**options, **changes}
@@ -167,11 +172,13 @@ def _find_past(
     experiment: Experiment,
     resume: str | bool,
     tracking_uri: str | None,
+    listener: Listener,
     is_shared: bool,
 ) -> Past | None:
     if resume is False:
         return None
     store = open_store(tracking_uri)
+    write_all_waiting(store, listener.on_note)
     return find_past(store, experiment.name, resume, is_shared=is_shared)
 
 
@@ -200,24 +207,34 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
+    if find_store(tracking_uri).is_server:  # says at once if it does not answer
+        open_store(tracking_uri)
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
         listener.on_note(note)
+    with connected(ready.bench.experiment):
+        return _keep_books(request, ready, tracking_uri, listener)
+
+
+def _keep_books(
+    request: _Request, ready: Preflight, tracking_uri: str | None, listener: Listener
+) -> SearchResult:
     base = None if request.storage is None else Database(request.storage)
     store = open_store(tracking_uri, create=True)
+    start, tell = _search_start(request, ready), listener.on_note
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = SearchBooks(store, _search_start(request, ready))
+            books = SearchBooks(store, start, tell=tell)
             study = _study_of(store, books.run_id, request, ready, base)
             with study.attended():
-                return _drive(store, books, ready, request, study, listener)
+                return _drive_safely(store, books, ready, request, study, listener)
         check_unchanged(store, past.search, ready)
         study = _study_of(store, past.search.run_id, request, ready, base)
         with study.attended():
-            books = SearchBooks(store, _search_start(request, ready), past.search)
-            return _drive(store, books, ready, request, study, listener)
+            books = SearchBooks(store, start, past.search, tell)
+            return _drive_safely(store, books, ready, request, study, listener)
 
 
 def _study_of(
@@ -246,6 +263,24 @@ def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
             f"Search {interrupted.run_id[:8]} of {name!r} was interrupted; to continue "
             f"it, add: --resume {interrupted.run_id[:8]}"
         )
+    if count := n_left_waiting(store):
+        listener.on_note(
+            f"{count} records of earlier searches wait to be written: ktune sync"
+        )
+
+
+def _drive_safely(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    request: _Request,
+    study: DrivenStudy,
+    listener: Listener,
+) -> SearchResult:
+    """Search; if the server of the store is gone at the end, say how to go on."""
+    command = _resume_command(request, books.run_id)
+    with telling_how_to_go_on(store, books, command, listener.on_note):
+        return _drive(store, books, ready, request, study, listener)
 
 
 def _drive(
@@ -269,6 +304,7 @@ def _drive(
         )
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason
+        _catch_up(books, outcome)
         fitted, registration = None, None
         closes = not outcome.is_interrupted and study.claims_closing()
         if closes:
@@ -291,6 +327,10 @@ def _drive(
     except SearchAborted:
         reason = "the first trials all failed for the same reason"
         raise
+    except Exception as error:
+        if is_away(error):
+            status, reason = "KILLED", "the MLflow server went away"
+        raise
     finally:
         with shielded():
             study.leave(lambda: books.finish(status=status, reason=reason))
@@ -298,6 +338,16 @@ def _drive(
     return result_of(
         store, view, outcome=outcome, fitted=fitted, registration=registration
     )
+
+
+def _catch_up(books: SearchBooks, outcome: LoopOutcome) -> None:
+    """Write what waits for a server that was away; an interrupt goes first."""
+    try:
+        books.catch_up()
+    except ServerAway:
+        if outcome.is_interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _search_start(request: _Request, ready: Preflight) -> SearchStart:
@@ -345,6 +395,15 @@ def _command(loaded: LoadedExperiment | None) -> str:
     if path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
     return f"ktune search {path}:{loaded.variable}"
+
+
+def _resume_command(request: _Request, run_id: str) -> str:
+    storage = "" if request.storage is None else shown(request.storage)
+    if request.loaded is None:
+        where = f", storage={storage!r}" if storage else ""
+        return f"ktune.search(experiment, resume={run_id[:8]!r}{where})"
+    where = f" --storage '{storage}'" if storage else ""
+    return f"{_command(request.loaded)} --resume {run_id[:8]}{where}"
 
 
 def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> Judge:
@@ -406,7 +465,7 @@ def _run_trials(
 
     loop = SearchLoop(
         searcher,
-        make_executor(experiment, functools.partial(evaluate_trial, bench)),
+        make_executor(experiment, work_with(bench)),
         track=track,
         listener=listener,
         trials=experiment.trials,

@@ -27,6 +27,20 @@ def find_sources(path: Path) -> dict[str, Path]:
         found.setdefault(name, file)
     for name, file in _imported(list(found.values())):
         found.setdefault(name, file)
+    return _readable(found)
+
+
+def local_sources() -> dict[str, Path]:
+    """Return every local module that is loaded, named as by `find_sources`."""
+    found: dict[str, Path] = {}
+    for module in list(sys.modules):
+        file = _local_file(module)
+        if file is not None:
+            found.setdefault(_import_path(module, file), file)
+    return _readable(found)
+
+
+def _readable(found: Mapping[str, Path]) -> dict[str, Path]:
     return {
         name: file
         for name, file in sorted(found.items())

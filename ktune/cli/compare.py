@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ktune.cli.exit_codes import DONE
-from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.cli.options import (
+    add_json_option,
+    add_store_option,
+    print_json,
+    written_to,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(comparison)
     if arguments.output:
-        print(write_comparison(comparison, arguments.output), file=sys.stderr)
+        with written_to(arguments.output):
+            write_comparison(comparison, arguments.output)
+        print(arguments.output, file=sys.stderr)
     return DONE
 
 

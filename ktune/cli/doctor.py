@@ -15,8 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the checks; exit code 2 when something needed is broken."""
-    from rich.text import Text
-
     from ktune.cli.tables import make_table, print_table
     from ktune.health import State, examine
 
@@ -26,9 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         table = make_table("", "", "", "what to do")
         for check in checks:
-            # As text: square brackets, as in "ktune[onnx]", are no markup here.
-            detail, remedy = Text(check.detail), Text(check.remedy)
-            table.add_row(check.subject, check.state, detail, remedy)
+            table.add_row(check.subject, check.state, check.detail, check.remedy)
         print_table(table, empty="")
     is_broken = any(check.state is State.BAD for check in checks)
     return MISTAKE if is_broken else DONE

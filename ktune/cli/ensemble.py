@@ -56,4 +56,4 @@ def run(arguments: argparse.Namespace) -> int:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, markup=False)

@@ -26,6 +26,7 @@ VERBS = {
     "serve": "a registered model behind MLflow's scoring server, on this machine",
     "ensemble": "one model of several trials, compared with the best single one",
     "promote": "make a trial's model champion, if better by more than noise",
+    "sync": "write what has waited for an MLflow server that was away",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
 }

@@ -2,8 +2,10 @@
 
 import argparse
 import ast
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ktune.errors import ExperimentError
@@ -38,6 +40,21 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
     return number
+
+
+@contextlib.contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Tell of a file named by ``--output`` that cannot be written.
+
+    Raises:
+        ExperimentError: For every error of the system in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ExperimentError(
+            f"--output {path} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def names_of(text: str) -> str | list[str]:

@@ -69,13 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_head(table: Any, label: str) -> None:
-    from rich.markup import escape
     from rich.text import Text
 
     from ktune.cli.tables import make_table, print_table
 
     shown = list(table.columns)[: _SHOWN_CLASSES + 2]
-    printed = make_table("row", *map(escape, shown))
+    printed = make_table("row", *shown)
     for index, row in enumerate(table[shown].head(_SHOWN_ROWS).itertuples(index=False)):
         printed.add_row(str(index), *(Text(_shown(value)) for value in row))
     print_table(printed, empty="")

@@ -5,11 +5,13 @@ of its run in MLflow too.
 """
 
 import argparse
+import re
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 from ktune.cli.exit_codes import DONE
-from ktune.cli.options import add_store_option
+from ktune.cli.options import add_store_option, written_to
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     with quiet_mlflow(), store_errors(store.location):
         search = find_search(store, arguments.search)
         report = read_report(store, search)
-    name = f"{search.experiment.replace(' ', '-')}-{search.run_id[:8]}.html"
-    path = write_report(report, arguments.output or Path(name))
+    path = arguments.output or Path(_file_name(search))
+    with written_to(path):
+        write_report(report, path)
     print(path)
     if arguments.open:
         webbrowser.open(path.resolve().as_uri())
     return DONE
+
+
+def _file_name(search: Any) -> str:
+    # A store made by others may hold any name, paths among them.
+    name = re.sub(r"[^\w.-]+", "-", search.experiment).strip(".-")
+    return f"{name}-{search.run_id[:8]}.html"

@@ -33,6 +33,9 @@ _FIELDS = (
     "trainer",
     "executor",
     "jobs",
+    "ray_address",
+    "cpus",
+    "gpus",
 )
 
 
@@ -62,8 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="everything random derives from it")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
     parser.add_argument("--backend", help="of Keras: tensorflow, jax or torch")
-    parser.add_argument("--executor", help="where trials run: serial or processes")
+    parser.add_argument("--executor", help="where trials run: serial, processes or ray")
     parser.add_argument("--jobs", type=int, help="trials evaluated at the same time")
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="a Ray cluster: HOST:PORT, or auto for the one of this machine",
+    )
+    parser.add_argument(
+        "--cpus", type=float, help="of a trial on Ray, such as 4 or 0.5"
+    )
+    parser.add_argument(
+        "--gpus", type=float, help="of a trial on Ray, such as 1 or 0.5"
+    )
     parser.add_argument(
         "-S",
         dest="settings",

@@ -20,11 +20,9 @@ def print_table(table: Table, *, empty: str) -> None:
     """Print a table, or a sentence when it has no rows."""
     # A file or pipe has no width: give the lines room instead of folding them.
     width = None if sys.stdout.isatty() else 200
-    console = Console(file=sys.stdout, highlight=False, width=width)
-    if table.row_count:
-        console.print(table)
-    else:
-        console.print(empty, markup=False)
+    # Names and values are the user's: square brackets are no markup.
+    console = Console(file=sys.stdout, highlight=False, markup=False, width=width)
+    console.print(table if table.row_count else empty)
 
 
 def rich_table(content: Any) -> Table:

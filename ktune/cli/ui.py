@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ktune.tracking.store import open_store, quiet_mlflow, store_errors
 
     store = open_store(arguments.tracking_uri)
-    if store.location.database is None:
+    if store.location.is_server:
         print(f"This store is a server with a page of its own: {store.location.uri}")
         return DONE
     port = free_port(arguments.host, arguments.port)

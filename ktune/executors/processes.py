@@ -3,30 +3,30 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 from ktune.errors import ExperimentError
-from ktune.executors.shipment import Shipment, ship
+from ktune.executors.failures import GRACE
+from ktune.executors.shipment import ship
 from ktune.executors.worker import Ready, Setup
 from ktune.executors.worker_process import WorkerProcess
-from ktune.protocols import Report
+from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
-
-GRACE = 1.5
-"""So many times its time a trial may take to get to the end of an epoch."""
 
 
 class ProcessesExecutor:
     """Workers that start once, keep their compiled programs, and share the data.
 
-    Threads are divided among them. A worker that dies costs its trial only, and is
-    replaced. What a trial gives does not depend on which worker evaluates it.
+    Threads are divided among them. Where there are fewer trials than workers, these
+    share the folds of a trial. A worker that dies costs its trial only, and is
+    replaced. What a trial gives does not depend on which workers evaluate it.
 
     Args:
-        evaluate: Evaluates a trial; sent to the workers once.
+        work: Evaluates a trial; sent to the workers once.
         n_workers: How many processes.
+        threads: Of each. None: the machine's are divided among them.
         is_deterministic: Whether operations keep their order.
         trial_timeout: Seconds a trial may take; a worker that has not ended its trial
             after 1.5 times that, and so has not even ended an epoch, hangs, and is
@@ -38,9 +38,10 @@ class ProcessesExecutor:
 
     def __init__(
         self,
-        evaluate: Callable[[Trial, Report], TrialResult],
+        work: Work,
         n_workers: int,
         *,
+        threads: int | None = None,
         is_deterministic: bool = True,
         trial_timeout: float | None = None,
     ) -> None:
@@ -50,24 +51,31 @@ class ProcessesExecutor:
             )
         self.n_workers = n_workers
         self._trial_timeout = trial_timeout
+        self._most_parts = work.most_parts
+        self._waiting: list[Trial] = []
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
+        try:
+            shipment = ship(work, Path(self._folder.name))
+        except ExperimentError:
+            self._folder.cleanup()
+            raise
         self._setup = Setup(
-            shipment=_shipped(evaluate, self._folder),
+            shipment=shipment,
             path=tuple(sys.path),
             folder=os.getcwd(),
-            threads=max(1, (os.cpu_count() or 1) // n_workers),
+            threads=threads or max(1, (os.cpu_count() or 1) // n_workers),
             is_deterministic=is_deterministic,
         )
         self._n_started = 0
         self._workers = [self._start() for _ in range(n_workers)]
 
     def submit(self, trial: Trial) -> None:
-        """Give the trial to a worker that has none."""
-        idle = next(worker for worker in self._workers if worker.trial is None)
-        idle.submit(trial)
+        """Keep the trial until it is known how many there are to share the workers."""
+        self._waiting.append(trial)
 
     def wait(self, report: Report) -> tuple[Trial, TrialResult]:
         """Return the next finished trial; meanwhile pass on what trials report."""
+        self._hand_out()
         while True:
             busy = {w.connection: w for w in self._workers if w.trial is not None}
             for connection in wait_for(list(busy), self._patience(busy.values())):
@@ -84,6 +92,17 @@ class ProcessesExecutor:
             worker.close()
         self._workers = []
         self._folder.cleanup()
+
+    def _hand_out(self) -> None:
+        """Divide the workers that have nothing to do among the trials that wait."""
+        helping = {helper for worker in self._workers for helper in worker.helpers}
+        idle = [w for w in self._workers if w.trial is None and w not in helping]
+        # A helper may have died, which nobody listens for.
+        idle = [w if w.is_there() else self._replace(w) for w in idle]
+        while self._waiting:
+            size = min(self._most_parts, len(idle) // len(self._waiting))
+            captain, *helpers = [idle.pop(0) for _ in range(size)]
+            captain.submit(self._waiting.pop(0), helpers)
 
     def _start(self) -> WorkerProcess:
         self._n_started += 1
@@ -105,7 +124,7 @@ class ProcessesExecutor:
         elif isinstance(message, Ready):
             worker.note_ready()
         else:
-            worker.trial = None
+            worker.trial, worker.helpers = None, []
             return trial, message
         return None
 
@@ -115,9 +134,17 @@ class ProcessesExecutor:
         """Put a new worker in the place of one that is no longer of use."""
         trial = worker.trial
         assert trial is not None
-        worker.close()
-        self._workers[self._workers.index(worker)] = self._start()
+        # Its helpers notice, unless one of them is why it hangs.
+        for helper in worker.helpers:
+            self._replace(helper)
+        self._replace(worker)
         return trial, result
+
+    def _replace(self, worker: WorkerProcess) -> WorkerProcess:
+        worker.close()
+        new = self._start()
+        self._workers[self._workers.index(worker)] = new
+        return new
 
     def _patience(self, busy: Iterable[WorkerProcess]) -> float | None:
         """Return how many seconds to listen before somebody may hang."""
@@ -130,17 +157,3 @@ class ProcessesExecutor:
         limit = self._trial_timeout
         is_busy = worker.trial is not None
         return limit is not None and is_busy and worker.seconds >= GRACE * limit
-
-
-def _shipped(
-    evaluate: Callable[[Trial, Report], TrialResult],
-    folder: tempfile.TemporaryDirectory[str],
-) -> Shipment:
-    try:
-        return ship(evaluate, Path(folder.name))
-    except Exception as error:
-        folder.cleanup()
-        raise ExperimentError(
-            f"the experiment cannot be sent to other processes ({error}). Make what "
-            "it names there a function's local value, or use jobs=1."
-        ) from error

@@ -1,7 +1,7 @@
-"""What every worker needs of a search, in a file they all map: sent once, shared.
+"""What every worker needs of a search, packed so that its arrays are sent once, shared.
 
-Arrays are laid beside the pickle, page by page, and mapped read-only by each worker:
-the machine holds one copy of the data, however many workers there are.
+Arrays are kept beside the pickle. On this machine they lie in a file, page by page,
+that each worker maps read-only: there is one copy of the data, however many workers.
 """
 
 import mmap
@@ -15,6 +15,7 @@ from typing import Any
 
 import cloudpickle
 
+from ktune.errors import ExperimentError
 from ktune.experiment_file import MODULE_PREFIX
 
 _PAGE = mmap.ALLOCATIONGRANULARITY
@@ -35,28 +36,54 @@ class Shipment:
     places: tuple[tuple[int, int], ...]
 
 
-def ship(content: Any, folder: Path) -> Shipment:
-    """Write an object down for other processes of this machine.
+def pack(content: Any) -> tuple[bytes, list[memoryview]]:
+    """Pickle an object for other processes, its large arrays apart.
 
     Functions of an experiment file are sent as they are: a worker could not import it
     under the name it has here.
 
     Args:
         content: What is sent; functions and lambdas may be in it.
-        folder: Where the file of its arrays goes.
+
+    Returns:
+        The object without its arrays, and the bytes of each.
+
+    Raises:
+        ExperimentError: Something in it belongs to this process.
     """
     buffers: list[pickle.PickleBuffer] = []
-    with _ExperimentsByValue():
-        pickled = cloudpickle.dumps(
-            content, protocol=5, buffer_callback=_keeper(buffers)
-        )
+    try:
+        with _ExperimentsByValue():
+            pickled = cloudpickle.dumps(
+                content, protocol=5, buffer_callback=_keeper(buffers)
+            )
+    except Exception as error:
+        raise ExperimentError(
+            f"the experiment cannot be sent to other processes ({error}). Make what "
+            "it names there a function's local value, or use jobs=1 and leave "
+            "`executor` out."
+        ) from error
+    return pickled, [buffer.raw() for buffer in buffers]
+
+
+def ship(content: Any, folder: Path) -> Shipment:
+    """Write an object down for other processes of this machine.
+
+    Args:
+        content: See `pack`.
+        folder: Where the file of its arrays goes.
+
+    Raises:
+        ExperimentError: Something in it belongs to this process.
+    """
+    pickled, buffers = pack(content)
     path = folder / "arrays.bin"
     places = []
     with path.open("wb") as file:
         for buffer in buffers:
             file.seek(-file.tell() % _PAGE, 1)
-            places.append((file.tell(), buffer.raw().nbytes))
-            file.write(buffer.raw())
+            places.append((file.tell(), buffer.nbytes))
+            file.write(buffer)
         file.truncate(max(file.tell(), 1))
     return Shipment(pickled, path, tuple(places))
 

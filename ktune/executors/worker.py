@@ -1,7 +1,9 @@
 """A worker: a process that evaluates the trials it is sent, until nobody sends more.
 
-It is started with one end of a socket pair, and is no child of `multiprocessing`: that
-would run the user's main script again.
+Workers that share the folds of a trial speak with each other directly.
+
+A worker is started with one end of a socket pair, and is no child of `multiprocessing`:
+that would run the user's main script again.
 """
 
 import contextlib
@@ -9,10 +11,12 @@ import os
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 
 from ktune.executors.shipment import Shipment, unpack
+from ktune.protocols import Work
 from ktune.runtime import import_keras, set_determinism, set_threads
-from ktune.trial import EpochReport, Trial, TrialResult
+from ktune.trial import EpochReport, Trial
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Setup:
     """The first thing a worker is sent.
 
     Attributes:
-        shipment: The function that evaluates a trial.
+        shipment: The `Work` to do.
         path: Where to import from.
         folder: Working folder.
         threads: How many this worker may use.
@@ -32,6 +36,26 @@ class Setup:
     folder: str
     threads: int
     is_deterministic: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial, or a part of one. The ends of lines to the others follow.
+
+    Attributes:
+        trial: What to evaluate.
+        part: 0 for who evaluates it, with the help of all others.
+        n_parts: How many workers share it.
+    """
+
+    trial: Trial
+    part: int = 0
+    n_parts: int = 1
+
+    @property
+    def n_lines(self) -> int:
+        """How many ends follow."""
+        return 1 if self.part else self.n_parts - 1
 
 
 @dataclass(frozen=True)
@@ -47,17 +71,30 @@ def serve(connection: Connection) -> None:
     import_keras()
     set_threads(setup.threads)
     set_determinism(setup.is_deterministic)
-    evaluate = unpack(setup.shipment)
-
-    def report(epoch: EpochReport) -> bool:
-        connection.send(epoch)
-        return bool(connection.recv())
-
+    work: Work = unpack(setup.shipment)
     connection.send(Ready())
     while True:
-        trial: Trial = connection.recv()
-        result: TrialResult = evaluate(trial, report)
-        connection.send(result)
+        job: Job = connection.recv()
+        with contextlib.ExitStack() as stack:
+            lines = [
+                stack.enter_context(Connection(recv_handle(connection)))
+                for _ in range(job.n_lines)
+            ]
+            _do(job, work, connection, lines)
+
+
+def _do(job: Job, work: Work, driver: Connection, lines: list[Connection]) -> None:
+    if job.part:
+        assert work.help is not None
+        work.help(job.trial, job.part, job.n_parts, lines[0])
+        return
+
+    def report(epoch: EpochReport) -> bool:
+        driver.send(epoch)
+        return bool(driver.recv())
+
+    helpers = {"helpers": lines} if lines else {}
+    driver.send(work.evaluate(job.trial, report, **helpers))
 
 
 def main() -> None:

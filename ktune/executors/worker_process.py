@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import Any
 
-from ktune.executors.worker import Setup
-from ktune.trial import Failure, Trial, TrialResult, TrialState
+from ktune.executors.failures import timed_out, worker_died
+from ktune.executors.worker import Job, Setup
+from ktune.trial import Trial, TrialResult
 
 # Not by "-m": what is pickled there would name the module "__main__".
 _START = "from ktune.executors.worker import main; main()"
@@ -44,7 +47,9 @@ class WorkerProcess:
             )
             self.connection = Connection(os.dup(ours.fileno()))
         self.trial: Trial | None = None
-        """What it is working on."""
+        """What it is evaluating."""
+        self.helpers: list[WorkerProcess] = []
+        """Those who train some of its folds."""
         self._submitted = 0.0
         self._is_ready = False
         self.send(setup)
@@ -54,11 +59,31 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def submit(self, trial: Trial) -> None:
-        """Have a trial evaluated."""
-        self.trial = trial
+    def submit(self, trial: Trial, helpers: Sequence["WorkerProcess"] = ()) -> None:
+        """Have a trial evaluated, its folds shared with helpers."""
+        self.trial, self.helpers = trial, list(helpers)
         self._submitted = time.monotonic()
-        self.send(trial)
+        n_parts = 1 + len(helpers)
+        self.send(Job(trial, 0, n_parts))
+        for part, helper in enumerate(helpers, 1):
+            helper.send(Job(trial, part, n_parts))
+            for worker, end in zip((self, helper), socket.socketpair(), strict=True):
+                worker._send_end(end)
+
+    def _send_end(self, end: socket.socket) -> None:
+        with end, contextlib.suppress(OSError):
+            send_handle(self.connection, end.fileno(), self._process.pid)
+
+    def is_there(self) -> bool:
+        """Whether one that has no trial can be given one; hear what it has said."""
+        # The line is closed before the process is seen to have ended.
+        try:
+            while self.connection.poll():
+                self.connection.recv()  # that it is ready
+                self.note_ready()
+        except (EOFError, OSError):
+            return False
+        return True
 
     @property
     def seconds(self) -> float:
@@ -72,12 +97,7 @@ class WorkerProcess:
 
     def timed_out(self) -> TrialResult:
         """Return the result of a trial that goes on without end."""
-        message = "no epoch ended in 1.5 times `trial_timeout`; its process was ended"
-        return TrialResult(
-            TrialState.FAILED,
-            seconds=self.seconds,
-            failure=Failure("TrialTimeout", message, self._last_words()),
-        )
+        return timed_out(self.seconds, self._last_words())
 
     def obituary(self) -> TrialResult:
         """Return the result of the trial that a dead worker was working on."""
@@ -85,10 +105,7 @@ class WorkerProcess:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         hint = " (the machine may have run out of memory)" if code == -9 else ""
         message = f"the worker process ended {how}{hint}"
-        return TrialResult(
-            TrialState.FAILED,
-            failure=Failure("WorkerDied", message, self._last_words()),
-        )
+        return worker_died(message, self._last_words())
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

@@ -1,7 +1,7 @@
 """Run a trial, or the best trial of a search and its refit, again."""
 
-import functools
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from ktune.dataset import count_rows, take_rows
 from ktune.errors import ExperimentError, StoreError
-from ktune.evaluation import Workbench, evaluate_trial
+from ktune.evaluation import Workbench, work_with
 from ktune.executors import make_executor
 from ktune.experiment import Experiment, override
 from ktune.loop import Listener, SilentListener
@@ -171,12 +171,11 @@ class _Work:
         """
         trial, recorded = read_trial(self.store, run)
         self.listener.on_phase(f"training trial {trial.number} again")
-        experiment = self.bench.experiment
+        experiment = _kept_here(self.bench.experiment)
         if recorded.trainer in TRAINERS:
             experiment = override(experiment, {"trainer": recorded.trainer})
         bench = replace(self.bench, experiment=experiment)
-        evaluate = functools.partial(evaluate_trial, bench)
-        executor = make_executor(experiment, evaluate)
+        executor = make_executor(experiment, work_with(bench))
         try:
             executor.submit(trial)
             _, again = executor.wait(_stop_where(recorded))
@@ -224,6 +223,15 @@ class _Work:
             tolerance=self.tolerance,
             shows_mean=False,
         )
+
+
+def _kept_here(experiment: Experiment) -> Experiment:
+    """Have what ran on a cluster run in processes with as many threads each."""
+    if experiment.chosen_executor != "ray":
+        return experiment
+    jobs = (os.cpu_count() or 1) // max(1, int(experiment.cpus))
+    changes = {"executor": "processes", "ray_address": None, "jobs": max(1, jobs)}
+    return override(experiment, changes)
 
 
 def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:

@@ -6,15 +6,18 @@ remembers has its paths rewritten first.
 """
 
 import os
+import re
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ktune.errors import StoreError
 
 DEFAULT_FOLDER = Path("mlruns")
 _SQLITE = "sqlite:///"
+_SERVER = ("http://", "https://")
 _ROOT_NAME = "artifacts"
 
 # Every column of MLflow's schema that holds an artifact path (3.10 – 3.17).
@@ -28,16 +31,37 @@ _PATH_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Login:
+    """Who asks a server; kept apart from its address, which is shown and recorded."""
+
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
 class StoreLocation:
     """Address of a store.
 
     Attributes:
-        uri: Tracking and registry URI for MLflow.
+        uri: Tracking and registry URI for MLflow; that of a database server holds its
+            password, so messages have `shown`.
         database: The SQLite file; None when the store is a server.
+        login: For a server of MLflow, if the address given held one.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     database: Path | None
+    login: Login | None = field(default=None, repr=False)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether MLflow's own server answers there, not a database."""
+        return self.uri.startswith(_SERVER)
+
+    @property
+    def shown(self) -> str:
+        """The address for people: without a password."""
+        return _without_login(self.uri)
 
     @property
     def folder(self) -> Path:
@@ -47,7 +71,7 @@ class StoreLocation:
     @property
     def artifact_root(self) -> str | None:
         """Artifact location for new experiments; None: the server decides."""
-        return (self.folder / _ROOT_NAME).as_uri() if self.database else None
+        return None if self.is_server else (self.folder / _ROOT_NAME).as_uri()
 
     @property
     def exists(self) -> bool:
@@ -79,7 +103,20 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
             f"the tracking URI {uri!r} is a folder, which MLflow no longer writes to. "
             f"Use {_SQLITE}{folder}/mlflow.db or the address of a server."
         )
+    if uri.startswith(_SERVER):
+        return StoreLocation(_without_login(uri), None, _login_of(uri))
     return StoreLocation(uri, None)
+
+
+def _login_of(uri: str) -> Login | None:
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return None
+    return Login(unquote(parts.username), unquote(parts.password or ""))
+
+
+def _without_login(uri: str) -> str:
+    return re.sub("://[^/]*@", "://", uri)
 
 
 def relocate(database: Path) -> bool:

@@ -66,6 +66,9 @@ TRIAL_RUN = "ktune.trial_run_id"
 STUDIES = "studies"
 """Folder beside the store for what engines need to go on with a search."""
 
+WAITING = "waiting"
+"""Folder beside the store for records its server was not there to take."""
+
 TRIAL_FILE = "trial.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
 CONFUSION_FILE = "confusion_matrix.csv"

@@ -3,7 +3,7 @@
 import ast
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ktune.folds import Partition
 from ktune.ranking import Goal
 from ktune.snapshot import Environment
 from ktune.tracking import names
+from ktune.tracking.delivery import Delivery
 from ktune.tracking.reader import (
     RunView,
     find_search,
@@ -33,6 +34,7 @@ from ktune.tracking.records import (
     trial_record,
 )
 from ktune.tracking.store import Store
+from ktune.tracking.waiting import Owner
 from ktune.trial import Trial, TrialResult
 
 _RECORDED_FIELDS = (
@@ -90,14 +92,22 @@ class SearchStart:
 class SearchBooks:
     """Writes a search and its trials; remembers which run belongs to which trial.
 
+    What trials and the end of the search leave may wait for a server that is away;
+    everything else is written when there is one (see `catch_up`).
+
     Args:
         store: Where to write.
         start: What is known when the search starts.
         past: The search to go on with; None: a new one.
+        tell: Is told when the server of the store goes away, and when it is back.
     """
 
     def __init__(
-        self, store: Store, start: SearchStart, past: RunView | None = None
+        self,
+        store: Store,
+        start: SearchStart,
+        past: RunView | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._class_names = start.class_names
@@ -107,6 +117,9 @@ class SearchBooks:
             self._open(start)
         else:
             self._reopen(past, start)
+        owner = Owner(self.run_id, start.experiment.name, store.location.shown)
+        self._delivery = Delivery(store, owner, tell)
+        self._has_waited = False
 
     def _open(self, start: SearchStart) -> None:
         store = self._store
@@ -124,9 +137,12 @@ class SearchBooks:
         if not start.storage:  # other drivers may be writing
             for run in list_half_written(self._store, past):
                 self._store.give_up(run.run_id)
-        for run in list_trials(self._store, past):
-            self.trial_runs[run.number] = run.run_id
+        self._find_trial_runs(past)
         self._note_later_sources(start)
+
+    def _find_trial_runs(self, search: RunView) -> None:
+        for run in list_trials(self._store, search):
+            self.trial_runs[run.number] = run.run_id
 
     def salvage(self, number: int) -> TrialResult | None:
         """Return what a driver that has died recorded of a trial, if it was complete.
@@ -164,6 +180,26 @@ class SearchBooks:
         """Id of the MLflow experiment."""
         return self._experiment_id
 
+    @property
+    def n_waiting(self) -> int:
+        """How many records wait for the server of the store."""
+        return self._delivery.n_waiting
+
+    def catch_up(self) -> None:
+        """Write all that waits for the server, before it is read or built upon.
+
+        Raises:
+            ServerAway: The server is not back.
+        """
+        self._delivery.catch_up()
+        if self._has_waited:
+            self._find_trial_runs(find_search(self._store, self.run_id))
+            self._has_waited = False
+
+    def close(self) -> None:
+        """Leave what waits to `ktune sync`; nothing more is to be written."""
+        self._delivery.close()
+
     def track(
         self,
         trial: Trial,
@@ -171,16 +207,21 @@ class SearchBooks:
         verdict: str,
         diagnosis: Mapping[str, Any],
     ) -> None:
-        """Write the child run of a trial, complete, with what was found about it."""
+        """Write the child run of a trial, complete, with what was found about it.
+
+        If the server is away it waits, and is in `trial_runs` after `catch_up`.
+        """
         record = trial_record(trial, result, self._class_names)
         record = replace(
             record,
             tags={**record.tags, names.VERDICT: verdict},
             files={**record.files, names.DIAGNOSIS_FILE: as_json_bytes(diagnosis)},
         )
-        self.trial_runs[trial.number] = self._store.add_run(
-            self._experiment_id, self.run_id, record
-        )
+        run_id = self._delivery.add_run(self._experiment_id, self.run_id, record)
+        if run_id is None:
+            self._has_waited = True
+        else:
+            self.trial_runs[trial.number] = run_id
 
     def note_best(
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
@@ -213,7 +254,7 @@ class SearchBooks:
         ]
         files = {names.REFERENCES_FILE: as_json_bytes(references)}
         record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
-        self._store.update_run(self.run_id, record)
+        self._delivery.update_run(self.run_id, record)
 
     def note_verdict(self, number: int, verdict: str) -> None:
         """Replace the verdict of a trial that looks otherwise at the end."""
@@ -237,8 +278,8 @@ class SearchBooks:
 
     def finish(self, *, status: str, reason: str) -> None:
         """End the parent run."""
-        self._store.set_tags(self.run_id, {names.REASON: reason})
-        self._store.update_run(self.run_id, RunRecord(name="", status=status))
+        record = RunRecord(name="", status=status, tags={names.REASON: reason})
+        self._delivery.update_run(self.run_id, record)
 
 
 def start_record(start: SearchStart) -> RunRecord:

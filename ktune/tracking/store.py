@@ -1,7 +1,8 @@
 """The MLflow store of ktune: the only place that writes to MLflow.
 
 Only the driver uses it, from one thread. A run is written in few calls (one
-``log_batch`` for all metrics, params and tags): single calls cost ten times as much.
+``log_batch`` for all metrics, params and tags): single calls cost ten times as much,
+and with a server each of them is a round trip.
 """
 
 import contextlib
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktune.errors import KtuneError, StoreError
+from ktune.errors import KtuneError, ServerAway, StoreError
 from ktune.runtime import prepare_environment
 from ktune.tracking import names
+from ktune.tracking.away import away, hint, is_away, log_in, require_answer
 from ktune.tracking.database import (
     check_database,
     make_database,
@@ -26,9 +28,6 @@ from ktune.tracking.location import StoreLocation, find_store, relocate
 from ktune.tracking.patience import Patience, PatientClient
 from ktune.tracking.records import RunRecord
 from ktune.tracking.trouble import trouble
-
-_LARGEST_BATCH = 1000  # metrics MLflow servers take in one call
-_MOST_TAGS = 100
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
 
@@ -72,25 +71,49 @@ class Store:
 
     def start_run(self, experiment_id: str, record: RunRecord) -> str:
         """Start a run that stays open, and return its id."""
-        run_id = self._create(experiment_id, record, {})
-        self._fill(run_id, record)
-        return run_id
+        run = self._create(experiment_id, record, {}, time.time())
+        self._fill(run.run_id, record, time.time(), run.artifact_uri)
+        return str(run.run_id)
 
-    def add_run(self, experiment_id: str, parent_id: str, record: RunRecord) -> str:
+    def add_run(
+        self,
+        experiment_id: str,
+        parent_id: str,
+        record: RunRecord,
+        at: float | None = None,
+    ) -> str:
         """Write a finished run below a parent, and return its id.
 
         The run is terminated last, so a run with a final status is complete.
-        """
-        run_id = self._create(experiment_id, record, {names.PARENT: parent_id})
-        self._fill(run_id, record)
-        self.client.set_terminated(run_id, record.status)
-        return run_id
 
-    def update_run(self, run_id: str, record: RunRecord) -> None:
-        """Add to a run; a record that is not RUNNING ends it."""
-        self._fill(run_id, record)
+        Args:
+            experiment_id: MLflow's, of the experiment.
+            parent_id: The run of the search.
+            record: What the run holds.
+            at: When it ended, in seconds since 1970; None: now.
+        """
+        at = time.time() if at is None else at
+        run = self._create(experiment_id, record, {names.PARENT: parent_id}, at)
+        self._fill(run.run_id, record, at, run.artifact_uri)
+        self._end(run.run_id, record.status, at)
+        return str(run.run_id)
+
+    def update_run(
+        self, run_id: str, record: RunRecord, at: float | None = None
+    ) -> None:
+        """Add to a run; a record that is not RUNNING ends it.
+
+        The same record with the same time can be written twice without harm.
+
+        Args:
+            run_id: The run.
+            record: What to add.
+            at: When it was so, in seconds since 1970; None: now.
+        """
+        at = time.time() if at is None else at
+        self._fill(run_id, record, at)
         if record.status != "RUNNING":
-            self.client.set_terminated(run_id, record.status)
+            self._end(run_id, record.status, at)
 
     def reopen(self, run_id: str) -> None:
         """Let a run that has ended go on."""
@@ -125,44 +148,66 @@ class Store:
         self.client.log_inputs(run_id, [DatasetInput(dataset, [use])])
 
     def _create(
-        self, experiment_id: str, record: RunRecord, tags: Mapping[str, str]
-    ) -> str:
-        started = int(1000 * (time.time() - record.seconds))
+        self,
+        experiment_id: str,
+        record: RunRecord,
+        tags: Mapping[str, str],
+        ended: float,
+    ) -> Any:
         run = self.client.create_run(
             experiment_id,
-            start_time=started,
+            start_time=_milliseconds(ended - record.seconds),
             tags={**record.tags, **tags},
             run_name=record.name,
         )
-        return str(run.info.run_id)
+        return run.info
 
-    def _fill(self, run_id: str, record: RunRecord) -> None:
-        from mlflow.entities import Metric, Param
+    def _fill(
+        self, run_id: str, record: RunRecord, at: float, artifact_uri: str | None = None
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
 
-        now = int(1000 * time.time())
-        metrics = [Metric(p.key, p.value, now, p.step) for p in record.metrics]
-        params = [Param(name, value) for name, value in record.params.items()]
-        for first in range(0, len(params), _MOST_TAGS):
-            self.client.log_batch(run_id, params=params[first : first + _MOST_TAGS])
-        for first in range(0, len(metrics), _LARGEST_BATCH):
-            part = metrics[first : first + _LARGEST_BATCH]
-            self.client.log_batch(run_id, metrics=part)
+        now = _milliseconds(at)
+        self.client.log_batch(  # in as few parts as MLflow takes
+            run_id,
+            metrics=[Metric(p.key, p.value, now, p.step) for p in record.metrics],
+            params=[Param(name, value) for name, value in record.params.items()],
+            # Those of a new run are there already.
+            tags=[] if artifact_uri else [RunTag(*tag) for tag in record.tags.items()],
+        )
         if record.files:
-            self._write_files(run_id, record.files)
+            self._write_files(run_id, record.files, artifact_uri)
 
-    def _write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+    def _end(self, run_id: str, status: str, at: float) -> None:
+        self.client.set_terminated(run_id, status, _milliseconds(at))
+
+    def _write_files(
+        self, run_id: str, files: Mapping[str, bytes], artifact_uri: str | None
+    ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self.client.log_artifacts(run_id, folder)
+            if artifact_uri is None:
+                self.client.log_artifacts(run_id, folder)
+            else:  # MLflow's client would ask for the address
+                self.files_at(artifact_uri).log_artifacts(folder)
+
+    def files_at(self, artifact_uri: str) -> Any:
+        """Return MLflow's way to the files of a run whose address is known."""
+        from mlflow.store.artifact.artifact_repository_registry import (
+            get_artifact_repository,
+        )
+
+        return get_artifact_repository(artifact_uri, tracking_uri=self.location.uri)
 
 
 def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
     """Open the store, made first if ``create``; paths are mended if it has moved.
 
     Raises:
+        ServerAway: It is on a server that does not answer.
         StoreError: There is none yet (and ``create`` is not set), or it cannot be
             read or written.
     """
@@ -174,13 +219,10 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
             "--tracking-uri."
         )
     prepare_environment()
-    import mlflow
-
     with quiet_mlflow(), store_errors(location):
         patience = Patience()
         patience.call(lambda: _prepare(location, for_writing=create))
-        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
-        client = patience.call(lambda: mlflow.MlflowClient(location.uri, location.uri))
+        client = patience.call(lambda: _connect(location))
         if location.database is not None:
             client = PatientClient(client, location, patience)
         client.search_experiments(max_results=1)  # fails here if ever
@@ -188,7 +230,10 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
 
 
 def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
-    """Look at a local store before MLflow opens it; see `ktune.tracking.database`."""
+    """Look at a store before MLflow opens it; see `ktune.tracking.database`."""
+    if location.is_server:
+        log_in(location)
+        require_answer(location)
     if location.database is None:
         return
     if not location.exists:
@@ -199,15 +244,43 @@ def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
     relocate(location.database)
 
 
+def _connect(location: StoreLocation) -> Any:
+    """Return MLflow's client.
+
+    Raises:
+        StoreError: What talks to the database server is not installed.
+    """
+    import mlflow
+
+    try:
+        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
+        return mlflow.MlflowClient(location.uri, location.uri)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the store {location.shown} needs the package {error.name!r}, which is "
+            'not installed. For PostgreSQL: pip install "ktune[postgres]", and begin '
+            "its address with postgresql+psycopg2://"
+        ) from error
+
+
 @contextlib.contextmanager
 def store_errors(location: StoreLocation) -> Iterator[None]:
-    """Turn what MLflow raises about the store itself into one clear message."""
+    """Turn what MLflow raises about the store itself into one clear message.
+
+    Raises:
+        ServerAway: It is on a server that does not answer any more.
+        StoreError: It cannot be used.
+    """
     import mlflow.exceptions
     import sqlalchemy.exc
 
     try:
         yield
-    except KtuneError:
+    except ServerAway:
+        raise
+    except KtuneError as error:
+        if is_away(error):
+            raise away(location, error) from error
         raise
     except (
         mlflow.exceptions.MlflowException,
@@ -215,17 +288,24 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         OSError,
         sqlite3.Error,
     ) as error:
+        if is_away(error):
+            raise away(location, error) from error
         if told := trouble(error, location):
             raise told from error
         first_line = str(error).strip().splitlines()[0] if str(error) else ""
+        first_line = first_line.replace(location.uri, location.shown)
         raise StoreError(
-            f"the MLflow store {location.uri} cannot be used: "
-            f"{type(error).__name__}: {first_line}"
+            f"the MLflow store {location.shown} cannot be used: "
+            f"{type(error).__name__}: {first_line}{hint(error)}"
         ) from error
 
 
+def _milliseconds(seconds: float) -> int:
+    return int(1000 * seconds)
+
+
 @contextlib.contextmanager
-def quiet_mlflow(level: int = logging.ERROR) -> Iterator[None]:
+def quiet_mlflow(level: int = logging.CRITICAL) -> Iterator[None]:
     """Keep MLflow and its database migrations from writing to the screen."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     before = [logger.level for logger in loggers]

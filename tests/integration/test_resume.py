@@ -78,7 +78,9 @@ def outcome(result):
 
 def finished_trials(database):
     try:
-        with closing(sqlite3.connect(database, timeout=5)) as connection:
+        # Read only: asked too early it must not make the file.
+        address = f"file:{database}?mode=ro"
+        with closing(sqlite3.connect(address, timeout=5, uri=True)) as connection:
             query = "SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'"
             return connection.execute(query).fetchone()[0]
     except sqlite3.Error:

@@ -24,18 +24,18 @@ from ktune.tracking.store import open_store, quiet_mlflow
 GRACE = 4
 DRIVER = f"""
 import sys, time
-from ktune import session
 from ktune.cli.main import main
+from ktune.executors.serial import SerialExecutor
 from ktune.searchers import database
 
 database.HEARTBEAT, database.GRACE = 1, {GRACE}
-evaluate_trial = session.evaluate_trial
+wait = SerialExecutor.wait
 
-def evaluate_slowly(bench, trial, report):
+def wait_longer(self, report):
     time.sleep(2)
-    return evaluate_trial(bench, trial, report)
+    return wait(self, report)
 
-session.evaluate_trial = evaluate_slowly
+SerialExecutor.wait = wait_longer
 sys.exit(main(sys.argv[1:]))
 """
 TRIALS = 5

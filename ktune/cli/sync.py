@@ -1,0 +1,71 @@
+"""Write what has waited for an MLflow server that was away during a search.
+
+It is written once, however often this is called and wherever it is interrupted. Without
+--tracking-uri and MLFLOW_TRACKING_URI it goes where it belongs.
+"""
+
+import argparse
+import os
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ktune.cli.exit_codes import DONE
+from ktune.cli.options import add_json_option, add_store_option, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``sync``."""
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say what waits, and write it."""
+    from ktune.tracking.location import find_store
+    from ktune.tracking.waiting import list_waiting
+
+    found = list_waiting(find_store(arguments.tracking_uri).folder)
+    if arguments.json:
+        print_json([_as_dict(waiting, _write(waiting, arguments)) for waiting in found])
+        return DONE
+    for waiting in found:
+        print(_description(waiting), flush=True)
+    for waiting in found:
+        if _write(waiting, arguments):
+            print(f"Search {waiting.owner.search[:8]}: written.", flush=True)
+    if not found:
+        print("Nothing waits.")
+    return DONE
+
+
+def _write(waiting: Any, arguments: argparse.Namespace) -> bool:
+    """Write a file of records; return False if its search still runs."""
+    from ktune.tracking.delivery import write_waiting
+    from ktune.tracking.store import open_store
+
+    if waiting.is_driven:
+        return False
+    named = arguments.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    write_waiting(open_store(named or waiting.owner.server), waiting)
+    return True
+
+
+def _description(waiting: Any) -> str:
+    owner = waiting.owner
+    since = datetime.fromtimestamp(waiting.since)
+    text = (
+        f"Search {owner.search[:8]} of {owner.experiment!r}: {waiting.n_records} "
+        f"records ({waiting.n_trials} trials) wait for {owner.server} since "
+        f"{since:%Y-%m-%d %H:%M}."
+    )
+    return f"{text} It still runs, and writes them." if waiting.is_driven else text
+
+
+def _as_dict(waiting: Any, is_written: bool) -> dict[str, Any]:
+    return {
+        **asdict(waiting.owner),
+        "records": waiting.n_records,
+        "trials": waiting.n_trials,
+        "written": is_written,
+    }
