@@ -32,6 +32,10 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "ray": ("ray", 'trials on a Ray cluster: pip install "ktune[ray]"'),
+    "postgres": (
+        "psycopg2-binary",
+        'several machines on one search: pip install "ktune[postgres]"',
+    ),
     "gp": ("torch", 'sampler gp and the torch backend: pip install "ktune[gp]"'),
 }
 _LEAST_FREE_BYTES = 1_000_000_000

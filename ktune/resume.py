@@ -89,16 +89,21 @@ def interrupted_search(store: Store, experiment: str) -> RunView | None:
     return searches[0] if is_there else None
 
 
-def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
+def find_past(
+    store: Store, experiment: str, reference: str | bool, *, is_shared: bool = False
+) -> Past:
     """Return the search to go on with.
 
     Args:
         store: Where it stands.
         experiment: Name of the experiment.
         reference: Of the search; True: the newest one of the experiment.
+        is_shared: Whether its study is in a database.
 
     Raises:
         UnknownReference: There is none, or it is of another experiment.
+        ExperimentError: Its study is in a database and should not be, or the other way
+            round.
         StoreError: Its study is damaged, or not the one its trials were proposed by.
     """
     if isinstance(reference, str):
@@ -108,19 +113,37 @@ def find_past(store: Store, experiment: str, reference: str | bool) -> Past:
         if not searches:
             raise UnknownReference(f"there is no search of {experiment!r} to resume")
         search = searches[0]
-    if search.experiment != experiment or not study_file(store, search.run_id).exists():
+    storage = search.tags.get(names.STORAGE)
+    is_there = storage or study_file(store, search.run_id).exists()
+    if search.experiment != experiment or not is_there:
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} cannot be resumed: "
             f"it is not of {experiment!r}, or its study is not here"
         )
+    _check_storage(search, storage, is_shared)
     runs = list_trials(store, search)
-    _check_study(study_file(store, search.run_id), search, runs)
+    if not is_shared:
+        _check_study(study_file(store, search.run_id), search, runs)
     record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
     return Past(
         search,
         results={run.number: read_trial(store, run) for run in runs},
         options=record.get("changes") or {},
     )
+
+
+def _check_storage(search: RunView, storage: str | None, is_shared: bool) -> None:
+    if storage and not is_shared:
+        raise ExperimentError(
+            f"the study of search {search.run_id[:8]} is in a database. To go on with "
+            f"it, add: --storage {storage}"
+        )
+    if is_shared and not storage:
+        raise ExperimentError(
+            f"search {search.run_id[:8]} has no study in a database: it was started "
+            "without --storage, and can be resumed only so. For several drivers start "
+            "a new search with --storage"
+        )
 
 
 def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
