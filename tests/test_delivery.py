@@ -204,6 +204,18 @@ def test_records_go_to_no_store_without_their_search(books, empty_store, tmp_pat
     assert waiting.path.exists()
 
 
+def test_a_search_that_was_finished_elsewhere_stays_finished(books):
+    books.line.is_up = False
+    track(books, 0)
+    end(books)
+    books.delivery.close()
+    books.plain.update_run(books.search, RunRecord("", "FINISHED"))
+    books.line.is_up = True
+    write_waiting(books.plain, *waiting_in(books))
+    assert_complete(books.plain, books.experiment, books.search, [0])
+    assert books.plain.client.get_run(books.search).info.status == "FINISHED"
+
+
 def test_writing_can_be_killed_at_any_request_and_doubles_nothing(books):
     books.line.is_up = False
     track(books, 0, 1)

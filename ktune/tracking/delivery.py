@@ -149,7 +149,8 @@ def write(store: Store, entry: Entry, *, is_first_try: bool = False) -> str:
         is_first_try: Nothing of it can be there yet, so nobody looks.
     """
     if not entry.is_trial:
-        store.update_run(entry.run_id, entry.record, entry.at)
+        if is_first_try or not _was_finished(store, entry.run_id):
+            store.update_run(entry.run_id, entry.record, entry.at)
         return entry.run_id
     found = [] if is_first_try else _runs_of(store, entry)
     if not found:
@@ -161,6 +162,11 @@ def write(store: Store, entry: Entry, *, is_first_try: bool = False) -> str:
         if other.info.status == _UNFINISHED:
             store.give_up(other.info.run_id)
     return str(run.info.run_id)
+
+
+def _was_finished(store: Store, search_run_id: str) -> bool:
+    """Whether somebody has gone on with the search meanwhile, to its end."""
+    return bool(store.client.get_run(search_run_id).info.status == "FINISHED")
 
 
 def _runs_of(store: Store, entry: Entry) -> list[Any]:
