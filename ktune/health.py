@@ -32,6 +32,10 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "ray": ("ray", 'trials on a Ray cluster: pip install "ktune[ray]"'),
+    "postgres": (
+        "psycopg2-binary",
+        'several machines on one search: pip install "ktune[postgres]"',
+    ),
     "gp": ("torch", 'sampler gp and the torch backend: pip install "ktune[gp]"'),
 }
 _LEAST_FREE_BYTES = 1_000_000_000
@@ -72,6 +76,7 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
         _extras,
         _formats,
         lambda: _store(tracking_uri),
+        lambda: _waiting(tracking_uri),
         _data,
     ]
     return [check for step in checks for check in step()]
@@ -165,6 +170,19 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
     yield Check("store", State.GOOD, f"{location.shown}, {n_searches} searches")
     if location.database is not None:
         yield from _safety(location.database)
+
+
+def _waiting(tracking_uri: str | None) -> Iterator[Check]:
+    from ktune.tracking.waiting import list_waiting
+
+    try:
+        found = list_waiting(find_store(tracking_uri).folder)
+    except KtuneError as error:
+        yield Check("waiting records", State.BAD, str(error))
+        return
+    for waiting in found:
+        text = f"{waiting.n_records} for {waiting.owner.server}"
+        yield Check("waiting records", State.WARNING, text, "ktune sync")
 
 
 def _place_for_store(folder: Path) -> Check:
