@@ -207,7 +207,7 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
-    if find_store(tracking_uri).is_server:  # says at once if it does not answer
+    if find_store(tracking_uri).exists:  # says at once if it cannot be used
         open_store(tracking_uri)
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
