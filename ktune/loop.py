@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from ktune.errors import ConstraintViolated, SearchAborted
 from ktune.experiment import Experiment
 from ktune.interruption import note_interrupt, shielded
 from ktune.metrics import Objective
-from ktune.protocols import Executor, Searcher
+from ktune.protocols import Executor, Others, Peers, Searcher
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
 FIRST_FAILURES = 5
@@ -18,6 +19,9 @@ FIRST_FAILURES = 5
 
 FIRST_VIOLATIONS = 30
 """The same for models above a limit: they are not trained, and cost little."""
+
+PATIENCE = 1.0
+"""Seconds between two looks at what other drivers still do."""
 
 
 class Listener(Protocol):
@@ -86,7 +90,7 @@ class LoopOutcome:
     """How the loop ended."""
 
     finished: int = 0
-    """Trials that are complete or pruned."""
+    """Trials that are complete or pruned; of this driver, if there are several."""
     asked: int = 0
     reason: str = "all trials done"
     is_interrupted: bool = False
@@ -103,6 +107,9 @@ class SearchLoop:
     complete), then the searcher is told. A crash in between costs nothing but that
     the trial is told again.
 
+    Where others drive the same search, the budget is one for all: who has nothing left
+    to ask for waits until their last trials are over, in case one of them is lost.
+
     Args:
         searcher: Proposes trials.
         executor: Has them evaluated.
@@ -112,6 +119,7 @@ class SearchLoop:
         timeout: Wall time in seconds; running trials stop at their next epoch.
         trial_timeout: The same for one trial.
         outcome: What an interrupted search has done already; None: nothing.
+        peers: The other drivers of the search; None: there are none.
     """
 
     def __init__(
@@ -125,6 +133,7 @@ class SearchLoop:
         timeout: float | None = None,
         trial_timeout: float | None = None,
         outcome: LoopOutcome | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self._searcher = searcher
         self._executor = executor
@@ -136,6 +145,9 @@ class SearchLoop:
         self._running: dict[int, Trial] = {}
         self._started: dict[int, float] = {}
         self.outcome = outcome or LoopOutcome()
+        self._peers = peers
+        self._others = Others()
+        self._is_waiting = False
 
     def run(self) -> LoopOutcome:
         """Run trials to the end; Ctrl-C ends it early with everything finished kept.
@@ -144,8 +156,9 @@ class SearchLoop:
             SearchAborted: The first trials all failed for the same reason.
         """
         try:
-            while self._start_trials():
-                self._finish_one()
+            while self._start_trials() or self._awaits_others():
+                if self._running:
+                    self._finish_one()
         except KeyboardInterrupt:
             note_interrupt()
             self.outcome.is_interrupted = True
@@ -156,8 +169,8 @@ class SearchLoop:
 
     def _start_trials(self) -> bool:
         """Keep the workers busy; return whether any trial is running."""
-        while self._wants_more() and len(self._running) < self._executor.n_workers:
-            trial = self._searcher.ask()
+        while len(self._running) < self._executor.n_workers:
+            trial = self._ask()
             if trial is None:
                 break
             self._running[trial.number] = trial
@@ -165,12 +178,32 @@ class SearchLoop:
             self.outcome.asked += 1
             self._listener.on_trial_start(trial)
             self._executor.submit(trial)
-        if not self._running and self._wants_more():
-            self.outcome.reason = "the space is exhausted"
         return bool(self._running)
 
+    def _ask(self) -> Trial | None:
+        """Return the next trial; None: nothing now, or no more is wanted."""
+        turn = self._peers.turn() if self._peers else nullcontext(Others())
+        with turn as self._others:
+            if not self._wants_more():
+                return None
+            trial = self._searcher.ask()
+        if trial is None and not self._running:
+            self.outcome.reason = "the space is exhausted"
+        return trial
+
+    def _awaits_others(self) -> bool:
+        """Wait a moment if the last trials are with other drivers."""
+        if not self._others.running or self._is_late():
+            return False
+        if not self._is_waiting:
+            self._listener.on_phase("waiting for the last trials of other drivers")
+            self._is_waiting = True
+        time.sleep(PATIENCE)
+        return True
+
     def _wants_more(self) -> bool:
-        if self.outcome.finished + len(self._running) >= self._wanted:
+        running = len(self._running) + self._others.running
+        if self.outcome.finished + self._others.finished + running >= self._wanted:
             return False
         if self._is_late():
             self.outcome.reason = "time is up"
@@ -179,7 +212,8 @@ class SearchLoop:
             self.outcome.reason = "the space is exhausted"
             return False
         # Failed trials are replaced, but not without end.
-        if self.outcome.asked >= 2 * self._wanted + self._free_failures():
+        asked = self.outcome.asked + self._others.asked
+        if asked >= 2 * self._wanted + self._free_failures():
             self.outcome.reason = "too many trials failed"
             return False
         return True
@@ -192,6 +226,8 @@ class SearchLoop:
     def _finish_one(self) -> None:
         trial, result = self._executor.wait(self._report)
         del self._running[trial.number]
+        if self._peers:
+            self._peers.check_in()
         with shielded():
             self._track(trial, result)
             self._searcher.tell(trial, result)
@@ -227,7 +263,8 @@ class SearchLoop:
 
     def _abort_if_hopeless(self) -> None:
         failures = self.outcome.failures
-        if self.outcome.finished or failures.total() < self._free_failures():
+        finished = self.outcome.finished + self._others.finished
+        if finished or failures.total() < self._free_failures():
             return
         if len(failures) == 1:
             reason = next(iter(failures))

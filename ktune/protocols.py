@@ -7,10 +7,12 @@ what travels is a frozen dataclass of plain data (`ktune.trial`).
 
 **Ownership.** One process, the driver, asks and tells the searcher and writes to the
 MLflow store, from one thread. A worker gets an experiment and a trial, and returns a
-result; it never writes anything.
+result; it never writes anything. Where several drivers share a search (**Peers**), each
+owns the trials it has asked for, and they ask in turn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -81,6 +83,41 @@ class Searcher(Protocol):
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """Take the result of a trial asked before. Once for every trial."""
+        ...
+
+
+@dataclass(frozen=True)
+class Others:
+    """What the other drivers of a search have done, in numbers of trials.
+
+    Attributes:
+        finished: Complete or pruned.
+        running: Being evaluated now.
+        asked: All of them, failed ones too.
+    """
+
+    finished: int = 0
+    running: int = 0
+    asked: int = 0
+
+
+class Peers(Protocol):
+    """The other drivers of a search, if it has any."""
+
+    def turn(self) -> AbstractContextManager[Others]:
+        """Be the only driver for the block; it gets what the others have done.
+
+        Raises:
+            StoreError: They have taken this driver for dead.
+        """
+        ...
+
+    def check_in(self) -> None:
+        """Make sure, before a trial is recorded, that nobody has taken it over.
+
+        Raises:
+            StoreError: The others have taken this driver for dead.
+        """
         ...
 
 

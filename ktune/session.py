@@ -1,18 +1,19 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import URL
+
 from ktune.advice import advise
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
-from ktune.driver_lock import driving
 from ktune.ensembles import require_method
 from ktune.ensembles.ensembling import Ensembler
-from ktune.errors import KtuneError, SearchAborted, ServerAway
+from ktune.errors import ExperimentError, KtuneError, SearchAborted, ServerAway
 from ktune.evaluation import work_with
 from ktune.executors import connected, make_executor
 from ktune.experiment import Experiment, override
@@ -38,26 +39,35 @@ from ktune.resume import (
     find_past,
     interrupted_search,
     n_left_waiting,
-    recorded_changes,
     take_over,
+    tell_changes,
     telling_how_to_go_on,
     write_all_waiting,
 )
 from ktune.runtime import import_keras, quiet_libraries, set_determinism
 from ktune.searchers import make_searcher
+from ktune.searchers.database import Database, check_url, shown
+from ktune.searchers.driven_study import DrivenStudy
+from ktune.searchers.local_study import LocalStudy
+from ktune.searchers.shared_study import SharedStudy
 from ktune.snapshot import read_environment, read_git_state
 from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
 from ktune.tracking.away import is_away
 from ktune.tracking.location import find_store
-from ktune.tracking.reader import best_values, find_search, study_file
-from ktune.tracking.records import MetricPoint
+from ktune.tracking.reader import RunView, best_values, find_search, study_file
+from ktune.tracking.records import MetricPoint, as_json_bytes
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.trial import Trial, TrialResult
 
 WARM_VALUES = 5
 """So many of the best values of an earlier search a warm start begins with."""
+
+_LEFT_TO_OTHERS = (
+    "Other drivers are still at work, or have closed the search: the last one refits "
+    "and registers its best trial."
+)
 
 
 def search(
@@ -69,6 +79,7 @@ def search(
     resume: str | bool = False,
     warm_start: str | None = None,
     ensemble: str | None = None,
+    storage: str | None = None,
     **changes: Any,
 ) -> SearchResult:
     """Search, judge every trial by cross-validation, and register the best model.
@@ -85,6 +96,10 @@ def search(
             changed; ``trials``, ``timeout`` and ``jobs`` may.
         warm_start: Begin with the best five values of this earlier search.
         ensemble: Make one of the trials at the end: "greedy", "stacking" or "bagging".
+        storage: Keep the search's study in this database
+            (``postgresql://user@host/name``), so that processes on several machines
+            can work on it: one begins, the others ``resume``. MLflow's store has to be
+            one they all reach.
         **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
@@ -99,15 +114,16 @@ def search(
     assert isinstance(plain, Experiment)
     if ensemble is not None:
         require_method(ensemble)
+    address = None if storage is None else check_url(storage)
     listener = listener or make_listener()
     try:
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with quiet_libraries():
-            past = _find_past(plain, resume, tracking_uri, listener)
+            is_shared = address is not None
+            past = _find_past(plain, resume, tracking_uri, listener, is_shared)
             if past is not None:
-                options = recorded_changes(open_store(tracking_uri), past.search)
-                changes = take_over(options, changes)
+                changes = take_over(past.options, changes)
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
@@ -115,7 +131,9 @@ def search(
                 plain = override(plain, changes)
             if warm_start is not None:  # for who resumes it
                 changes["start_from"] = list(plain.start_from)
-            request = _Request(plain, loaded, changes, past, ensemble)
+            if address is not None:
+                _check_can_share(plain)
+            request = _Request(plain, loaded, changes, past, ensemble, address)
             return _search(request, tracking_uri, listener)
     finally:
         listener.close()
@@ -147,6 +165,7 @@ class _Request:
     changes: Mapping[str, Any]
     past: Past | None
     ensemble: str | None = None
+    storage: URL | None = None
 
 
 def _find_past(
@@ -154,12 +173,22 @@ def _find_past(
     resume: str | bool,
     tracking_uri: str | None,
     listener: Listener,
+    is_shared: bool,
 ) -> Past | None:
     if resume is False:
         return None
     store = open_store(tracking_uri)
     write_all_waiting(store, listener.on_note)
-    return find_past(store, experiment.name, resume)
+    return find_past(store, experiment.name, resume, is_shared=is_shared)
+
+
+def _check_can_share(experiment: Experiment) -> None:
+    if experiment.engine != "optuna":
+        raise ExperimentError(
+            "--storage is for several drivers on one search, and needs engine "
+            f"'optuna'; got {experiment.engine!r}, whose oracle lives in the memory of "
+            "one driver. Leave --storage out, or take --engine optuna"
+        )
 
 
 def _warmed(
@@ -190,19 +219,62 @@ def _search(
 def _keep_books(
     request: _Request, ready: Preflight, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
+    base = None if request.storage is None else Database(request.storage)
     store = open_store(tracking_uri, create=True)
     start, tell = _search_start(request, ready), listener.on_note
     with quiet_mlflow(), store_errors(store.location):
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = SearchBooks(store, start, tell=tell)
-            with driving(study_file(store, books.run_id)):
-                return _drive_safely(store, books, ready, request, listener)
+            books = _open_books(store, start, tell=tell)
+            study = _study_of(store, books.run_id, request, ready, base)
+            with study.attended():
+                return _drive_safely(store, books, ready, request, study, listener)
         check_unchanged(store, past.search, ready)
-        with driving(study_file(store, past.search.run_id)):
-            books = SearchBooks(store, start, past.search, tell)
-            return _drive_safely(store, books, ready, request, listener)
+        for note in tell_changes(past, request.experiment, request.changes):
+            listener.on_note(note)
+        study = _study_of(store, past.search.run_id, request, ready, base)
+        with study.attended():
+            books = _open_books(store, start, past.search, tell=tell)
+            return _drive_safely(store, books, ready, request, study, listener)
+
+
+def _study_of(
+    store: Store,
+    run_id: str,
+    request: _Request,
+    ready: Preflight,
+    base: Database | None,
+) -> DrivenStudy:
+    name = request.experiment.name
+    if base is None:
+        return LocalStudy(study_file(store, run_id), name)
+    # Many searches stand in one database.
+    return SharedStudy(
+        base,
+        f"{name}/{run_id}",
+        ready.bench.recipe.declare,
+        is_new=request.past is None,
+    )
+
+
+def _open_books(
+    store: Store,
+    start: SearchStart,
+    past: RunView | None = None,
+    *,
+    tell: Callable[[str], None],
+) -> SearchBooks:
+    """Open the books of the search; close them again if Ctrl-C came meanwhile."""
+    opened: list[SearchBooks] = []
+    try:
+        with shielded():
+            opened.append(SearchBooks(store, start, past, tell))
+    except KeyboardInterrupt:
+        for books in opened:
+            books.finish(status="KILLED", reason="interrupted")
+        raise
+    return opened[0]
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
@@ -223,12 +295,13 @@ def _drive_safely(
     books: SearchBooks,
     ready: Preflight,
     request: _Request,
+    study: DrivenStudy,
     listener: Listener,
 ) -> SearchResult:
     """Search; if the server of the store is gone at the end, say how to go on."""
-    command = _resume_command(request.loaded, books.run_id)
+    command = _resume_command(request, books.run_id)
     with telling_how_to_go_on(store, books, command, listener.on_note):
-        return _drive(store, books, ready, request, listener)
+        return _drive(store, books, ready, request, study, listener)
 
 
 def _drive(
@@ -236,6 +309,7 @@ def _drive(
     books: SearchBooks,
     ready: Preflight,
     request: _Request,
+    study: DrivenStudy,
     listener: Listener,
 ) -> SearchResult:
     """Search from the first trial, or the first that is left, to the end."""
@@ -244,23 +318,30 @@ def _drive(
     try:
         judge = _appoint_judge(books, ready, listener)
         listener.on_search_start(experiment, ready.bench.objective, books.run_id)
-        for note in ready.notes:
+        for note in (*ready.notes, *_company_note(study)):
             listener.on_note(note)
         outcome, results = _run_trials(
-            store, books, ready, judge, listener, request.past
+            study, books, ready, judge, listener, request.past
         )
         status = "KILLED" if outcome.is_interrupted else "FINISHED"
         reason = outcome.reason
         _catch_up(books, outcome)
         fitted, registration = None, None
-        if not outcome.is_interrupted:
+        closes = not outcome.is_interrupted and study.claims_closing()
+        if closes:
+            _take_in_others(study, books, judge, results)
             fitted, registration = _refit_best(store, books, ready, results, listener)
-        with shielded() if outcome.is_interrupted else nullcontext():
-            _conclude(store, books, judge, fitted, listener)
+        if closes or not study.is_shared:
+            with shielded() if outcome.is_interrupted else nullcontext():
+                _conclude(store, books, judge, fitted, listener)
         if registration is not None:
             write_card(store, registration.name, registration.version)
             if request.ensemble is not None:
                 _make_ensemble(store, books, ready, request.ensemble, listener)
+        if closes:
+            study.note_closed()
+        elif not outcome.is_interrupted:
+            listener.on_note(_LEFT_TO_OTHERS)
     except KeyboardInterrupt:
         status, reason = "KILLED", "interrupted"
         raise
@@ -273,7 +354,7 @@ def _drive(
         raise
     finally:
         with shielded():
-            books.finish(status=status, reason=reason)
+            study.leave(lambda: books.finish(status=status, reason=reason))
     view = find_search(store, books.run_id)
     return result_of(
         store, view, outcome=outcome, fitted=fitted, registration=registration
@@ -315,6 +396,7 @@ def _search_start(request: _Request, ready: Preflight) -> SearchStart:
         git=read_git_state(loaded.path.parent) if loaded else {},
         command=_command(loaded),
         changes=request.changes,
+        storage="" if request.storage is None else shown(request.storage),
     )
 
 
@@ -336,10 +418,13 @@ def _command(loaded: LoadedExperiment | None) -> str:
     return f"ktune search {path}:{loaded.variable}"
 
 
-def _resume_command(loaded: LoadedExperiment | None, run_id: str) -> str:
-    if loaded is None:
-        return f"ktune.search(experiment, resume={run_id[:8]!r})"
-    return f"{_command(loaded)} --resume {run_id[:8]}"
+def _resume_command(request: _Request, run_id: str) -> str:
+    storage = "" if request.storage is None else shown(request.storage)
+    if request.loaded is None:
+        where = f", storage={storage!r}" if storage else ""
+        return f"ktune.search(experiment, resume={run_id[:8]!r}{where})"
+    where = f" --storage '{storage}'" if storage else ""
+    return f"{_command(request.loaded)} --resume {run_id[:8]}{where}"
 
 
 def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> Judge:
@@ -350,8 +435,27 @@ def _appoint_judge(books: SearchBooks, ready: Preflight, listener: Listener) -> 
     return Judge(ready.bench, tuple(ready.dataset.class_names), references)
 
 
+def _company_note(study: DrivenStudy) -> Iterator[str]:
+    if places := study.company():
+        yield f"Other drivers on this search: {', '.join(places)}"
+
+
+def _take_in_others(
+    study: DrivenStudy,
+    books: SearchBooks,
+    judge: Judge,
+    results: list[tuple[Trial, TrialResult]],
+) -> None:
+    """Add what other drivers have done, to judge the search by all of its trials."""
+    if space := study.space():
+        books.add_file(names.SPACE_FILE, as_json_bytes(space))
+    for trial, result in books.take_in({trial.number for trial, _ in results}):
+        judge.judge(trial, result)
+        results.append((trial, result))
+
+
 def _run_trials(
-    store: Store,
+    study: DrivenStudy,
     books: SearchBooks,
     ready: Preflight,
     judge: Judge,
@@ -360,20 +464,23 @@ def _run_trials(
 ) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
     bench = ready.bench
     experiment = bench.experiment
-    searcher = make_searcher(
-        experiment,
-        bench.recipe.declare,
-        goal=bench.goal,
-        path=study_file(store, books.run_id),
-        epochs=bench.recipe.settings(ready.defaults).epochs,
-        start_from=experiment.start_from,
-        find_result=past.find_result if past else None,
-    )
+    with study.turn():
+        searcher = make_searcher(
+            experiment,
+            bench.recipe.declare,
+            goal=bench.goal,
+            path=study,
+            epochs=bench.recipe.settings(ready.defaults).epochs,
+            start_from=experiment.start_from,
+            find_result=_find_result(study, books, past),
+        )
     results = list(past.results.values()) if past else []
     for trial, result in results:
         judge.judge(trial, result)
 
     def track(trial: Trial, result: TrialResult) -> None:
+        if result.batch_size:  # who trains it again does so as it went at last
+            trial = replace(trial, batch_size=result.batch_size)
         diagnosis = judge.judge(trial, result)
         books.track(trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis))
         # Predictions stand in MLflow now; keeping them here would add up.
@@ -387,13 +494,23 @@ def _run_trials(
         trials=experiment.trials,
         timeout=experiment.timeout_seconds,
         trial_timeout=experiment.trial_timeout_seconds,
-        outcome=_outcome_so_far(past),
+        outcome=_outcome_so_far(study, past),
+        peers=study,
     )
     return loop.run(), results
 
 
-def _outcome_so_far(past: Past | None) -> LoopOutcome:
-    if past is None:
+def _find_result(
+    study: DrivenStudy, books: SearchBooks, past: Past | None
+) -> Callable[[int], TrialResult | None] | None:
+    """Return what finds a trial that MLflow holds though nobody was told."""
+    if study.is_shared:  # others may die at any time
+        return books.salvage
+    return past.find_result if past else None
+
+
+def _outcome_so_far(study: DrivenStudy, past: Past | None) -> LoopOutcome:
+    if past is None or study.is_shared:  # there it counts as done by others
         return LoopOutcome()
     return LoopOutcome(finished=past.n_finished, asked=len(past.results))
 

@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, help="number of folds")
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
     parser.add_argument("--trial-timeout", help="wall time for one trial")
+    parser.add_argument(
+        "--retry-half-batch",
+        action="store_true",
+        help="try a trial that runs out of memory once more, with half its batch size",
+    )
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
     parser.add_argument(
@@ -119,6 +124,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD",
         help="also make an ensemble of the trials: greedy, stacking or bagging",
     )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="keep the state of the search in a database, so that several machines "
+        "can work on it with --resume: postgresql://user@host/name",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_store_option(parser)
     add_json_option(parser)
@@ -159,6 +170,7 @@ def _search(
         resume=arguments.resume,
         warm_start=arguments.warm_start,
         ensemble=arguments.ensemble,
+        storage=arguments.storage,
         **changes,
     )
     if arguments.json:
@@ -175,9 +187,13 @@ def _is_interrupted(result: Any) -> bool:
 
 def _print_resume(result: Any, arguments: argparse.Namespace) -> None:
     """Print what continues an interrupted search."""
+    from ktune.tracking.names import STORAGE
+
     if _is_interrupted(result):
+        storage = result.view.tags.get(STORAGE)  # without its password
+        where = f" --storage '{storage}'" if storage else ""
         print("To continue the search:")
-        print(f"  ktune search {arguments.file} --resume {result.run_id[:8]}")
+        print(f"  ktune search {arguments.file} --resume {result.run_id[:8]}{where}")
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -193,6 +209,8 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
         changes["cv"] = arguments.folds
     if arguments.fast:
         changes["deterministic"] = False
+    if arguments.retry_half_batch:
+        changes["retry_half_batch"] = True
     if arguments.enqueue is not None:
         changes["start_from"] = _read_values(arguments.enqueue)
     return {**changes, **parse_settings(arguments.settings)}

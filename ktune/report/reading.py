@@ -6,11 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from ktune.dataset import Task
-from ktune.diagnosis import Context, SearchView, TrialView, diagnose_search
+from ktune.diagnosis import (
+    Context,
+    Parameter,
+    SearchView,
+    TrialView,
+    diagnose_search,
+)
 from ktune.diagnosis.references import References, references_from_dict
 from ktune.errors import StoreError
 from ktune.report.importances import measure_importances
-from ktune.report.space import read_space
+from ktune.report.space import read_space, space_from_json
 from ktune.report.view import SearchReport
 from ktune.snapshot import KEY_PACKAGES
 from ktune.tracking import names
@@ -80,9 +86,16 @@ def read_search_view(
     return SearchView(
         trials=[read_trial_view(store, run, context) for run in runs],
         context=context,
-        space=read_space(study_file(store, search.run_id), search.experiment),
+        space=_space(store, search),
         test=test_estimates(search),
     )
+
+
+def _space(store: Store, search: RunView) -> Mapping[str, Parameter]:
+    stored = _read_or_nothing(store, search, names.SPACE_FILE)
+    if stored:
+        return space_from_json(json.loads(stored))
+    return read_space(study_file(store, search.run_id), search.experiment)
 
 
 def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:

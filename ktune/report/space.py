@@ -1,6 +1,6 @@
 """The ranges of a search's parameters: from its study, or from the values seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,22 @@ def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
     from ktune.searchers.ledger import open_ledger
 
     try:
-        declared = open_ledger(study, name).parameters()
+        return _by_name(open_ledger(study, name).parameters().values())
     except (StoreError, OSError):
         return {}
+
+
+def space_from_json(stored: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the ranges of parameters that were kept as JSON, by key."""
+    from ktune.searchers.parameter import parameter_from_json
+
+    return _by_name(parameter_from_json(parameter) for parameter in stored.values())
+
+
+def _by_name(declared: Iterable[Any]) -> dict[str, Parameter]:
     # One name may stand for several declarations; ranges of the first are shown.
     space: dict[str, Parameter] = {}
-    for parameter in declared.values():
+    for parameter in declared:
         space.setdefault(parameter.name, _plain(parameter))
     return space
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ktune.protocols import Searcher
     from ktune.ranking import Goal
     from ktune.searchers.discovery import Declare
+    from ktune.searchers.driven_study import DrivenStudy
+    from ktune.searchers.ledger import Ledger
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -29,7 +31,7 @@ def make_searcher(
     declare: "Declare",
     *,
     goal: "Goal",
-    path: str | Path,
+    path: "str | Path | DrivenStudy",
     study_name: str | None = None,
     epochs: int | None = None,
     start_from: Sequence[Mapping[str, Value]] = (),
@@ -42,8 +44,9 @@ def make_searcher(
         declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
             `ktune.recipe.Recipe`.
         goal: What is searched for.
-        path: Journal file of the search, or URL of a database. If it holds trials
-            already, the search goes on after them.
+        path: Journal file of the search, URL of a database, or the study that is
+            driven, whose turn it has to be. If it holds trials already, the search
+            goes on after them.
         study_name: Name of the study in there; pruning by Hyperband depends on it,
             so it should not be random. None: the experiment's name.
         epochs: The most epochs a trial takes. None: what ``fit`` says, if it is a
@@ -57,14 +60,11 @@ def make_searcher(
         ExperimentError: The sampler needs a package that is not installed.
         StoreError: The study cannot be opened.
     """
-    from ktune.searchers.ledger import open_ledger
-
     # Before anything is written.
     check_installed(experiment.chosen_sampler)
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
-    ledger = open_ledger(path, study_name or experiment.name, goal=goal)
-    ledger.recover(find_result)
+    ledger = _open(path, study_name or experiment.name, goal, find_result)
     searcher: Searcher = engine(
         declare,
         ledger=ledger,
@@ -75,6 +75,18 @@ def make_searcher(
         start_from=start_from,
     )
     return searcher
+
+
+def _open(
+    path: "str | Path | DrivenStudy",
+    name: str,
+    goal: "Goal",
+    find_result: Callable[[int], TrialResult | None] | None,
+) -> "Ledger":
+    from ktune.searchers.local_study import LocalStudy
+
+    study = LocalStudy(path, name) if isinstance(path, str | Path) else path
+    return study.open_ledger(goal, find_result)
 
 
 def _epochs(experiment: "Experiment") -> int:

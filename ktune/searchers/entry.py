@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from ktune.errors import ConstraintViolated
+from ktune.errors import ConstraintViolated, OutOfMemory
 from ktune.searchers.parameter import Parameter
 from ktune.searchers.path import Path, Step
 from ktune.trial import Trial, TrialResult, TrialState
@@ -20,9 +20,12 @@ PATH = "ktune.path"
 SEED = "ktune.seed"
 EPOCHS = "ktune.epochs"
 PARENT = "ktune.parent"
+DRIVER = "ktune.driver"
 NOTE = "ktune.note"
 RESULT = "ktune.result"
 DROPPED = "ktune.dropped"
+
+_TOO_LARGE = (ConstraintViolated.__name__, OutOfMemory.__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Entry:
         started: When it was first asked, in local time.
         finished: When it was told.
         note: What the engine wants to remember of it.
+        is_running: Whether it is being evaluated, or was when its driver died.
+        driver: Number of its driver, where a search has several.
     """
 
     trial: Trial
@@ -48,9 +53,13 @@ class Entry:
     started: datetime | None
     finished: datetime | None
     note: Mapping[str, Any]
+    is_running: bool = False
+    driver: int | None = None
 
 
-def record_of(trial: Trial, path: Path, note: Mapping[str, Any]) -> dict[str, Any]:
+def record_of(
+    trial: Trial, path: Path, note: Mapping[str, Any], driver: int | None = None
+) -> dict[str, Any]:
     """Return a trial as user attributes."""
     record = {
         VALUES: dict(trial.values),
@@ -59,6 +68,7 @@ def record_of(trial: Trial, path: Path, note: Mapping[str, Any]) -> dict[str, An
         EPOCHS: trial.epochs,
         PARENT: trial.parent,
         NOTE: dict(note) or None,
+        DRIVER: driver,
         # Last: a trial counts once it has its number.
         NUMBER: trial.number,
     }
@@ -82,9 +92,9 @@ def record_of_result(result: TrialResult) -> dict[str, Any]:
 
 
 def _violation(result: TrialResult) -> float:
-    """Return 1 for a model above a limit of the experiment, which was not trained."""
+    """Return 1 for a model that is too large or too slow, of which samplers learn."""
     failure = result.failure
-    return float(failure is not None and failure.kind == ConstraintViolated.__name__)
+    return float(failure is not None and failure.kind in _TOO_LARGE)
 
 
 def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
@@ -113,4 +123,6 @@ def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
         started=trial.datetime_start,
         finished=trial.datetime_complete,
         note=attributes.get(NOTE, {}),
+        is_running=not trial.state.is_finished(),
+        driver=attributes.get(DRIVER),
     )

@@ -14,6 +14,7 @@ trial                 ``ktune.values``: name to exact value, in the order asked
 trial                 ``ktune.path``: the key of each of these values
 trial                 ``ktune.seed``, ``ktune.epochs``, ``ktune.parent``
 trial                 ``ktune.note``: what the engine wants to remember of it
+trial                 ``ktune.driver``: number of its driver, where there are several
 trial, when told      ``ktune.result``: state, score, epochs, seconds …
 trial, when not run   ``ktune.dropped``: why
 ===================== ========================================================
@@ -35,6 +36,7 @@ from optuna.trial import TrialState as OptunaState
 from ktune.errors import StoreError
 from ktune.searchers.constraints import make_tpe
 from ktune.searchers.entry import (
+    DRIVER,
     DROPPED,
     NUMBER,
     PARAMETER,
@@ -56,6 +58,7 @@ from ktune.trial import Trial, TrialResult, TrialState, Value
 
 if TYPE_CHECKING:
     from ktune.ranking import Goal
+    from ktune.searchers.drivers import Drivers
 
 
 class Slot:
@@ -84,18 +87,28 @@ class Slot:
 
 
 class Ledger:
-    """The study of one search. One process, the driver, writes it.
+    """The study of one search, written by its driver, or by several in turn.
 
     Args:
         study: An Optuna study; `open_ledger` makes or finds it.
+        drivers: This driver among the others; None: there is one only.
+
+    Attributes:
+        lost: Trials to repeat, since they were running in a crash.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: optuna.Study, drivers: "Drivers | None" = None) -> None:
         self.study = study
+        self.lost: list[Entry] = []
+        self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # trial number to what is being evaluated
-        self._keys: dict[Parameter, str] = {
-            parameter: key for key, parameter in self.parameters().items()
-        }
+        self._keys: dict[Parameter, str] = {}
+        self._read_keys()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others write in it too."""
+        return self._drivers is not None
 
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter that was ever asked for, by key."""
@@ -180,7 +193,8 @@ class Ledger:
             slot: Where its values were sampled; None: they come from elsewhere.
             note: What the engine wants to remember of it, as JSON can hold it.
         """
-        record = record_of(trial, path, note or {})
+        driver = self._drivers.number if self._drivers else None
+        record = record_of(trial, path, note or {}, driver)
         with quiet():
             if slot is None:
                 slot = self._write(path, record)
@@ -216,10 +230,11 @@ class Ledger:
     def recover(
         self, find_result: Callable[[int], TrialResult | None] | None = None
     ) -> list[Entry]:
-        """Clear away what a crash left, and return the trials to repeat.
+        """Clear away what a crash left, and return the trials to repeat (`lost`).
 
         A trial that had been told is finished. One that was running is closed as
-        failed in the study, to be entered again under its number.
+        failed in the study, to be entered again under its number. Where there are
+        several drivers, only trials of those that are gone are touched.
 
         Args:
             find_result: Returns the result of a trial by its number if it is known
@@ -227,13 +242,29 @@ class Ledger:
         """
         with quiet():
             self._take_up_waiting_trials()
+            self._read_keys()
             running = (OptunaState.RUNNING,)
             for trial in self.study.get_trials(deepcopy=False, states=running):
+                if self._is_cared_for(trial):
+                    continue
                 record = trial.user_attrs.get(RESULT) or {}
                 if not record and find_result and NUMBER in trial.user_attrs:
                     record = self._take_over(trial, find_result)
                 self._finish(trial.number, record)
-        return [entry for entry in self.entries() if entry.state is None]
+        unfinished = [entry for entry in self.entries() if entry.state is None]
+        self.lost = [entry for entry in unfinished if not entry.is_running]
+        return self.lost
+
+    def _is_cared_for(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether the driver of a running trial is there."""
+        if self._drivers is None:
+            return False
+        # Without a driver it is what one left that died while it asked.
+        return trial.user_attrs.get(DRIVER) in self._drivers.present
+
+    def _read_keys(self) -> None:
+        found = self.parameters().items()
+        self._keys = {parameter: key for key, parameter in found}
 
     def _take_over(
         self,

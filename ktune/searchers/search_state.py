@@ -48,26 +48,33 @@ class SearchState:
         self._declare = declare
         self._to_start_from: list[Mapping[str, Value]] = [{}, *start_from]
         self._planned: Path | None = None
-        self._to_repeat: list[Entry] = ledger.recover()
+        ledger.recover()
         self.past: Sequence[Entry] = ledger.entries()
-        for entry in self.past:
-            self.explored.add(entry.path)
-        self.next_number = self.past[-1].trial.number + 1 if self.past else 0
+        self.next_number = 0
         self.n_running = 0
+        self._take_in(self.past)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether everything has been tried, and nothing is to be repeated."""
-        return self.explored.is_exhausted and not self._to_repeat
+        return self.explored.is_exhausted and not self.ledger.lost
 
     def repeat(self) -> Trial | None:
         """Return the next trial that was running in a crash, if any is left."""
-        if not self._to_repeat:
+        if self.ledger.is_shared:
+            self._take_in(self.ledger.entries())
+        if not self.ledger.lost:
             return None
-        entry = self._to_repeat.pop(0)
+        entry = self.ledger.lost.pop(0)
         self.ledger.enter(entry.trial, entry.path, note=entry.note)
         self.n_running += 1
         return entry.trial
+
+    def _take_in(self, entries: Sequence[Entry]) -> None:
+        """Take note of trials that are in the ledger."""
+        for entry in entries:
+            self.explored.add(entry.path)
+            self.next_number = max(self.next_number, entry.trial.number + 1)
 
     def discover(self, propose: Propose) -> Path:
         """Run the builder; return what it asked for and got."""

@@ -41,7 +41,7 @@ def open_study(place: str | Path, name: str, goal: "Goal | None") -> optuna.Stud
     if goal is not None and not is_url:
         _prepare_journal(Path(place))
     with quiet():
-        return _study(_storage(place), name, goal)
+        return study_in(_storage(place), name, goal)
 
 
 @contextlib.contextmanager
@@ -58,7 +58,13 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _study(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Study:
+def study_in(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Study:
+    """Return a study of a storage, made if need be and a goal is given.
+
+    Raises:
+        StoreError: It is of a search with the opposite direction.
+        KeyError: It is not there.
+    """
     if goal is None:
         return optuna.load_study(study_name=name, storage=storage)
     wanted = [_DIRECTIONS[objective.direction] for objective in goal.objectives]

@@ -7,6 +7,8 @@
 | tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: counts not |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
 | tag | `ktune.failure` | why a trial failed: one text for all that failed alike |
+| tag | `ktune.batch_size` | of a trial retried by half, since memory did not suffice |
+| tag | `ktune.storage` | of a search with several drivers: the database of its study |
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
 | tag | `ktune.pareto_front` | `true`: no other trial beats it in every objective |
@@ -38,6 +40,7 @@ STATE = "ktune.state"
 INTERRUPTED = "interrupted"
 VERDICT = "ktune.verdict"
 FAILURE = "ktune.failure"
+BATCH = "ktune.batch_size"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
@@ -57,6 +60,7 @@ TEST_SCORES = "ktune.test_scores"
 ENSEMBLE = "ktune.ensemble"
 THRESHOLD = "ktune.threshold"
 DATA_DIGEST = "ktune.data_digest"
+STORAGE = "ktune.storage"
 TEST_DIGEST = "ktune.test_digest"
 SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
@@ -83,3 +87,5 @@ REQUIREMENTS_FILE = "requirements.txt"
 REFERENCES_FILE = "references.json"
 DIAGNOSIS_FILE = "diagnosis.json"
 REPORT_FILE = "report.html"
+SPACE_FILE = "space.json"
+"""What a search's parameters can be, where its study is not a file beside the store."""

@@ -21,6 +21,7 @@ from ktune.tracking.reader import (
     list_half_written,
     list_trials,
     read_folder,
+    read_trial,
 )
 from ktune.tracking.records import (
     MetricPoint,
@@ -42,6 +43,7 @@ _RECORDED_FIELDS = (
     "max_latency_ms",
     "trials",
     "timeout",
+    "trial_timeout",
     "seed",
     "test_size",
     "scale_target",
@@ -70,6 +72,8 @@ class SearchStart:
         git: ``commit`` and ``diff``, or nothing.
         command: How to run the search again.
         changes: Fields that options replaced.
+        storage: Address of the database of its study, without a password; empty where
+            the study is a file.
     """
 
     experiment: Experiment
@@ -83,6 +87,7 @@ class SearchStart:
     command: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     entry: Mapping[str, Any] = field(default_factory=dict)
+    storage: str = ""
 
 
 class SearchBooks:
@@ -130,14 +135,36 @@ class SearchBooks:
     def _reopen(self, past: RunView, start: SearchStart) -> None:
         self.run_id = past.run_id
         self._store.reopen(past.run_id)
-        for run in list_half_written(self._store, past):
-            self._store.give_up(run.run_id)
+        if not start.storage:  # other drivers may be writing
+            for run in list_half_written(self._store, past):
+                self._store.give_up(run.run_id)
         self._find_trial_runs(past)
         self._note_later_sources(start)
 
     def _find_trial_runs(self, search: RunView) -> None:
         for run in list_trials(self._store, search):
             self.trial_runs[run.number] = run.run_id
+
+    def salvage(self, number: int) -> TrialResult | None:
+        """Return what a driver that has died recorded of a trial, if it was complete.
+
+        What it has left half written is marked as interrupted.
+        """
+        search = find_search(self._store, self.run_id)
+        for run in list_half_written(self._store, search):
+            if run.number == number:
+                self._store.give_up(run.run_id)
+        for run in list_trials(self._store, search):
+            if run.number == number:
+                return read_trial(self._store, run)[1]
+        return None
+
+    def take_in(self, known: Collection[int]) -> list[tuple[Trial, TrialResult]]:
+        """Return the trials that other drivers have recorded, but those ``known``."""
+        search = find_search(self._store, self.run_id)
+        runs = [r for r in list_trials(self._store, search) if r.number not in known]
+        self.trial_runs.update({run.number: run.run_id for run in runs})
+        return [read_trial(self._store, run) for run in runs]
 
     def _note_later_sources(self, start: SearchStart) -> None:
         """Keep the sources the search goes on with, where they are others by now."""
@@ -269,6 +296,7 @@ def start_record(start: SearchStart) -> RunRecord:
             "ktune.data": str(start.data["name"]),
             names.DATA_DIGEST: str(start.data["digest"]),
             "ktune.command": start.command,
+            **({names.STORAGE: start.storage} if start.storage else {}),
             **(
                 {"mlflow.source.git.commit": c}
                 if (c := start.git.get("commit"))

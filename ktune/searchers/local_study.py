@@ -1,0 +1,69 @@
+"""A study in a file of this machine, driven by one process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ktune.driver_lock import driving
+from ktune.protocols import Others
+from ktune.searchers.driven_study import FindResult
+from ktune.searchers.ledger import Ledger, open_ledger
+
+if TYPE_CHECKING:
+    from ktune.ranking import Goal
+
+
+class LocalStudy:
+    """A journal, locked for as long as this process drives the search.
+
+    Args:
+        path: The file; or the URL of a database that nobody else uses.
+        name: Name of the study.
+    """
+
+    is_shared = False
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        self._path = path
+        self._name = name
+
+    def attended(self) -> AbstractContextManager[None]:
+        """Drive the search in the block.
+
+        Raises:
+            StoreError: Another process does.
+        """
+        return driving(Path(self._path))
+
+    def company(self) -> Sequence[str]:
+        """There is none."""
+        return ()
+
+    def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> Ledger:
+        """Return the record of the search, cleared of what a crash has left."""
+        ledger = open_ledger(self._path, self._name, goal=goal)
+        ledger.recover(find_result)
+        return ledger
+
+    def turn(self) -> AbstractContextManager[Others]:
+        """There are no others."""
+        return nullcontext(Others())
+
+    def check_in(self) -> None:
+        """Nobody needs to know."""
+
+    def space(self) -> Mapping[str, Any]:
+        """Nothing: the file stays where the store is."""
+        return {}
+
+    def claims_closing(self) -> bool:
+        """Nobody else can."""
+        return True
+
+    def note_closed(self) -> None:
+        """Nobody needs to know; who goes on with the search closes it anew."""
+
+    def leave(self, finish: Callable[[], None]) -> None:
+        """End the search."""
+        finish()
