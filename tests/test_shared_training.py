@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from ktune.dataset import Dataset, Kind, Task
 from ktune.errors import TrialFailed
 from ktune.evaluation import make_workbench, work_with
-from ktune.executors.processes import ProcessesExecutor
 from ktune.experiment import Experiment
 from ktune.folds import split
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
@@ -122,34 +121,3 @@ def test_folds_that_race_are_not_shared():
         assert work.most_parts == N_FOLDS
     with at_work([[0.5] * N_FOLDS], pruner="racing") as work:
         assert work.most_parts == 1
-
-
-def build(hp):
-    import keras
-
-    model = keras.Sequential()
-    model.add(keras.layers.Dense(16, activation="relu"))
-    model.add(keras.layers.Dropout(0.2))
-    model.add(keras.layers.Dense(1, activation="sigmoid"))
-    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
-    return model
-
-
-def test_two_processes_share_a_real_trial_and_find_what_one_finds():
-    random = np.random.default_rng(0)
-    x = random.normal(size=(300, 6)).astype(np.float32)
-    y = (x[:, 0] + x[:, 1] ** 2 > 1).astype(np.int64)
-    data = Dataset("rows", x, y, Task.BINARY, Kind.TABULAR, class_names=("no", "yes"))
-    experiment = Experiment(
-        name="x", data=(x, y), build=build, fit={"epochs": 3, "batch_size": 32}
-    )
-    partition = split(data, cv=N_FOLDS, test_size=0.0, seed=0)
-    work = work_with(make_workbench(experiment, data, partition))
-    alone = work.evaluate(make_trial(0), lambda _: True)
-    executor = ProcessesExecutor(work, 2)
-    executor.submit(make_trial(0))
-    _, shared = executor.wait(lambda _: True)
-    executor.close()
-    assert shared.trainer == alone.trainer == "graph"
-    for name, curve in alone.curves.items():
-        np.testing.assert_allclose(shared.curves[name], curve, rtol=1e-5, err_msg=name)

@@ -3,12 +3,17 @@
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import ktune
-from ktune.executors import connected
-from ktune.loop import SilentListener
+from ktune.data.loading import load_data
+from ktune.evaluation import make_workbench, work_with
+from ktune.executors import connected, make_executor
+from ktune.experiment import override
+from ktune.folds import split
+from ktune.loop import SearchLoop, SilentListener
+from ktune.searchers import make_searcher
+from ktune.testing.fakes import make_trial
 
 
 def build(hp):
@@ -35,21 +40,6 @@ EXPERIMENT = ktune.Experiment(
 )
 
 
-def search(folder, empty_store, listener=None, **changes):
-    shutil.copy(empty_store, folder / "mlflow.db")
-    return ktune.search(
-        EXPERIMENT,
-        tracking_uri=f"sqlite:///{folder}/mlflow.db",
-        listener=listener or SilentListener(),
-        **changes,
-    )
-
-
-@pytest.fixture(scope="module")
-def serial(tmp_path_factory, empty_store):
-    return search(tmp_path_factory.mktemp("serial"), empty_store)
-
-
 @pytest.fixture(scope="module")
 def cluster():
     """Two machines of one CPU each, as far as Ray can see."""
@@ -68,25 +58,62 @@ def cluster():
         cluster.shutdown()
 
 
-def require_same(found, expected):
-    one, two = (
-        result.trials.drop(columns=["seconds", "run_id"]).sort_index()
-        for result in (found, expected)
+@pytest.fixture(scope="module")
+def bench():
+    dataset = load_data(EXPERIMENT.data, name="small", task=None)
+    partition = split(
+        dataset, cv=EXPERIMENT.cv, test_size=EXPERIMENT.test_size, seed=EXPERIMENT.seed
     )
-    # The number of threads a process has may show in the last bits.
-    pd.testing.assert_frame_equal(one, two, rtol=1e-5)
-    assert found.best.number == expected.best.number
-    both = zip(found.model.get_weights(), expected.model.get_weights(), strict=True)
-    for one, two in both:
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+    return make_workbench(EXPERIMENT, dataset, partition)
 
 
-def test_in_two_processes(serial, tmp_path, empty_store):
-    require_same(search(tmp_path, empty_store, jobs=2), serial)
+def search(bench, executor, folder):
+    """Search without MLflow; return the score of each trial by its number."""
+    found = {}
+    searcher = make_searcher(
+        EXPERIMENT, bench.recipe.declare, goal=bench.goal, path=folder / "study.log"
+    )
+    SearchLoop(
+        searcher,
+        executor,
+        track=lambda trial, result: found.update({trial.number: result.score}),
+        listener=SilentListener(),
+        trials=EXPERIMENT.trials,
+    ).run()
+    return found
+
+
+@pytest.fixture(scope="module")
+def serial(bench, tmp_path_factory):
+    executor = make_executor(EXPERIMENT, work_with(bench))
+    return search(bench, executor, tmp_path_factory.mktemp("serial"))
+
+
+def require_same(found, expected):
+    assert sorted(found) == sorted(expected) == list(range(EXPERIMENT.trials))
+    for number, score in expected.items():
+        # The number of threads a process has may show in the last bits.
+        assert found[number] == pytest.approx(score, rel=1e-5)
+    assert max(found, key=found.get) == max(expected, key=expected.get)
+
+
+def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
+    bench, serial, tmp_path
+):
+    work = work_with(bench)
+    executor = make_executor(override(EXPERIMENT, {"jobs": 2}), work)
+    trial = make_trial(99, {"units": 8, "learning_rate": 0.01})
+    executor.submit(trial)
+    _, shared = executor.wait(lambda _: True)
+    alone = work.evaluate(trial)
+    assert shared.trainer == alone.trainer == "graph"
+    for name, curve in alone.curves.items():
+        np.testing.assert_allclose(shared.curves[name], curve, rtol=1e-5, err_msg=name)
+    require_same(search(bench, executor, tmp_path), serial)
 
 
 class Accident(SilentListener):
-    """Kills a machine of a cluster when two more trials have begun."""
+    """Kills a machine of a cluster when trials run on both."""
 
     def __init__(self, cluster):
         self._cluster = cluster
@@ -102,6 +129,12 @@ def test_on_a_ray_cluster_that_loses_a_machine_on_the_way(
     serial, cluster, tmp_path, empty_store
 ):
     accident = Accident(cluster)
-    found = search(tmp_path, empty_store, accident, ray_address=cluster.address)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    found = ktune.search(
+        EXPERIMENT,
+        tracking_uri=f"sqlite:///{tmp_path}/mlflow.db",
+        listener=accident,
+        ray_address=cluster.address,
+    )
     assert accident.has_happened
-    require_same(found, serial)
+    require_same(found.trials["val_accuracy"].to_dict(), serial)
