@@ -41,11 +41,24 @@ class SearchAborted(KtuneError):
 
 
 class TrialFailed(Exception):
-    """One trial cannot be judged; the search goes on without it."""
+    """One trial cannot be judged; the search goes on without it.
+
+    Args:
+        message: Why; the same for all trials that fail alike.
+        details: What is different in each.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class ConstraintViolated(TrialFailed):
     """A trial's model is larger or slower than asked for, so it is not trained."""
+
+
+class OutOfMemory(TrialFailed):
+    """A trial's training takes more memory than there is."""
 
 
 class WorkerDied(TrialFailed):

@@ -5,33 +5,32 @@ the ``report`` it is given, so it runs in this process, another one, or elsewher
 """
 
 import functools
+import gc
 import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from ktune.costs import check_costs, check_memory, objective_scores
 from ktune.dataset import (
     DataDescription,
     Dataset,
     Kind,
     Task,
     input_shape,
-    take_rows,
 )
 from ktune.epoch_book import EpochBook
-from ktune.errors import ConstraintViolated, ExperimentError
+from ktune.errors import ExperimentError, OutOfMemory
 from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings
 from ktune.fold_race import FoldRace
 from ktune.folds import Partition, reshuffle
-from ktune.latency import measure_latency
 from ktune.metrics import (
     COSTS,
-    LATENCY,
     LOSS,
-    N_PARAMETERS,
     Objective,
     canonical_name,
     confusion_matrix,
@@ -51,6 +50,7 @@ from ktune.shared_training import (
     SharedTraining,
     describe,
     help_captain,
+    let_go,
     part_of,
 )
 from ktune.trainers import choose_trainer
@@ -235,25 +235,55 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
 def _train_and_judge(
     bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
 ) -> TrialResult:
+    """Evaluate a trial; where memory does not suffice, once more with half a batch."""
+    try:
+        return _attempt(bench, trial, report, helpers)
+    except Exception as error:
+        smaller = _with_half_batch(bench, trial)
+        if smaller is None or describe(error).kind != OutOfMemory.__name__:
+            raise
+    # Only out here has the first attempt given back what it held.
+    let_go(helpers)
+    gc.collect()
+    result = _attempt(bench, smaller, report, ())
+    return replace(result, batch_size=smaller.batch_size)
+
+
+def _with_half_batch(bench: Workbench, trial: Trial) -> Trial | None:
+    """Return the trial that is tried instead; None: none is."""
+    if not bench.experiment.retry_half_batch or trial.batch_size:
+        return None
+    asked = bench.recipe.settings(trial.values).batch_size
+    return replace(trial, batch_size=asked // 2) if asked > 1 else None
+
+
+def _attempt(
+    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+) -> TrialResult:
     set_determinism(bench.experiment.deterministic)
     task = _make_task(bench, trial)
-    latency = _check_costs(bench, task)
+    latency = check_costs(bench, task)
     if bench.experiment.races:
         result = _train_in_turn(bench, task, trial, report)
     else:
         result = _train_in_step(bench, task, trial, report, helpers)
     result = replace(result, latency_ms=latency)
-    return replace(result, scores=_scores(bench.goal, result))
+    return replace(result, scores=objective_scores(bench.goal, result))
 
 
 def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
-    settings = bench.recipe.settings(trial.values)
-    if trial.epochs is not None:
-        settings = replace(settings, epochs=trial.epochs)
+    settings = bench.recipe.settings_of(trial)
     folds = folds_of(bench, trial)
     seeds = fold_seeds(trial, folds)
-    return TrainingTask(
-        build=lambda: bench.recipe.model(trial.values),
+    available = bench.recipe.memory()
+
+    def build() -> Any:
+        model = bench.recipe.model(trial.values)
+        check_memory(model, task, available, jobs=bench.experiment.jobs or 1)
+        return model
+
+    task = TrainingTask(
+        build=build,
         folds=[
             resample_fold(
                 fold,
@@ -268,6 +298,7 @@ def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
         data=bench.data,
         fit=bench.recipe.fit(trial.values),
     )
+    return task
 
 
 def _train_in_step(
@@ -333,47 +364,6 @@ def _open_book(bench: Workbench, task: TrainingTask, n_folds: int) -> EpochBook:
         objective=bench.objective,
         takes_last_epoch=task.settings.early_stopping is False,
     )
-
-
-def _check_costs(bench: Workbench, task: TrainingTask) -> float | None:
-    """Refuse a model that is too large or too slow before it is trained.
-
-    Returns:
-        Its latency in milliseconds, if anybody wants to know.
-
-    Raises:
-        ConstraintViolated: It is above a limit of the experiment.
-    """
-    most_parameters = bench.experiment.max_parameters
-    most_latency = bench.experiment.max_latency_ms
-    wants_latency = most_latency or any(o.metric == LATENCY for o in bench.further)
-    if most_parameters is None and not wants_latency:
-        return None
-    model, row = task.build(), take_rows(bench.folds[0].x, np.arange(1))
-    if not model.built:
-        model(row)
-    if most_parameters is not None and model.count_params() > most_parameters:
-        raise ConstraintViolated(f"more than max_parameters={most_parameters:g}")
-    if not wants_latency:
-        return None
-    latency = measure_latency(model, row)
-    if most_latency is not None and latency > most_latency:
-        raise ConstraintViolated(f"slower than max_latency_ms={most_latency:g}")
-    return latency
-
-
-def _scores(goal: Goal, result: TrialResult) -> tuple[float, ...]:
-    """Return the value of each of several objectives; () for a single one."""
-    if goal.is_single or result.score is None:
-        return ()
-    costs = {N_PARAMETERS: result.n_parameters, LATENCY: result.latency_ms}
-    further = (
-        costs[objective.metric]
-        if objective.metric in costs
-        else result.mean(objective.metric)
-        for objective in goal.objectives[1:]
-    )
-    return (result.score, *(float(value or 0.0) for value in further))
 
 
 def _train_epochs(

@@ -88,6 +88,8 @@ class Experiment:
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
         metrics: Further scorer names of scikit-learn to record.
+        retry_half_batch: Whether a trial that memory did not suffice for is tried once
+            more with half its batch size.
         threshold: Of binary classes: from which probability on a row is called
             positive in the test scores. "tune": the best on out-of-fold predictions of
             the best trial. None: 0.5. The model returns probabilities all the same.
@@ -145,6 +147,7 @@ class Experiment:
     seed: int = 0
     preprocess: Any = "auto"
     metrics: Sequence[str] = ()
+    retry_half_batch: bool = False
     threshold: float | str | None = None
     task: str | None = None
     scale_target: bool | None = None

@@ -267,10 +267,13 @@ def _check_start_from(start_from: Any) -> str | None:
     )
 
 
-def _check_deterministic(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return None
-    return f"`deterministic` must be True or False; got {value!r}"
+def _bool(name: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        if isinstance(value, bool):
+            return None
+        return f"`{name}` must be True or False; got {value!r}"
+
+    return check
 
 
 def _check_license(value: Any) -> str | None:
@@ -360,6 +363,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "gpus": check_share("gpus", may_be_zero=True),
     "start_from": _check_start_from,
     "fit_overrides": _check_fit_overrides,
-    "deterministic": _check_deterministic,
+    "deterministic": _bool("deterministic"),
+    "retry_half_batch": _bool("retry_half_batch"),
     "license": _check_license,
 }

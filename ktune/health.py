@@ -76,6 +76,7 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
         _extras,
         _formats,
         lambda: _store(tracking_uri),
+        lambda: _waiting(tracking_uri),
         _data,
     ]
     return [check for step in checks for check in step()]
@@ -171,6 +172,19 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
         yield from _safety(location.database)
 
 
+def _waiting(tracking_uri: str | None) -> Iterator[Check]:
+    from ktune.tracking.waiting import list_waiting
+
+    try:
+        found = list_waiting(find_store(tracking_uri).folder)
+    except KtuneError as error:
+        yield Check("waiting records", State.BAD, str(error))
+        return
+    for waiting in found:
+        text = f"{waiting.n_records} for {waiting.owner.server}"
+        yield Check("waiting records", State.WARNING, text, "ktune sync")
+
+
 def _place_for_store(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
@@ -181,19 +195,32 @@ def _place_for_store(folder: Path) -> Check:
 
 
 def _safety(database: Path) -> Iterator[Check]:
-    for path in (database, database.parent):
-        if path.stat().st_mode & stat.S_IWOTH:
-            yield Check(
-                "store rights",
-                State.WARNING,
-                f"{path} can be changed by every user of this machine",
-                f"chmod o-w {path}",
-            )
+    for path in _open_to_all(database):
+        yield Check(
+            "store rights",
+            State.WARNING,
+            f"{path} can be changed by every user of this machine, who could have "
+            "code of theirs run as yours: models and experiments stand in the store",
+            f"chmod o-w {path}",
+        )
     free = shutil.disk_usage(database.parent).free
     if free < _LEAST_FREE_BYTES:
         yield Check(
             "disk", State.WARNING, f"{free / 1e9:.1f} GB left", "make room for models"
         )
+
+
+def _open_to_all(database: Path) -> Iterator[Path]:
+    """Yield what of a store every user can write to, or put something else in place."""
+    own = database.parent
+    for path in (database, own, *sorted(p for p in own.iterdir() if p.is_dir())):
+        if path.stat().st_mode & stat.S_IWOTH:
+            yield path
+    for folder in own.parents:
+        mode = folder.stat().st_mode
+        # As /tmp is: what is in there can only be moved by whom it belongs to.
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield folder
 
 
 def _data() -> Iterator[Check]:

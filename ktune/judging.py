@@ -14,7 +14,7 @@ from ktune.diagnosis import (
     diagnose_trial,
 )
 from ktune.diagnosis.references import References, measure_references
-from ktune.diagnosis.verdict import with_best_score
+from ktune.diagnosis.verdict import skill_of
 from ktune.evaluation import Workbench
 from ktune.intervals import Estimate
 from ktune.trial import Trial, TrialResult
@@ -42,18 +42,25 @@ class Judge:
             pick=bench.goal.pick,
         )
         self._views: list[TrialView] = []
+        self._best_score: float | None = None
         self._said: dict[int, Diagnosis] = {}
 
     def judge(self, trial: Trial, result: TrialResult) -> Diagnosis:
         """Return the diagnosis of a trial that has just ended."""
         # Predictions are read now and not kept: over a search they would add up.
-        self._views.append(
-            TrialView(trial, replace(result, out_of_fold=b""), self._context)
-        )
-        context = with_best_score(SearchView(self._views, self._context)).context
+        view = TrialView(trial, replace(result, out_of_fold=b""), self._context)
+        self._views.append(view)
+        self._note_score(view)
+        context = replace(self._context, best_score=self._best_score)
         diagnosis = diagnose_trial(TrialView(trial, result, context))
         self._said[trial.number] = diagnosis
         return diagnosis
+
+    def _note_score(self, view: TrialView) -> None:
+        """Keep the best score: to look for it among all takes longer each time."""
+        score = skill_of(view) if view.result.is_complete else None
+        if score is not None and (self._best_score is None or score > self._best_score):
+            self._best_score = score
 
     def judge_search(self, test: Mapping[str, Estimate]) -> SearchDiagnosis:
         """Return the diagnosis of the whole search, its trials in its light.

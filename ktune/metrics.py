@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import get_scorer, get_scorer_names, roc_auc_score
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from ktune.calibration import calibration_error, reliability_bins
 from ktune.dataset import Task
@@ -194,7 +195,7 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
     if task.is_classification and len(np.unique(y)) < 2:
         return float("nan")
     if name == "roc_auc" and task is Task.BINARY:
-        return float(roc_auc_score(y, predictions))
+        return _roc_auc(y, predictions)
     try:
         return _score_by_scikit_learn(name, y, predictions, task)
     except (ValueError, AttributeError) as error:
@@ -203,6 +204,19 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
         raise ExperimentError(
             f"metric {name!r} cannot score a {task} task: {error}"
         ) from error
+
+
+def _roc_auc(y: np.ndarray, predictions: np.ndarray) -> float:
+    """Return the chance that a positive row is ranked above a negative one.
+
+    By the sum of ranks (Mann-Whitney); scikit-learn's own takes ten times as long, and
+    it is read for every fold of every trial.
+    """
+    is_positive = y == 1
+    n_positive = int(is_positive.sum())
+    n_pairs = n_positive * (len(y) - n_positive)
+    ranks = rankdata(predictions)[is_positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / n_pairs)
 
 
 def _calibration_error(y: np.ndarray, predictions: np.ndarray, task: Task) -> float:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from ktune.experiment import Experiment
 from ktune.fit_settings import FitSettings, make_fit_settings
 from ktune.hypermodel import Fit, own_fit, settings_asked_for
 from ktune.hyperparameters import replay
+from ktune.memory import limited_weights
+from ktune.runtime import available_bytes
 from ktune.spaces.training import compile_by_default
 from ktune.targets import encode_targets, let_learn_scaled_targets
-from ktune.trial import Value
+from ktune.trial import Trial, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +43,24 @@ class Recipe:
         has_own_fit = own_fit(self.experiment.build) is not None
         return self._settings(hp, self._build(hp) if has_own_fit else None)
 
+    def settings_of(self, trial: Trial) -> FitSettings:
+        """Return the fit settings of a trial, which may set some of them itself."""
+        own = {"epochs": trial.epochs, "batch_size": trial.batch_size}
+        given: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
+        return replace(self.settings(trial.values), **given)
+
+    def memory(self) -> float:
+        """Return how many bytes are free for one trial."""
+        return available_bytes() / (self.experiment.jobs or 1)
+
     def fit(self, values: Mapping[str, Value]) -> Fit | None:
         """Return the ``fit`` of a HyperModel that overrides it, for these values."""
         fit = own_fit(self.experiment.build)
         return None if fit is None else functools.partial(fit, replay(values))
 
     def _build(self, hp: Any) -> Any:
-        model = _builder(self.experiment.build, self.data)(hp)
+        with limited_weights(self.memory()):
+            model = _builder(self.experiment.build, self.data)(hp)
         if not hasattr(model, "fit") or not hasattr(model, "compile"):
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"

@@ -237,7 +237,7 @@ def _load(experiment: Experiment) -> Dataset:
 @contextlib.contextmanager
 def _loaded(recorded: RecordedSearch) -> Iterator[Experiment]:
     """Load the experiment from its recorded sources."""
-    if not recorded.sources or "file" not in recorded.entry:
+    if recorded.entry.get("file") not in recorded.sources:
         raise ExperimentError(
             f"search {recorded.view.run_id[:8]} was started from Python, so MLflow "
             "holds no experiment file of it. Give the experiment yourself: "

@@ -133,7 +133,7 @@ def train_again(
         bench.partition, bench.experiment.preprocess, bench.kind
     )
     settings = replace(
-        bench.recipe.settings(trial.values), epochs=epochs, early_stopping=False
+        bench.recipe.settings_of(trial), epochs=epochs, early_stopping=False
     )
     seed = derive_seed(trial.seed, "refit") if seed is None else seed
     fold = resample_fold(

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ktune.errors import (
     StoreError,
     UnknownReference,
 )
+from ktune.experiment import Experiment
 from ktune.preflight import Preflight
 from ktune.ranking import Goal
 from ktune.tracking import names
@@ -49,6 +50,9 @@ _FIXED = (
 )
 """Settings that have shaped the trials there are; others may change."""
 
+_TOLD = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
+"""Settings that may change and are recorded; so may any option a search is given."""
+
 
 @dataclass(frozen=True)
 class Past:
@@ -57,10 +61,12 @@ class Past:
     Attributes:
         search: Its parent run.
         results: Its finished trials with their results, by number.
+        options: Those it was started with, to be taken over.
     """
 
     search: RunView
     results: Mapping[int, tuple[Trial, TrialResult]]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_finished(self) -> int:
@@ -118,7 +124,12 @@ def find_past(
     runs = list_trials(store, search)
     if not is_shared:
         _check_study(study_file(store, search.run_id), search, runs)
-    return Past(search, {run.number: read_trial(store, run) for run in runs})
+    record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
+    return Past(
+        search,
+        results={run.number: read_trial(store, run) for run in runs},
+        options=record.get("changes") or {},
+    )
 
 
 def _check_storage(search: RunView, storage: str | None, is_shared: bool) -> None:
@@ -151,11 +162,17 @@ def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
         )
 
 
-def recorded_changes(store: Store, search: RunView) -> Mapping[str, Any]:
-    """Return the options a search was started with, to be taken over."""
-    record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
-    changes: Mapping[str, Any] = record.get("changes") or {}
-    return changes
+def take_over(
+    recorded: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options to go on with: the recorded ones, but where changed now.
+
+    The address of a cluster is of no use to another executor.
+    """
+    merged = {**recorded, **changes}
+    if "executor" in changes and "ray_address" not in changes:
+        merged.pop("ray_address", None)
+    return merged
 
 
 def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
@@ -185,6 +202,33 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
             f"search {search.run_id[:8]} cannot be resumed with other settings, since "
             f"its trials would not compare: {'; '.join(problems)}. Set them back, or "
             "start a new search without --resume"
+        )
+
+
+def tell_changes(
+    past: Past, experiment: Experiment, options: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say in a line what is allowed to differ from before, if anything does.
+
+    Args:
+        past: The search to go on with.
+        experiment: As it is now.
+        options: Fields of it that options replace now.
+    """
+    now = {name: getattr(experiment, name) for name in _TOLD}
+    now["executor"] = experiment.chosen_executor
+    # Of an older search not all of them are recorded.
+    now = {k: v for k, v in params_of(now).items() if k in past.search.params}
+    pairs = {name: (past.search.params[name], value) for name, value in now.items()}
+    for name, value in options.items():
+        before = past.options.get(name)
+        if name not in (*now, *_FIXED) and name in past.options and before != value:
+            pairs[name] = (str(before), str(value))
+    changed = [f"{n} was {a}, is {b}" for n, (a, b) in pairs.items() if a != b]
+    if changed:
+        yield (
+            f"search {past.search.run_id[:8]} goes on with other settings: "
+            f"{'; '.join(changed)}"
         )
 
 
@@ -268,6 +312,6 @@ def _what_waits(books: SearchBooks, command: str) -> str:
     count = books.n_waiting
     waits = f"{count} records wait here, so nothing is lost. " if count else ""
     return (
-        f"{waits}When it is back, this writes what waits, refits and registers the "
-        f"best model and makes the report: {command} (`ktune sync` only writes)"
+        f"{waits}When the server is back, this writes what waits, refits and registers "
+        f"the best model and makes the report: {command} (`ktune sync` only writes)"
     )

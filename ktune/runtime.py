@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ktune.errors import ExperimentError
 from ktune.spelling import did_you_mean
@@ -103,6 +104,25 @@ def memory_bytes() -> float:
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return float("inf")
+
+
+def available_bytes() -> float:
+    """Return how much memory is free for this process, as far as that can be told."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path("/proc/meminfo").read_text()
+        kibibytes = text.split("MemAvailable:")[1].split()[0]
+        return min(1024.0 * int(kibibytes), _left_to_container())
+    return memory_bytes()
+
+
+def _left_to_container() -> float:
+    """Return what a container may still take; endless where there is no limit."""
+    try:
+        folder = Path("/sys/fs/cgroup")
+        most = int((folder / "memory.max").read_text())
+        return float(most - int((folder / "memory.current").read_text()))
+    except (OSError, ValueError):  # no such files, or "max"
         return float("inf")
 
 

@@ -39,7 +39,8 @@ from ktune.resume import (
     find_past,
     interrupted_search,
     n_left_waiting,
-    recorded_changes,
+    take_over,
+    tell_changes,
     telling_how_to_go_on,
     write_all_waiting,
 )
@@ -54,7 +55,7 @@ from ktune.sources import find_sources, read_sources
 from ktune.tracking import names
 from ktune.tracking.away import is_away
 from ktune.tracking.location import find_store
-from ktune.tracking.reader import best_values, find_search, study_file
+from ktune.tracking.reader import RunView, best_values, find_search, study_file
 from ktune.tracking.records import MetricPoint, as_json_bytes
 from ktune.tracking.search_books import SearchBooks, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
@@ -122,8 +123,7 @@ def search(
             is_shared = address is not None
             past = _find_past(plain, resume, tracking_uri, listener, is_shared)
             if past is not None:
-                options = recorded_changes(open_store(tracking_uri), past.search)
-                changes = {**options, **changes}
+                changes = take_over(past.options, changes)
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
@@ -226,14 +226,16 @@ def _keep_books(
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = SearchBooks(store, start, tell=tell)
+            books = _open_books(store, start, tell=tell)
             study = _study_of(store, books.run_id, request, ready, base)
             with study.attended():
                 return _drive_safely(store, books, ready, request, study, listener)
         check_unchanged(store, past.search, ready)
+        for note in tell_changes(past, request.experiment, request.changes):
+            listener.on_note(note)
         study = _study_of(store, past.search.run_id, request, ready, base)
         with study.attended():
-            books = SearchBooks(store, start, past.search, tell)
+            books = _open_books(store, start, past.search, tell=tell)
             return _drive_safely(store, books, ready, request, study, listener)
 
 
@@ -254,6 +256,25 @@ def _study_of(
         ready.bench.recipe.declare,
         is_new=request.past is None,
     )
+
+
+def _open_books(
+    store: Store,
+    start: SearchStart,
+    past: RunView | None = None,
+    *,
+    tell: Callable[[str], None],
+) -> SearchBooks:
+    """Open the books of the search; close them again if Ctrl-C came meanwhile."""
+    opened: list[SearchBooks] = []
+    try:
+        with shielded():
+            opened.append(SearchBooks(store, start, past, tell))
+    except KeyboardInterrupt:
+        for books in opened:
+            books.finish(status="KILLED", reason="interrupted")
+        raise
+    return opened[0]
 
 
 def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
@@ -458,6 +479,8 @@ def _run_trials(
         judge.judge(trial, result)
 
     def track(trial: Trial, result: TrialResult) -> None:
+        if result.batch_size:  # who trains it again does so as it went at last
+            trial = replace(trial, batch_size=result.batch_size)
         diagnosis = judge.judge(trial, result)
         books.track(trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis))
         # Predictions stand in MLflow now; keeping them here would add up.

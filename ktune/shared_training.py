@@ -14,9 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ktune.errors import TrialFailed, WorkerDied
+from ktune.errors import OutOfMemory, TrialFailed, WorkerDied
+from ktune.memory import is_out_of_memory
 from ktune.protocols import FoldEpoch, Training, TrainingTask
 from ktune.trial import Failure
+
+OUT_OF_MEMORY = "there was not enough memory to train it"
 
 
 class Partner(Protocol):
@@ -103,9 +106,7 @@ class SharedTraining:
     def close(self) -> None:
         """Let the helpers go."""
         self._own.close()
-        for helper in self._helpers:
-            with contextlib.suppress(OSError):
-                helper.send(False)
+        let_go(self._helpers)
 
 
 def help_captain(start: Callable[[], Training], captain: Partner) -> None:
@@ -131,13 +132,22 @@ def help_captain(start: Callable[[], Training], captain: Partner) -> None:
             training.close()
 
 
+def let_go(helpers: Sequence[Partner]) -> None:
+    """Tell helpers that they are no longer needed; safe to call twice."""
+    for helper in helpers:
+        with contextlib.suppress(OSError):
+            helper.send(False)
+
+
 def describe(error: BaseException) -> Failure:
     """Return why a trial failed."""
     if isinstance(error, HelperFailed):
         return error.failure
-    return Failure(
-        kind=type(error).__name__,
-        message=str(error),
+    kind, message = type(error).__name__, str(error)
+    if isinstance(error, TrialFailed):
         # Our own verdict on a trial needs no stack; a user's exception does.
-        traceback="" if isinstance(error, TrialFailed) else traceback.format_exc(),
-    )
+        return Failure(kind, message, error.details)
+    if is_out_of_memory(error):
+        # One reason for what every backend words otherwise, with sizes in it.
+        kind, message = OutOfMemory.__name__, OUT_OF_MEMORY
+    return Failure(kind, message, "".join(traceback.format_exception(error)))

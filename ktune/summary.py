@@ -426,6 +426,8 @@ def _facts_table(trial: Trial, result: TrialResult) -> Table:
     table.add_section()
     if result.best_epoch is not None:
         table.add_row("best epoch", f"{result.best_epoch + 1} of {result.epochs}")
+    if result.batch_size is not None:
+        table.add_row("batch size", f"{result.batch_size} (half: memory ran out)")
     if result.n_parameters is not None:
         table.add_row("parameters", f"{result.n_parameters:,}")
     table.add_row("seconds", f"{result.seconds:.1f} ({result.trainer})")

@@ -42,6 +42,9 @@ class Trial:
     parent: int | None = None
     """Number of the trial that was promoted: its values are the same, its budget was
     smaller. This one trains all ``epochs`` anew, see `ktune.searchers.keras_tuner`."""
+    batch_size: int | None = None
+    """Replaces that of the fit settings, for a trial that memory did not suffice for;
+    None: they decide."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class TrialResult:
     """Wall time to predict one row; None: not measured, since nobody asked."""
     seconds: float = 0.0
     """Wall time of the evaluation."""
+    batch_size: int | None = None
+    """Half of what was asked for, if memory did not suffice for that; else None."""
     trainer: str = ""
     """Name of the trainer that did the work."""
     summary: str = ""

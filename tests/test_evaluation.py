@@ -125,10 +125,10 @@ def test_a_verdict_of_ours_needs_no_traceback(train_with):
 
 def test_a_builder_that_raises_fails_the_trial():
     def build(hp):
-        raise MemoryError("too large")
+        raise ArithmeticError("too large")
 
     result = evaluate(build=build, trainer="keras_fit")
-    assert (result.state, result.failure.kind) == (TrialState.FAILED, "MemoryError")
+    assert (result.state, result.failure.kind) == (TrialState.FAILED, "ArithmeticError")
     assert "test_evaluation.py" in result.failure.traceback
 
 
@@ -360,3 +360,77 @@ def test_several_objectives_are_read_at_the_best_epoch_of_the_first(train_with):
     assert result.scores == (result.score, recall, n_parameters, result.latency_ms)
     assert result.best_epoch == 1
     assert result.latency_ms >= 1
+
+
+class Cramped:
+    """A trainer that has memory for batches up to a size only."""
+
+    name = "cramped"
+
+    def __init__(self, most_rows):
+        self.most_rows = most_rows
+        self.batch_sizes = []
+
+    def start(self, task):
+        self.batch_sizes.append(task.settings.batch_size)
+        if task.settings.batch_size > self.most_rows:
+            raise MemoryError(f"{len(self.batch_sizes)} bytes")
+        return FakeTrainer(RISING).start(task)
+
+
+@pytest.fixture
+def cramped(monkeypatch):
+    def use(most_rows):
+        trainer = Cramped(most_rows)
+        monkeypatch.setattr("ktune.evaluation.choose_trainer", lambda *_: trainer)
+        return trainer
+
+    return use
+
+
+def test_running_out_of_memory_fails_a_trial_in_the_same_words_each_time(cramped):
+    trainer = cramped(0)
+    failures = [evaluate().failure for _ in range(2)]
+    assert {f.reason for f in failures} == {
+        "OutOfMemory: there was not enough memory to train it"
+    }
+    assert "MemoryError: 2 bytes" in failures[1].traceback
+    assert trainer.batch_sizes == [32, 32]
+
+
+def test_out_of_memory_is_tried_once_more_with_half_the_batch_if_asked(cramped):
+    trainer = cramped(16)
+    result = evaluate(retry_half_batch=True)
+    assert (result.state, result.batch_size) == (TrialState.COMPLETE, 16)
+    assert trainer.batch_sizes == [32, 16]
+    again = evaluate(replace(make_trial(0), batch_size=16), retry_half_batch=True)
+    assert trainer.batch_sizes == [32, 16, 16]
+    assert again.score == result.score
+
+
+def test_there_is_one_such_retry_only(cramped):
+    trainer = cramped(4)
+    result = evaluate(retry_half_batch=True)
+    assert result.failure.kind == "OutOfMemory"
+    assert trainer.batch_sizes == [32, 16]
+
+
+def test_a_model_that_cannot_fit_is_not_trained(train_with, monkeypatch):
+    trainer = train_with(RISING)
+    monkeypatch.setattr("ktune.recipe.available_bytes", lambda: 1000.0)
+
+    class Big(FakeModel):
+        built = True
+
+        def count_params(self):
+            return 10**6
+
+    monkeypatch.setattr(
+        FakeTrainer, "start", lambda self, task: task.build() and pytest.fail("built")
+    )
+    result = evaluate(build=lambda hp: Big())
+    assert result.failure.reason == (
+        "OutOfMemory: training it takes more memory than is free here"
+    )
+    assert "GiB are needed" in result.failure.traceback
+    assert trainer.trainings == []

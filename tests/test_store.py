@@ -331,3 +331,10 @@ def test_a_file_that_is_no_store_is_an_error(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 100)
     with pytest.raises(StoreError, match="is damaged, or no database at all"):
         open_store(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.parametrize("name", ["../../x.txt", "/x/y.txt", "a/../../x.txt"])
+def test_an_artifact_stays_in_the_folder_of_its_run(store, name):
+    record = RunRecord("x", "FINISHED", files={name: b"hello"})
+    with pytest.raises(StoreError, match="would leave its run's folder"):
+        store.add_run(store.experiment_id("x"), "0" * 32, record)

@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, help="number of folds")
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
     parser.add_argument("--trial-timeout", help="wall time for one trial")
+    parser.add_argument(
+        "--retry-half-batch",
+        action="store_true",
+        help="try a trial that runs out of memory once more, with half its batch size",
+    )
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
     parser.add_argument(
@@ -204,6 +209,8 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
         changes["cv"] = arguments.folds
     if arguments.fast:
         changes["deterministic"] = False
+    if arguments.retry_half_batch:
+        changes["retry_half_batch"] = True
     if arguments.enqueue is not None:
         changes["start_from"] = _read_values(arguments.enqueue)
     return {**changes, **parse_settings(arguments.settings)}

@@ -98,15 +98,18 @@ def judge_search(
 
 def with_best_score(view: SearchView) -> SearchView:
     """Return the search with the best validation score known to all its trials."""
-    scores = []
-    for trial in view.complete:
-        try:
-            scores.append(float(measure_gap(trial).validation.mean()))
-        except NotApplicable:
-            continue
+    scores = [score for v in view.complete if (score := skill_of(v)) is not None]
     context = replace(view.context, best_score=max(scores, default=None))
     trials = [replace(trial, context=context) for trial in view.trials]
     return replace(view, trials=trials, context=context)
+
+
+def skill_of(trial: TrialView) -> float | None:
+    """Return what a complete trial reaches in validation; None: not comparable."""
+    try:
+        return float(measure_gap(trial).validation.mean())
+    except NotApplicable:
+        return None
 
 
 def diagnosis_as_dict(diagnosis: Diagnosis | SearchDiagnosis) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from ktune.tracking.store import Store, quiet_mlflow
 if TYPE_CHECKING:  # looking up a version must not wait for Keras
     from ktune.registry.packaging import PackagedModel
 
+_CODE_LOADER = "mlflow.pyfunc.loaders.code_model"
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
@@ -151,7 +153,25 @@ def load_served_model(store: Store, registration: Registration) -> Any:
     import mlflow.pyfunc
 
     with _files_of(store, registration) as folder:
+        refuse_pickles(folder, registration.name)
         return mlflow.pyfunc.load_model(str(folder))
+
+
+def refuse_pickles(folder: Path, label: str) -> None:
+    """Refuse a model that would be unpickled, which can run any code.
+
+    Raises:
+        StoreError: It is not made of ktune's code, a Keras file and plain values.
+    """
+    from mlflow.models import Model
+
+    flavor = Model.load(str(folder)).flavors.get("python_function", {})
+    if flavor.get("loader_module") != _CODE_LOADER:
+        raise StoreError(
+            f"model {label} is not loaded from code and plain values as ktune's are, "
+            f"but by {flavor.get('loader_module')}, which may unpickle it and run "
+            "anything. If you trust it, load it by mlflow.pyfunc.load_model."
+        )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from ktune.dataset import Task
 from ktune.errors import DataError, StoreError
 from ktune.registry.reference import FoundModel
-from ktune.registry.registration import downloaded
+from ktune.registry.registration import downloaded, refuse_pickles
 from ktune.targets import as_predictions
 from ktune.threshold import cut_at
 from ktune.tracking.store import Store, quiet_mlflow
@@ -123,7 +123,7 @@ def open_model(store: Store, found: FoundModel) -> Iterator[StoredModel]:
     """Download a model and open it.
 
     Raises:
-        StoreError: It cannot be read, or ktune has not made it.
+        StoreError: It cannot be read, ktune has not made it, or it is a pickle.
     """
     with downloaded(store, found.uri, found.label) as folder:
         spec = folder / "artifacts" / "spec.json"
@@ -132,5 +132,6 @@ def open_model(store: Store, found: FoundModel) -> Iterator[StoredModel]:
                 f"model {found.label} was not registered by ktune: its folder has no "
                 "artifacts/spec.json. Load it by mlflow.pyfunc.load_model."
             )
+        refuse_pickles(folder, found.label)
         content = json.loads(spec.read_text("utf-8"))
         yield StoredModel(found, folder, content)

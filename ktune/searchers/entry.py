@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from ktune.errors import ConstraintViolated
+from ktune.errors import ConstraintViolated, OutOfMemory
 from ktune.searchers.parameter import Parameter
 from ktune.searchers.path import Path, Step
 from ktune.trial import Trial, TrialResult, TrialState
@@ -24,6 +24,8 @@ DRIVER = "ktune.driver"
 NOTE = "ktune.note"
 RESULT = "ktune.result"
 DROPPED = "ktune.dropped"
+
+_TOO_LARGE = (ConstraintViolated.__name__, OutOfMemory.__name__)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def record_of_result(result: TrialResult) -> dict[str, Any]:
 
 
 def _violation(result: TrialResult) -> float:
-    """Return 1 for a model above a limit of the experiment, which was not trained."""
+    """Return 1 for a model that is too large or too slow, of which samplers learn."""
     failure = result.failure
-    return float(failure is not None and failure.kind == ConstraintViolated.__name__)
+    return float(failure is not None and failure.kind in _TOO_LARGE)
 
 
 def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:

@@ -7,6 +7,7 @@
 | tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: counts not |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
 | tag | `ktune.failure` | why a trial failed: one text for all that failed alike |
+| tag | `ktune.batch_size` | of a trial retried by half, since memory did not suffice |
 | tag | `ktune.storage` | of a search with several drivers: the database of its study |
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
@@ -39,6 +40,7 @@ STATE = "ktune.state"
 INTERRUPTED = "interrupted"
 VERDICT = "ktune.verdict"
 FAILURE = "ktune.failure"
+BATCH = "ktune.batch_size"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 

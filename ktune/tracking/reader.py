@@ -1,10 +1,11 @@
 """Read searches and trials back from MLflow, by the references users give."""
 
+import contextlib
 import json
 import re
+import sqlite3
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,77 +18,14 @@ from ktune.metrics import COSTS, Objective
 from ktune.ranking import Goal, Standing, rank, standard_error
 from ktune.spelling import did_you_mean
 from ktune.tracking import names
+from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
+from ktune.tracking.run_view import RunView
 from ktune.tracking.store import Store, pages, quiet_mlflow
 from ktune.trial import Trial, TrialResult, TrialState
 
 _LOCAL = "file://"
 _HEX = set("0123456789abcdef")
-
-
-@dataclass(frozen=True)
-class RunView:
-    """A run as it stands in MLflow: a search or a trial.
-
-    Attributes:
-        run_id: MLflow's id.
-        experiment: Name of the MLflow experiment.
-        experiment_id: Its id.
-        name: Name of the run.
-        status: FINISHED, KILLED, FAILED or RUNNING.
-        started: Local time.
-        seconds: How long it took; None while it is running.
-        tags: Tag name to text.
-        params: Parameter name to text.
-        metrics: Last value of each metric.
-        artifact_uri: Where its files are.
-    """
-
-    run_id: str
-    experiment: str
-    experiment_id: str
-    name: str
-    status: str
-    started: datetime
-    seconds: float | None
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    artifact_uri: str = ""
-
-    @property
-    def is_search(self) -> bool:
-        """Whether this is a search rather than a trial."""
-        return self.tags.get(names.KIND) == names.SEARCH
-
-    @property
-    def number(self) -> int:
-        """Number of the trial."""
-        return int(self.tags[names.TRIAL_NUMBER])
-
-    @property
-    def state(self) -> str:
-        """State of the trial: complete, pruned or failed."""
-        return self.tags.get(names.STATE, "")
-
-    @property
-    def objective(self) -> Objective:
-        """What the search makes as good as possible; the first of several."""
-        return _objective(self.tags[names.OBJECTIVE], self.tags[names.DIRECTION])
-
-    @property
-    def goal(self) -> Goal:
-        """All objectives of the search, and how one trial is taken."""
-        text = self.tags.get(names.OBJECTIVES)
-        if text is None:
-            return Goal((self.objective,))
-        objectives = [_objective(*part.split()) for part in text.split(", ")]
-        return Goal(tuple(objectives), self.tags[names.PICK])
-
-    @property
-    def is_on_front(self) -> bool:
-        """Whether no other trial beats this one in every objective."""
-        return self.tags.get(names.PARETO_FRONT) == "true"
 
 
 def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
@@ -121,13 +59,18 @@ def best_values(store: Store, search: RunView, count: int) -> list[dict[str, Any
 
 
 def _runs_below(store: Store, search: RunView) -> list[RunView]:
-    by_id = _experiments(store)
-    ids = [i for i, name in by_id.items() if name == search.experiment]
+    """Return the runs of trials, from MLflow unless its tables can be read here."""
+    if store.location.database is not None:
+        # Other tables than expected are for MLflow to read.
+        with contextlib.suppress(sqlite3.Error):
+            found = read_runs_below(store.location.database, search)
+            return [run for run in found if run.tags.get(names.KIND) == names.TRIAL]
     query = (
         f"tags.`{names.PARENT}` = '{search.run_id}' and "
         f"tags.`{names.KIND}` = '{names.TRIAL}'"
     )
-    return [_view(run, by_id) for run in pages(store.client, ids, query)]
+    by_id = {search.experiment_id: search.experiment}
+    return [_view(run, by_id) for run in pages(store.client, [*by_id], query)]
 
 
 def rank_trials(trials: list[RunView], goal: Goal) -> list[RunView]:
@@ -155,10 +98,6 @@ def _standing(trial: RunView, goal: Goal) -> Standing:
         scores=known if len(known) == len(scores) else (),
         standard_error=standard_error(folds),
     )
-
-
-def _objective(metric: str, direction: str) -> Objective:
-    return Objective(metric, "min" if direction == "min" else "max")
 
 
 def test_estimates(search: RunView) -> dict[str, Estimate]:

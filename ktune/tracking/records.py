@@ -79,6 +79,7 @@ def trial_record(
             names.TRIAL_NUMBER: str(trial.number),
             names.STATE: result.state.value,
             "ktune.trainer": result.trainer,
+            **_batch_tags(result),
             **_failure_tags(result.failure),
         },
         params=params_of(trial.values),
@@ -186,6 +187,10 @@ def _failure_tags(failure: Failure | None) -> dict[str, str]:
     if failure is None:
         return {}
     return {names.FAILURE: failure.reason[:5000]}
+
+
+def _batch_tags(result: TrialResult) -> dict[str, str]:
+    return {} if result.batch_size is None else {names.BATCH: str(result.batch_size)}
 
 
 def _trial_metrics(result: TrialResult) -> Iterable[MetricPoint]:

@@ -43,6 +43,7 @@ _RECORDED_FIELDS = (
     "max_latency_ms",
     "trials",
     "timeout",
+    "trial_timeout",
     "seed",
     "test_size",
     "scale_target",

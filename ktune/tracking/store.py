@@ -126,8 +126,9 @@ class Store:
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
-        for name, value in tags.items():
-            self.client.set_tag(run_id, name, value)
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
     def log_dataset(
         self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]
@@ -187,6 +188,8 @@ class Store:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
+                if not path.resolve().is_relative_to(Path(folder).resolve()):
+                    raise StoreError(f"artifact {name!r} would leave its run's folder")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             if artifact_uri is None:

@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from ktune.cli.main import VERBS, main
+from ktune.tracking.records import RunRecord
+from ktune.tracking.waiting import Entry, Journal, Owner
 
 HEAVY = ("tensorflow", "mlflow", "optuna", "keras_tuner", "sklearn", "pandas", "numpy")
 
@@ -137,9 +139,14 @@ def test_the_project_folder_can_be_moved(small_search, tmp_path, monkeypatch, ca
 
 
 def test_doctor_finds_nothing_broken_and_names_the_store(in_folder, capsys):
+    journal = Journal(in_folder / "mlruns", Owner("5ea4c4", "birds", "http://books"))
+    journal.append(Entry("5ea4c4", RunRecord("", "KILLED"), 0.0))
     assert main(["doctor"]) == 0
+    journal.remove()
     out = capsys.readouterr().out
     assert "1 searches" in out
+    assert "1 for http://books" in out
+    assert "ktune sync" in out
     assert "tensorflow" in out
     assert "export onnx" in out
     assert 'pip install "ktune[ray]"' in out or "ray 2" in out

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -96,4 +97,7 @@ def test_the_printed_curl_line_works(server):
 
 
 def test_it_listens_on_this_machine_only(server):
-    assert "http://127.0.0.1:" in "".join(server)
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", "".join(server)).group(1))
+    with pytest.raises(ConnectionRefusedError):
+        # Also this machine, but another interface to who listens to 127.0.0.1 alone.
+        socket.create_connection(("127.0.0.2", port), timeout=5)

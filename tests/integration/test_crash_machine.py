@@ -1,0 +1,189 @@
+"""Ask, report, tell, crash and resume in any order: both books say the same."""
+
+import functools
+import itertools
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ktune.dataset import Task
+from ktune.experiment import Experiment
+from ktune.folds import Partition, make_folds
+from ktune.metrics import make_objective
+from ktune.ranking import Goal
+from ktune.resume import find_past
+from ktune.searchers import make_searcher
+from ktune.snapshot import Environment
+from ktune.testing.fakes import complete, failed
+from ktune.tracking.reader import find_search, list_trials, study_file
+from ktune.tracking.search_books import SearchBooks, SearchStart
+from ktune.trial import TrialResult, TrialState
+
+GOAL = Goal((make_objective("accuracy"),))
+SEARCHES = (f"search {number}" for number in itertools.count())
+
+
+def declare(hp):
+    if hp.Boolean("deep"):
+        hp.Int("layers", 2, 5)
+    hp.Float("rate", 1e-4, 1e-1, sampling="log")
+
+
+def experiment(name):
+    return Experiment(name=name, data=([[0.0]], [0]), build=print, sampler="random")
+
+
+def start(name):
+    y = np.array([0, 1] * 6)
+    folds = make_folds(2, y, task=Task.BINARY)
+    return SearchStart(
+        experiment=experiment(name),
+        goal=GOAL,
+        data={"name": "toy", "digest": "abc", "n_rows": 12, "n_test_rows": 0},
+        partition=Partition(np.zeros((12, 1)), y, folds, np.arange(12)),
+        class_names=("no", "yes"),
+        environment=Environment("3.12", "Linux", "cpu", 2, "0.1.0", {}, {}),
+        sources={},
+        git={},
+        command="ktune search toy.py",
+    )
+
+
+def searcher_of(path, find_result=None):
+    return make_searcher(
+        experiment("any"), declare, goal=GOAL, path=path, find_result=find_result
+    )
+
+
+@functools.cache
+def undisturbed():
+    """The trials of a search that nothing happens to."""
+    with TemporaryDirectory() as folder:
+        searcher = searcher_of(Path(folder, "study.log"))
+        trials = [searcher.ask() for _ in range(40)]
+    return {trial.number: trial for trial in trials}
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+class Search(RuleBasedStateMachine):
+    """A search between the two books, and what should stand in them."""
+
+    store = None
+
+    def __init__(self):
+        super().__init__()
+        self.name = next(SEARCHES)
+        self.books = SearchBooks(self.store, start(self.name))
+        self.path = study_file(self.store, self.books.run_id)
+        self.searcher = searcher_of(self.path)
+        self.running = {}
+        self.recorded = {}
+        self.to_repeat = set()
+
+    def pick(self, data):
+        return self.running[data.draw(st.sampled_from(sorted(self.running)))]
+
+    @precondition(lambda self: len(self.running) < 3)
+    @rule()
+    def ask(self):
+        trial = self.searcher.ask()
+        if self.to_repeat:
+            assert trial.number == min(self.to_repeat)
+            self.to_repeat.remove(trial.number)
+        else:
+            assert trial.number == len(self.recorded) + len(self.running)
+        assert trial == undisturbed()[trial.number]
+        self.running[trial.number] = trial
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), value=st.floats(0, 1))
+    def report(self, data, value):
+        self.searcher.report(self.pick(data), 0, value)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), state=st.sampled_from(TrialState))
+    def finish(self, data, state):
+        trial = self.pick(data)
+        result = result_of(state)
+        self.track(trial, result)
+        self.searcher.tell(trial, result)
+
+    @rule()
+    def crash(self):
+        self.resume()
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), state=st.sampled_from(TrialState))
+    def crash_between_the_books(self, data, state):
+        self.track(self.pick(data), result_of(state))
+        self.resume()
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def crash_amid_a_record(self, data):
+        def die(run_id, status):
+            raise Crash
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.store.client, "set_terminated", die)
+            with pytest.raises(Crash):
+                self.books.track(self.pick(data), complete(0.5), "good", {})
+        self.resume()
+
+    def track(self, trial, result):
+        self.books.track(trial, result, "good", {})
+        self.recorded[trial.number] = result.state
+        del self.running[trial.number]
+
+    def resume(self):
+        """Go on as another process would, with what stands in the books."""
+        self.to_repeat |= set(self.running)
+        self.running = {}
+        past = find_past(self.store, self.name, True)
+        assert {n: r.state for n, (_, r) in past.results.items()} == self.recorded
+        self.books = SearchBooks(self.store, start(self.name), past.search)
+        self.searcher = searcher_of(self.path, past.find_result)
+
+    @invariant()
+    def trials_have_one_run_each(self):
+        assert len(self.books.trial_runs) == len(self.recorded)
+
+    def teardown(self):
+        self.resume()
+        runs = list_trials(self.store, find_search(self.store, self.books.run_id))
+        assert {run.number: run.state for run in runs} == self.recorded
+        entries = self.searcher._state.ledger.entries()
+        told = {e.trial.number: e.state for e in entries if e.state is not None}
+        assert told == self.recorded
+        assert {e.trial.number for e in entries} - {*told} == self.to_repeat
+
+
+def result_of(state):
+    made = {
+        TrialState.COMPLETE: complete(0.5),
+        TrialState.FAILED: failed(),
+        TrialState.PRUNED: TrialResult(TrialState.PRUNED, score=0.4, epochs=1),
+    }
+    return made[state]
+
+
+def test_whatever_happens_both_books_say_the_same(store, monkeypatch):
+    monkeypatch.setattr(Search, "store", store)
+    n_examples = 60 if os.environ.get("KTUNE_LONG_TESTS") else 5
+    few = settings(max_examples=n_examples, stateful_step_count=10)
+    run_state_machine_as_test(Search, settings=few)
