@@ -61,9 +61,9 @@ def start(name):
     )
 
 
-def searcher_of(path, find_result=None):
+def searcher_of(name, path, find_result=None):
     return make_searcher(
-        experiment("any"), declare, goal=GOAL, path=path, find_result=find_result
+        experiment(name), declare, goal=GOAL, path=path, find_result=find_result
     )
 
 
@@ -71,7 +71,7 @@ def searcher_of(path, find_result=None):
 def undisturbed():
     """The trials of a search that nothing happens to."""
     with TemporaryDirectory() as folder:
-        searcher = searcher_of(Path(folder, "study.log"))
+        searcher = searcher_of("any", Path(folder, "study.log"))
         trials = [searcher.ask() for _ in range(40)]
     return {trial.number: trial for trial in trials}
 
@@ -90,7 +90,7 @@ class Search(RuleBasedStateMachine):
         self.name = next(SEARCHES)
         self.books = SearchBooks(self.store, start(self.name))
         self.path = study_file(self.store, self.books.run_id)
-        self.searcher = searcher_of(self.path)
+        self.searcher = searcher_of(self.name, self.path)
         self.running = {}
         self.recorded = {}
         self.to_repeat = set()
@@ -157,7 +157,7 @@ class Search(RuleBasedStateMachine):
         past = find_past(self.store, self.name, True)
         assert {n: r.state for n, (_, r) in past.results.items()} == self.recorded
         self.books = SearchBooks(self.store, start(self.name), past.search)
-        self.searcher = searcher_of(self.path, past.find_result)
+        self.searcher = searcher_of(self.name, self.path, past.find_result)
 
     @invariant()
     def trials_have_one_run_each(self):
