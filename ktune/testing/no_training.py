@@ -61,6 +61,6 @@ def without_training() -> Iterator[None]:
     """Have trials of `ScoredModel` cost nothing, and nothing be refitted at the end."""
     with (
         patch("ktune.evaluation.choose_trainer", lambda *given: ScoredTrainer()),
-        patch("ktune.session._refit_best", lambda *given: (None, None)),
+        patch("ktune.driver.refit_best", lambda *given: (None, None)),
     ):
         yield

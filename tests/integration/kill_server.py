@@ -148,9 +148,9 @@ def only_the_books():
     references = References(Baselines(constant={}), DataFacts())
     with (
         without_training(),
-        patch("ktune.session.read_environment", lambda: environment),
-        patch("ktune.session.look_at_data", lambda *given: references),
-        patch("ktune.session.render_report", lambda report: "a report"),
+        patch("ktune.request.read_environment", lambda: environment),
+        patch("ktune.driver.look_at_data", lambda *given: references),
+        patch("ktune.closing.render_report", lambda report: "a report"),
     ):
         yield
 

@@ -33,7 +33,7 @@ def uri(tmp_path):
 
 def test_a_model_far_too_big_costs_its_trial_only(uri, monkeypatch):
     # A refit has no part in it, and takes longest.
-    monkeypatch.setattr("ktune.session._refit_best", lambda *given: (None, None))
+    monkeypatch.setattr("ktune.driver.refit_best", lambda *given: (None, None))
     search = experiment(huge_or_not, trainer="keras_fit")
     result = ktune.search(search, tracking_uri=uri, listener=SilentListener(), trials=2)
     assert list(result.trials["state"]) == ["complete", "failed"]
@@ -60,8 +60,8 @@ def test_a_retry_with_half_the_batch_is_recorded_and_reproduced(uri, monkeypatch
         trials=1,
     )
     quiet = {"tracking_uri": uri, "listener": SilentListener()}
-    with without_training():
-        monkeypatch.setattr("ktune.evaluation.choose_trainer", lambda *_: Cramped())
+    with without_training(), monkeypatch.context() as patch:
+        patch.setattr("ktune.evaluation.choose_trainer", lambda *_: Cramped())
         result = ktune.search(search, **quiet)
         assert result.trial_runs[0].tags["ktune.batch_size"] == "16"
         again = ktune.reproduce("best", experiment=search, **quiet)

@@ -85,10 +85,10 @@ def test_what_trials_have_in_common_may_not_change(uri, interrupted, changes, me
 def test_what_may_change_is_told_in_a_line(uri, interrupted, monkeypatch):
     changes = {"trials": 3, "timeout": "1h", "trial_timeout": 60, "jobs": 2}
     notes = Notes()
-    with without_training():
+    with without_training(), monkeypatch.context() as patch:
         # Other processes would train.
-        monkeypatch.setattr(
-            "ktune.session.make_executor", lambda _, work: SerialExecutor(work.evaluate)
+        patch.setattr(
+            "ktune.driver.make_executor", lambda _, work: SerialExecutor(work.evaluate)
         )
         found = ktune.search(
             experiment(),
