@@ -184,6 +184,6 @@ def result_of(state):
 
 def test_whatever_happens_both_books_say_the_same(store, monkeypatch):
     monkeypatch.setattr(Search, "store", store)
-    n_examples = 60 if os.environ.get("KTUNE_LONG_TESTS") else 5
-    few = settings(max_examples=n_examples, stateful_step_count=10)
+    n_examples = 60 if os.environ.get("KTUNE_LONG_TESTS") else 4
+    few = settings(max_examples=n_examples, stateful_step_count=8)
     run_state_machine_as_test(Search, settings=few)

@@ -22,7 +22,7 @@ import pytest
 from ktune.tracking import names
 
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
-N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 16, "tpe": 9}
+N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 8, "tpe": 5}
 N_SIGNALS = 10 if IS_LONG else 2
 TRIALS = 6
 FIRST_OF_RESUMED = 15  # the pre-flight makes some writes in a study of no consequence
