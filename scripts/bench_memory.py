@@ -1,13 +1,15 @@
-"""Watch the resident memory of one process over many trials of varied structure.
+"""Watch the resident memory of one process over many trials.
 
-Every trial has another number of units, so that it compiles a program of its own, which
-is what grows elsewhere (keras-tuner#873, #1031). Printed is resident memory after every
-so many trials. It rises until the cache of programs is full (`graph.MAX_PROGRAMS`), and
-must be flat from then on.
+Trials go in turns through models of so many structures (``--structures``), each of them
+compiled to a program of its own. Printed is resident memory after every so many trials,
+which is what grows elsewhere (keras-tuner#873, #1031). It rises until every structure
+has been compiled once and must be flat from then on, as long as the programs are kept
+(`graph.MAX_PROGRAMS`). With more structures than that, each program compiled anew costs
+what TensorFlow never gives back of a traced function.
 
 Usage::
 
-    python scripts/bench_memory.py [--trials 300]
+    python scripts/bench_memory.py [--trials 300] [--structures 12] [--trainer graph]
 """
 
 import argparse
@@ -36,7 +38,7 @@ def resident_mebibytes() -> float:
 
 
 def make_task(number: int) -> TrainingTask:
-    """Return a task whose model no other trial's is like."""
+    """Return a task whose model has the structure of this number."""
     random = np.random.default_rng(0)
     x = random.normal(size=(N_ROWS, 20)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int64)
@@ -71,19 +73,20 @@ def main() -> None:
     """Run the trials and print memory on the way."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--structures", type=int, default=12)
     parser.add_argument("--trainer", default="graph")
     options = parser.parse_args()
     import_keras()
     begin = time.perf_counter()
     for number in range(options.trials + 1):
-        if number % 10 == 0:
+        if number % 20 == 0:
             gc.collect()
             seconds = time.perf_counter() - begin
             print(
                 f"{number} trials: {resident_mebibytes():.0f} MiB, {seconds:.0f} s",
                 flush=True,
             )
-        task = make_task(number)
+        task = make_task(number % options.structures)
         training = choose_trainer(options.trainer, task).start(task)
         for _ in range(task.settings.epochs):
             training.run_epoch()
