@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from ktune.tracking.database import make_database
+from ktune.tracking.location import StoreLocation, find_store
 from ktune.tracking.records import RunRecord
 from ktune.tracking.store import Store, open_store, quiet_mlflow
 
@@ -34,6 +36,22 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("template") / "mlflow.db"
     open_store(f"sqlite:///{database}", create=True)
     return database
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have new stores of this process copied from the first one."""
+    template = tmp_path_factory.mktemp("tables") / "mlflow.db"
+
+    def copy_database(location: StoreLocation) -> None:
+        if not template.exists():
+            make_database(find_store(f"sqlite:///{template}"))
+        location.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(template, location.database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ktune.tracking.store.make_database", copy_database)
+        yield
 
 
 @pytest.fixture

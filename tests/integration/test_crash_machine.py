@@ -136,7 +136,7 @@ class Search(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def crash_amid_a_record(self, data):
-        def die(run_id, status):
+        def die(*_):
             raise Crash
 
         with pytest.MonkeyPatch.context() as patch:

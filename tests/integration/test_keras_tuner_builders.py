@@ -1,5 +1,7 @@
 """KerasTuner's own example builders, unchanged, in real searches by both engines."""
 
+import os
+
 import keras
 import keras_tuner
 import numpy as np
@@ -15,6 +17,7 @@ from ktune.searchers import make_searcher
 from ktune.session import search
 
 ENGINES = ("optuna", "kerastuner")
+IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 
 
 def images(n, side, channels, n_classes=3):
@@ -144,7 +147,7 @@ def test_a_hypermodel_that_never_calls_model_fit_is_refused(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINES if IS_LONG else ["optuna"])
 def test_applications_build_and_take_a_batch(engine, tmp_path):
     augment = HyperImageAugment(input_shape=(32, 32, 3))
 

@@ -88,6 +88,10 @@ def finished_trials(database):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("KTUNE_LONG_TESTS"),
+    reason="with real training; test_kills.py does without: KTUNE_LONG_TESTS=1",
+)
 def test_a_killed_search_equals_the_undisturbed_one_trial_by_trial(tiny, tmp_path):
     database = tmp_path / "mlruns" / "mlflow.db"
     words = ["-m", "ktune", "search", "tiny.py", "-q", "-S", "fit.epochs=3"]
