@@ -236,15 +236,20 @@ def _print_gain(result: SearchResult, console: Console) -> None:
 
 
 def _print_test(result: SearchResult, console: Console) -> None:
+    rows = result.view.params.get("n_test_rows", "?")
     if not result.test:
+        why = (
+            "There is no untouched test set (test_size=0)"
+            if rows == "0"
+            else f"Not yet measured on the {rows} untouched rows"
+        )
         console.print(
-            "There is no untouched test set (test_size=0): the scores above chose the "
-            "model, so expect somewhat less on new data.",
+            f"{why}: the scores above chose the model, so expect somewhat less on new "
+            "data.",
             markup=False,
         )
         return
     best = result.trial_runs[0]
-    rows = result.view.params.get("n_test_rows", "?")
     console.print(
         f"Trial {best.number} refitted on all {result.view.params.get('n_rows', '?')} "
         f"rows for {int(result.view.metrics.get('refit_epochs', 0))} epochs, tested "

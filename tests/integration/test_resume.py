@@ -20,6 +20,7 @@ from ktune.experiment_file import load_experiment
 from ktune.loop import SilentListener
 from ktune.recorded import read_recorded
 from ktune.session import search
+from ktune.summary import print_search
 from ktune.tracking.search_books import SearchBooks
 
 FILE = """
@@ -116,7 +117,9 @@ def test_a_killed_search_equals_the_undisturbed_one_trial_by_trial(tiny, tmp_pat
     assert "RUNNING" not in states
 
 
-def test_an_interrupted_search_is_pointed_out_and_goes_on(tiny, tmp_path, monkeypatch):
+def test_an_interrupted_search_is_pointed_out_and_goes_on(
+    tiny, tmp_path, monkeypatch, capsys
+):
     track = SearchBooks.track
 
     def track_and_die(self, trial, result, *given):
@@ -129,6 +132,8 @@ def test_an_interrupted_search_is_pointed_out_and_goes_on(tiny, tmp_path, monkey
         first = tiny(trials=3)
     assert first.outcome.is_interrupted
     assert first.view.status == "KILLED"
+    print_search(first, sys.stdout)
+    assert "Not yet measured on the 114 untouched rows" in capsys.readouterr().out
     before = outcome(first)
     with pytest.raises(ExperimentError, match=r"seed was 0, is 1.*Set them back"):
         tiny(resume=first.run_id, seed=1)
