@@ -165,7 +165,8 @@ def _search(
 ) -> SearchResult:
     listener.on_phase("checking data, folds and model")
     set_determinism(request.experiment.deterministic)
-    if find_store(tracking_uri).exists:  # says at once if it cannot be used
+    # Says at once if it cannot be used; who resumes has read it already.
+    if request.past is None and find_store(tracking_uri).exists:
         open_store(tracking_uri)
     ready = preflight(request.experiment, tell=listener.on_phase)
     for note in advise(ready.dataset, ready.bench):
