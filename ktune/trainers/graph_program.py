@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+from tensorflow.python.eager import context
 
 from ktune.trainers.flat_optimizer import FlatOptimizer
 from ktune.trainers.fused_optimizer import FusedOptimizer, can_fuse
@@ -301,12 +303,10 @@ class EpochProgram:
         rows: Any,
     ) -> tuple[Any, Sequence[Any], list[Any]]:
         """Return loss, gradients and new rest of one fold at one batch."""
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            _, loss, rest = self._call(
-                weights, rest, features, targets, row_weights, rows, is_training=True
-            )
-        gradients = tape.gradient(loss, weights)
+        _, loss, rest = self._call(
+            weights, rest, features, targets, row_weights, rows, is_training=True
+        )
+        gradients = _gradient_of(loss, weights)
         if any(gradient is None for gradient in gradients):
             # Keras leaves such weights alone, even from weight decay and momentum.
             raise NotForGraph("some weights do not take part in the loss")
@@ -419,21 +419,38 @@ def _function(python_function: Any, **attributes: bool) -> Any:
 
 @contextlib.contextmanager
 def _graph_optimizer(*, is_on: bool) -> Iterator[None]:
-    """Switch TensorFlow's graph optimizer off for a call.
+    """Choose how TensorFlow rewrites graphs that this thread calls for the first time.
 
-    It rewrites a graph when it is first called. For a small model that took 1.2 s and
-    made steps no faster than they are after 0.4 s without it.
+    Of a small model that took 1.2 s and made steps no faster than they are after 0.4 s
+    without it. Of any, it must not make one sum of several, see `_gradient_of`.
+    TensorFlow's own switch (``tf.config.optimizer``) is one for all threads.
     """
-    if is_on:
-        yield
-        return
-    options = tf.config.optimizer
-    before = options.get_experimental_options().get("disable_meta_optimizer", False)
-    options.set_experimental_options({"disable_meta_optimizer": True})
+    here = context.context()
+    before = here.function_call_options
+    config = here.config
+    rewrites = config.graph_options.rewrite_options
+    rewrites.disable_meta_optimizer = not is_on
+    rewrites.arithmetic_optimization = RewriterConfig.OFF
+    here.function_call_options = context.FunctionCallOptions(
+        before.executor_type, config
+    )
     try:
         yield
     finally:
-        options.set_experimental_options({"disable_meta_optimizer": before})
+        here.function_call_options = before
+
+
+def _gradient_of(loss: Any, weights: Sequence[Any]) -> list[Any]:
+    """Return the gradients, the same to the last bit whatever else goes on.
+
+    What reaches a tensor on several ways is added up two at a time: three or more
+    TensorFlow adds in an order that depends on which memory is free at the moment
+    (``AddN``), so that the last bit would be left to chance. That inside of a loop,
+    such as a GRU's, is TensorFlow's to add up, and may differ so.
+    """
+    in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
+    gradients: list[Any] = tf.gradients(loss, weights, aggregation_method=in_pairs)
+    return gradients
 
 
 def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:

@@ -186,6 +186,38 @@ def test_half_precision_computation_trains():
     assert np.isfinite(train(task).validation_loss)
 
 
+RECURRENT = {"lstm": layers.LSTM, "simple_rnn": layers.SimpleRNN}
+
+
+@pytest.mark.parametrize("name", ["dense", *RECURRENT])
+def test_no_sum_is_left_to_the_order_in_which_memory_is_free(name):
+    """Of three or more terms (``AddN``), the last bit would differ now and then."""
+
+    shape = (5, 2) if name in RECURRENT else (6,)
+
+    def build():
+        inputs = keras.Input(shape)
+        first = RECURRENT[name](4) if name in RECURRENT else layers.Dense(4)
+        shared = first(inputs)
+        ways = [layers.Dense(4, activation="tanh")(shared) for _ in range(3)]
+        outputs = layers.Dense(4, activation="softmax")(layers.Add()(ways))
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    task = make_task(build, shape)
+    program = GraphTrainer().start(task)._program
+    graph_def = program._compiled.graph.as_graph_def()
+    sums = [
+        node.attr["N"].i
+        for function in graph_def.library.function
+        for node in function.node_def
+        if node.op == "AddN"
+    ]
+    assert sums
+    assert max(sums) == 2
+
+
 def test_one_program_serves_all_learning_rates():
     graph.forget_programs()
     for rate in (0.1, 0.01):
