@@ -129,7 +129,7 @@ def _left_to_container() -> float:
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep what libraries log from breaking into the progress display."""
-    levels: Mapping[str, int] = {"tensorflow": logging.ERROR, "absl": logging.ERROR}
+    levels = dict.fromkeys(("tensorflow", "absl", "optuna"), logging.ERROR)
     before = {name: logging.getLogger(name).level for name in levels}
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

@@ -24,6 +24,7 @@ running in a crash and was repeated); ktune's are consecutive.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path as FilePath
@@ -46,6 +47,7 @@ from ktune.searchers.entry import (
     record_of,
     record_of_result,
 )
+from ktune.searchers.journal import Journal
 from ktune.searchers.optuna_space import decode, distribution_of, encode, stored_name
 from ktune.searchers.parameter import (
     Parameter,
@@ -92,13 +94,20 @@ class Ledger:
     Args:
         study: An Optuna study; `open_ledger` makes or finds it.
         drivers: This driver among the others; None: there is one only.
+        journal: The file the study is kept in; None: it is somewhere else.
 
     Attributes:
         lost: Trials to repeat, since they were running in a crash.
     """
 
-    def __init__(self, study: optuna.Study, drivers: "Drivers | None" = None) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        drivers: "Drivers | None" = None,
+        journal: Journal | None = None,
+    ) -> None:
         self.study = study
+        self._journal = journal
         self.lost: list[Entry] = []
         self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # trial number to what is being evaluated
@@ -169,11 +178,11 @@ class Ledger:
         """Begin a trial whose values the sampler proposes."""
         self.study.sampler = sampler
         with quiet():
-            return Slot(self.study.ask())
+            return self._begin()
 
     def drop(self, slot: Slot, reason: str) -> None:
         """Give up a trial that has been begun, before it counts."""
-        with quiet():
+        with quiet(), self._together():
             slot.optuna_trial.set_user_attr(DROPPED, reason)
             self.study.tell(slot.optuna_trial, state=OptunaState.FAIL)
 
@@ -196,9 +205,8 @@ class Ledger:
         driver = self._drivers.number if self._drivers else None
         record = record_of(trial, path, note or {}, driver)
         with quiet():
-            if slot is None:
-                slot = self._write(path, record)
-            else:
+            slot = slot or self._write(path)
+            with self._together():
                 for name, value in record.items():
                     slot.optuna_trial.set_user_attr(name, value)
         self._slots[trial.number] = slot
@@ -220,7 +228,7 @@ class Ledger:
         """Write down how a trial ended."""
         trial = self._slot(number).optuna_trial
         record = record_of_result(result)
-        with quiet():
+        with quiet(), self._together():
             # First all of it in one attribute: `recover` can finish what a crash
             # leaves undone after this line.
             trial.set_user_attr(RESULT, record)
@@ -280,7 +288,7 @@ class Ledger:
         optuna.Trial(self.study, trial._trial_id).set_user_attr(RESULT, record)
         return record
 
-    def _write(self, path: Path, record: dict[str, Any]) -> Slot:
+    def _write(self, path: Path) -> Slot:
         """Make a trial of known values by way of Optuna's queue."""
         # A model-based sampler would sample in vain, and take its time.
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)
@@ -289,11 +297,24 @@ class Ledger:
             for step in path
             if distribution_of(step.parameter) is not None
         }
-        self.study.enqueue_trial(fixed, user_attrs=record)
-        slot = Slot(self.study.ask())
+        self.study.enqueue_trial(fixed)
+        slot = self._begin()
         for step in path:
             slot.propose(step.key, step.parameter)
         return slot
+
+    def _begin(self) -> Slot:
+        """Ask for a trial; what is said of it waits until it has been entered."""
+        if self._journal is not None:
+            self._journal.release()
+        slot = Slot(self.study.ask())
+        if self._journal is not None:
+            self._journal.keep_back()
+        return slot
+
+    def _together(self) -> AbstractContextManager[None]:
+        """Write what a block says of a trial in one go."""
+        return nullcontext() if self._journal is None else self._journal.together()
 
     def _finish(self, optuna_number: int, record: Mapping[str, Any]) -> None:
         self.study.sampler = make_tpe(seed=0)  # notes violations
@@ -341,7 +362,8 @@ def open_ledger(
         OSError: The file cannot be read or written.
     """
     try:
-        return Ledger(open_study(place, name, goal))
+        study, journal = open_study(place, name, goal)
+        return Ledger(study, journal=journal)
     except (StoreError, OSError):
         raise
     except Exception as error:

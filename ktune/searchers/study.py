@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import (
-    JournalFileBackend,
-    JournalFileOpenLock,
-    JournalFileSymlinkLock,
-)
 
 from ktune.errors import StoreError
+from ktune.searchers.journal import Journal
 
 if TYPE_CHECKING:
     # Brings scikit-learn with it, which a reader of studies need not wait for.
@@ -28,8 +24,13 @@ _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
 }
 
 
-def open_study(place: str | Path, name: str, goal: "Goal | None") -> optuna.Study:
-    """Return the study of a search; see `ktune.searchers.ledger.open_ledger`.
+def open_study(
+    place: str | Path, name: str, goal: "Goal | None"
+) -> tuple[optuna.Study, Journal | None]:
+    """Open the study of a search; see `ktune.searchers.ledger.open_ledger`.
+
+    Returns:
+        The study, and the file it is kept in; None: a database.
 
     Raises:
         StoreError: It is not there, or is of a search with the opposite direction.
@@ -41,21 +42,27 @@ def open_study(place: str | Path, name: str, goal: "Goal | None") -> optuna.Stud
     if goal is not None and not is_url:
         _prepare_journal(Path(place))
     with quiet():
-        return study_in(_storage(place), name, goal)
+        journal = None if is_url else Journal(Path(place))
+        storage = RDBStorage(str(place)) if journal is None else JournalStorage(journal)
+        return study_in(storage, name, goal), journal
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep Optuna from talking: ktune says what there is to say."""
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Changing it makes every logger of the process find out its level anew.
+    is_loud = verbosity < optuna.logging.ERROR
+    if is_loud:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             # Only Optuna's own code runs in here, never the user's.
             warnings.simplefilter("ignore")
             yield
     finally:
-        optuna.logging.set_verbosity(verbosity)
+        if is_loud:
+            optuna.logging.set_verbosity(verbosity)
 
 
 def study_in(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Study:
@@ -79,16 +86,6 @@ def study_in(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Stu
             f"but {metrics} is to be {', '.join(f'{d}d' for d in wanted)}"
         )
     return study
-
-
-def _storage(place: str | Path) -> BaseStorage:
-    if "://" in str(place):
-        return RDBStorage(str(place))
-    path = str(place)
-    # Symbolic links, which hold on network file systems too, need a privilege on
-    # Windows.
-    lock = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
-    return JournalStorage(JournalFileBackend(path, lock_obj=lock(path)))
 
 
 def journal_problem(path: Path) -> str:

@@ -25,8 +25,8 @@ IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 8, "tpe": 5}
 N_SIGNALS = 10 if IS_LONG else 2
 TRIALS = 6
-FIRST_OF_RESUMED = 15  # the pre-flight makes some writes in a study of no consequence
-FAR = 40  # writes later a process is killed at the latest
+FIRST_OF_RESUMED = 11  # the pre-flight makes some writes in a study of no consequence
+FAR = 20  # writes later a process is killed at the latest
 
 FILE = """
 import numpy as np
