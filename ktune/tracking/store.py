@@ -185,17 +185,17 @@ class Store:
     def _write_files(
         self, run_id: str, files: Mapping[str, bytes], artifact_uri: str | None
     ) -> None:
+        repository = None if artifact_uri is None else self.files_at(artifact_uri)
+        local = getattr(repository, "artifact_dir", None)  # of files on this machine
+        if local is not None:
+            _write_below(Path(local), files)
+            return
         with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder, name)
-                if not path.resolve().is_relative_to(Path(folder).resolve()):
-                    raise StoreError(f"artifact {name!r} would leave its run's folder")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            if artifact_uri is None:
+            _write_below(Path(folder), files)
+            if repository is None:
                 self.client.log_artifacts(run_id, folder)
             else:  # MLflow's client would ask for the address
-                self.files_at(artifact_uri).log_artifacts(folder)
+                repository.log_artifacts(folder)
 
     def files_at(self, artifact_uri: str) -> Any:
         """Return MLflow's way to the files of a run whose address is known."""
@@ -204,6 +204,22 @@ class Store:
         )
 
         return get_artifact_repository(artifact_uri, tracking_uri=self.location.uri)
+
+
+def _write_below(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, which is made if need be.
+
+    Raises:
+        StoreError: A name leads out of it.
+    """
+    root = folder.resolve()
+    for name in files:
+        if not (root / name).resolve().is_relative_to(root):
+            raise StoreError(f"artifact {name!r} would leave its run's folder")
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
