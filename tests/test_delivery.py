@@ -97,8 +97,14 @@ def end(books):
 
 def trials_of(client, experiment, search):
     query = f"tags.`mlflow.parentRunId` = '{search}'"
-    runs = client.search_runs([experiment], query, order_by=["start_time"])
-    return [run for run in runs if run.data.tags.get("ktune.state") != "interrupted"]
+    runs = client.search_runs([experiment], query)
+    kept = [run for run in runs if run.data.tags.get("ktune.state") != "interrupted"]
+    return sorted(kept, key=begun)
+
+
+def begun(run):
+    """Return what orders runs, also those of one millisecond."""
+    return run.info.start_time, int(run.data.tags["ktune.trial"])
 
 
 def assert_complete(store, experiment, search, numbers):
