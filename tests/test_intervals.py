@@ -53,11 +53,18 @@ def test_the_same_seed_gives_the_same_interval():
     assert first == again != other
 
 
-def test_metrics_of_scikit_learn_have_a_value_alone():
-    found = estimate(("roc_auc", "accuracy"), *binary_rows(40))
-    assert found["roc_auc"] == Estimate(found["roc_auc"].value)
-    assert found["accuracy"].low is not None
-    assert list(estimate(("roc_auc",), *binary_rows(40))) == ["roc_auc"]
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "matthews_corrcoef"])
+def test_metrics_of_scikit_learn_have_intervals_too(name):
+    found = estimate((name, "accuracy"), *binary_rows(40), n_resamples=200)
+    assert list(found) == [name, "accuracy"]
+    for estimated in found.values():
+        assert estimated.low < estimated.value < estimated.high
+
+
+def test_the_calibration_error_has_a_value_alone():
+    found = estimate(("calibration_error",), *binary_rows(40))
+    assert found["calibration_error"].value > 0
+    assert found["calibration_error"].low is None
 
 
 def test_what_is_not_defined_has_no_interval():
