@@ -57,9 +57,11 @@ def estimate_metrics(
     values = compute_metrics(names, y, predictions, task)
     cheap = curve_metrics(task, names)
     costly = tuple(n for n in names if n not in (*cheap, CALIBRATION_ERROR))
-    n_costly = n_resamples // COSTLY_SHARE
+    parts = {cheap: n_resamples, costly: n_resamples // COSTLY_SHARE}
     intervals: dict[str, tuple[float, float]] = {}
-    for some, n_draws in ((cheap, n_resamples), (costly, n_costly)):
+    for some, n_draws in parts.items():
+        if not some:
+            continue
         rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
         draws = [
             compute_metrics(some, y[rows], predictions[rows], task)
