@@ -39,11 +39,11 @@ class TooFewTrials:
         if not varied:
             raise NotApplicable("no parameter was varied")
         wanted = max(LEAST_TRIALS, TRIALS_PER_PARAMETER * len(varied))
-        size = _size_of_space(view, varied)
-        if len(finished) >= min(wanted, size):
+        wanted = int(min(wanted, _size_of_space(view, varied)))
+        if len(finished) >= wanted:
             return None
         message = (
-            f"{len(finished)} trials for {len(varied)} parameters "
+            f"{_count(len(finished), 'trial')} for {_count(len(varied), 'parameter')} "
             f"({', '.join(f'`{name}`' for name in varied[:6])}"
             f"{' …' if len(varied) > 6 else ''}) tell little about where the best "
             "values lie."
@@ -60,6 +60,10 @@ class TooFewTrials:
             n_parameters=float(len(varied)),
             wanted=float(wanted),
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _varied(view: SearchView) -> list[str]:

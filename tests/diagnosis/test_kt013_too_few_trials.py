@@ -36,6 +36,16 @@ def test_a_small_space_that_was_tried_whole_is_in_order():
     assert TooFewTrials().check(search_view(trials, space=space)) is None
 
 
+def test_no_more_trials_are_asked_for_than_the_space_has():
+    space = {"p0": Parameter("p0", choices=(1, 2, 3))}
+    trials = [
+        classification_view(0.9, 0.9, number=n, values={"p0": n + 1}) for n in range(2)
+    ]
+    found = TooFewTrials().check(search_view(trials, space=space))
+    assert "2 trials for 1 parameter (`p0`)" in found.message
+    assert "--trials 3" in found.remedy
+
+
 def test_not_applicable_when_nothing_was_varied():
     with pytest.raises(NotApplicable, match="varied"):
         TooFewTrials().check(search_view([classification_view(0.9, 0.9)]))
