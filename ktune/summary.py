@@ -312,18 +312,17 @@ def _print_next(result: SearchResult, console: Console) -> None:
     if gate and not gate.endswith("first version of this model"):
         lines.append(f"Gate: {gate}")
     short_id = result.run_id[:8]
-    lines += [
-        "Next:",
-        f"  ktune show {short_id}    this search: values, folds, curves",
-        f"  ktune runs {short_id}    all its trials",
-        f"  ktune report {short_id}  over- and underfitting, as a page",
-        "  ktune ui             browse it in MLflow",
-    ]
+    nexts = {
+        f"ktune show {short_id}": "this search: values, folds, curves",
+        f"ktune runs {short_id}": "all its trials",
+        f"ktune report {short_id}": "over- and underfitting, as a page",
+        "ktune ui": "browse it in MLflow",
+    }
     if registration is not None:
-        name = registration.name
-        lines.append(
-            f"  ktune serve {name}     the model over HTTP; also: predict, export"
-        )
+        about = "the model over HTTP; also: predict, export"
+        nexts[f"ktune serve {registration.name}"] = about
+    width = max(map(len, nexts))
+    lines += ["Next:", *(f"  {verb:<{width}}  {text}" for verb, text in nexts.items())]
     console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 

