@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 
 from ktune.errors import StoreError
+from ktune.searchers.indexed_storage import IndexedStorage
 from ktune.searchers.journal import Journal
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def open_study(
         _prepare_journal(Path(place))
     with quiet():
         journal = None if is_url else Journal(Path(place))
-        storage = RDBStorage(str(place)) if journal is None else JournalStorage(journal)
+        storage = RDBStorage(str(place)) if journal is None else IndexedStorage(journal)
         return study_in(storage, name, goal), journal
 
 
