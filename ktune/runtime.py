@@ -185,6 +185,8 @@ def read_backend() -> Backend:
     import keras
 
     name = keras.backend.backend()
+    if name == "torch":
+        return Backend(name, _torch_devices())
     if name != "tensorflow":
         return Backend(name, tuple(keras.distribution.list_devices()))
     import tensorflow as tf
@@ -200,6 +202,16 @@ def read_backend() -> Backend:
         },
         _is_deterministic(),
     )
+
+
+def _torch_devices() -> tuple[str, ...]:
+    """Return what torch can compute on; Keras does not list it (3.15)."""
+    import torch
+
+    if torch.backends.mps.is_available():
+        return ("mps",)
+    n_gpus = torch.cuda.device_count()
+    return tuple(f"cuda:{index}" for index in range(n_gpus)) or ("cpu",)
 
 
 def set_threads(count: int) -> None:

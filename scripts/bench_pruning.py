@@ -126,7 +126,7 @@ def build(hp: Any, data: Any) -> Any:
 def search(name: str, pruner: str, seed: int, n_trials: int) -> Outcome:
     """Run one search, without MLflow."""
     experiment = Experiment(
-        name=f"{name}-{pruner}",
+        name=name,
         data=load(name),
         build=build,
         fit={"epochs": EPOCHS, "early_stopping": False},

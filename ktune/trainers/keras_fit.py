@@ -216,7 +216,10 @@ def _seed_globally(seed: int, epoch: int) -> None:
     import keras
 
     epoch_seed = derive_seed(seed, "global", epoch)
-    if epoch == 0:  # functions are traced now and take the backend's seed with them
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    # In epoch 0 functions are traced, and take TensorFlow's seed with them; torch has
+    # one generator for all dropout layers without a seed, which is drawn from anew.
+    if epoch == 0 or not is_tensorflow:
         keras.utils.set_random_seed(epoch_seed)
         return
     # Not set_random_seed: tf.random.set_seed drops every compiled kernel, after which

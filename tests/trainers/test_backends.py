@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,27 @@ def test_a_search_runs_on_the_backend(tmp_path, name):
     )
     assert done.returncode == DONE, done.stderr
     assert "backend@champion" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_keras_fit_keeps_its_contract_on_the_backend(name):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    contract = Path(__file__).with_name("test_keras_fit.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": name,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=360,
+    )
+    assert done.returncode == DONE, done.stdout
 
 
 def test_an_unknown_backend_is_named():
