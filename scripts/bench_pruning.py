@@ -5,20 +5,23 @@ is run with each pruner: the same folds, the same first trials, the same sampler
 Printed for each pruner: medians over seeds of the fold-epochs trained (one fold for one
 epoch) and of the wall time, as shares of the search without pruning; means over seeds
 of the difference of the best cross-validated score and of the refitted model's test
-accuracy to the search without pruning; and in how many searches the best score is
-within one standard error (over folds) of the best one without pruning.
+accuracy to the search without pruning; in how many searches the best score is within
+noise, that is one standard error (over folds), of the best one without pruning; and the
+fold-epochs until it was, as a median share of all of the search without pruning (whose
+own line tells how much of its work came after it had as good as found its best).
 
 Usage::
 
-    python scripts/bench_pruning.py [--trials 15] [--seeds 5] [--pruners median racing]
+    python scripts/bench_pruning.py [--trials 40] [--seeds 5] [--pruners median racing]
 """
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,7 @@ class Outcome:
         error: Its standard error over folds.
         test: Accuracy of the refitted best model on the untouched test rows.
         n_stopped: Trials that were stopped early.
+        path: For every complete trial the fold-epochs until its end, and its score.
     """
 
     fold_epochs: int
@@ -61,6 +65,11 @@ class Outcome:
     error: float
     test: float
     n_stopped: int
+    path: list[tuple[int, float]]
+
+    def reached(self, score: float) -> float:
+        """Return the fold-epochs until a trial had this score; inf: none had."""
+        return next((spent for spent, found in self.path if found >= score), math.inf)
 
 
 class Meter:
@@ -139,16 +148,20 @@ def search(name: str, pruner: str, seed: int, n_trials: int) -> Outcome:
     dataset = load_data(experiment.data, name=name, task=None)
     partition = split(dataset, cv=N_FOLDS, test_size=0.25, seed=seed)
     bench = make_workbench(experiment, dataset, partition)
-    results: list[tuple[Trial, TrialResult]] = []
+    results: list[tuple[Trial, TrialResult, int]] = []
     with tempfile.TemporaryDirectory() as folder, Meter() as meter:
         begin = time.perf_counter()
-        _run(bench, Path(folder, "study.log"), results)
+        _run(
+            bench,
+            Path(folder, "study.log"),
+            lambda *ended: results.append((*ended, meter.fold_epochs)),
+        )
         seconds = time.perf_counter() - begin
     return _outcome(bench, results, meter.fold_epochs, seconds)
 
 
 def _run(
-    bench: Workbench, path: Path, results: list[tuple[Trial, TrialResult]]
+    bench: Workbench, path: Path, track: Callable[[Trial, TrialResult], None]
 ) -> None:
     searcher = make_searcher(
         bench.experiment, bench.recipe.declare, goal=bench.goal, path=path
@@ -156,7 +169,7 @@ def _run(
     SearchLoop(
         searcher,
         SerialExecutor(lambda trial, report: evaluate_trial(bench, trial, report)),
-        track=lambda trial, result: results.append((trial, result)),
+        track=track,
         listener=SilentListener(),
         trials=bench.experiment.trials,
     ).run()
@@ -164,12 +177,12 @@ def _run(
 
 def _outcome(
     bench: Workbench,
-    results: Sequence[tuple[Trial, TrialResult]],
+    results: Sequence[tuple[Trial, TrialResult, int]],
     fold_epochs: int,
     seconds: float,
 ) -> Outcome:
-    complete = [(t, r) for t, r in results if r.is_complete]
-    trial, best = max(complete, key=lambda pair: pair[1].score or 0.0)
+    complete = [ended for ended in results if ended[1].is_complete]
+    trial, best, _ = max(complete, key=lambda ended: ended[1].score or 0.0)
     scores = [fold.validation["accuracy"] for fold in best.folds]
     fitted = refit(bench, trial, epochs=(best.best_epoch or 0) + 1)
     return Outcome(
@@ -179,6 +192,7 @@ def _outcome(
         error=float(np.std(scores, ddof=1) / np.sqrt(len(scores))),
         test=fitted.test["accuracy"].value,
         n_stopped=len(results) - len(complete),
+        path=[(spent, result.score or 0.0) for _, result, spent in complete],
     )
 
 
@@ -192,10 +206,13 @@ def tell(name: str, found: dict[str, list[Outcome]]) -> None:
         score = statistics.mean(o.score - r.score for o, r in pairs)
         test = statistics.mean(o.test - r.test for o, r in pairs)
         as_good = sum(o.score >= r.score - r.error for o, r in pairs)
+        reached = statistics.median(
+            o.reached(r.score - r.error) / r.fold_epochs for o, r in pairs
+        )
         stopped = statistics.mean(o.n_stopped for o in outcomes)
         print(
             f"| {name} | {pruner} | {stopped:.1f} | {share:.0%} | {wall:.0%} | "
-            f"{score:+.4f} | {test:+.4f} | {as_good} of {len(pairs)} |",
+            f"{score:+.4f} | {test:+.4f} | {as_good} of {len(pairs)} | {reached:.0%} |",
             flush=True,
         )
 
@@ -203,11 +220,11 @@ def tell(name: str, found: dict[str, list[Outcome]]) -> None:
 def main() -> None:
     """Read the command line, run the searches and print what they show."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--trials", type=int, default=15)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument(
-        "--pruners", nargs="+", choices=PRUNERS, default=["median", "racing"]
+        "--pruners", nargs="+", choices=PRUNERS, default=["median", "racing", "asha"]
     )
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
@@ -215,7 +232,8 @@ def main() -> None:
     everything = {}
     print(
         "| data | pruner | trials stopped | fold-epochs | wall time | best score | "
-        "test score | best within noise |\n|---|---|---|---|---|---|---|---|"
+        "test score | best within noise | fold-epochs until then |\n"
+        "|---|---|---|---|---|---|---|---|---|"
     )
     for name in options.data:
         found: dict[str, list[Outcome]] = {p: [] for p in ["none", *options.pruners]}

@@ -20,8 +20,10 @@ from ktune.registry.registration import (
     Registration,
     find_champion,
     lineage,
+    link_logged_model,
     load_served_model,
     register,
+    version_of_trial,
 )
 from ktune.registry.untouched import rows_for_both
 from ktune.targets import as_predictions, returns_logits
@@ -30,6 +32,8 @@ from ktune.tracking import names
 from ktune.tracking.store import Store
 
 _log = logging.getLogger(__name__)
+
+_REGISTERED_BEFORE = "this search has registered it before"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +73,36 @@ def register_best(
     Returns:
         The version made, and why it is champion or challenger.
     """
-    ours = predictions_of(bench, candidate.fitted)
-    decision = decide_champion(store, bench, ours, candidate.data_digest)
-    registration = register_candidate(store, bench, candidate)
+    before = _registered_before(store, candidate)
+    if before is not None and names.GATE in before.tags and not force:
+        return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
+    if before is not None and before.alias == CHAMPION:
+        decision = Decision(True, _REGISTERED_BEFORE)
+    else:
+        ours = predictions_of(bench, candidate.fitted)
+        decision = decide_champion(store, bench, ours, candidate.data_digest)
+    registration = before or register_candidate(store, bench, candidate)
     return settle(store, registration, decision, force=force), decision
+
+
+def _registered_before(store: Store, candidate: Candidate) -> Registration | None:
+    """Return the version that an earlier closing of the same search has made.
+
+    The same trial refitted on the same rows is the same model, so a search that was
+    interrupted while it registered, or goes on and finds nothing better, makes no
+    second version of it.
+    """
+    if not candidate.trial_run_id:
+        return None
+    found = version_of_trial(store, candidate.trial_run_id)
+    wanted = {
+        names.SEARCH_RUN: candidate.search_run_id,
+        names.DATA_DIGEST: candidate.data_digest,
+    }
+    if found is None or not wanted.items() <= found.tags.items():
+        return None
+    link_logged_model(store, found)
+    return found
 
 
 def register_candidate(

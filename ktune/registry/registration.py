@@ -76,13 +76,17 @@ def register(
         tags={**tags, names.LOGGED_MODEL: logged.model_id},
         await_creation_for=0,
     )
-    number = int(version.version)
-    # MLflow's page finds the version of a logged model by this tag.
-    link = json.dumps([{"name": name, "version": number}])
-    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+    made = Registration(name, int(version.version), alias, logged.model_id, tags)
+    link_logged_model(store, made)
     if alias is not None:
-        client.set_registered_model_alias(name, alias, str(number))
-    return Registration(name, number, alias, logged.model_id, tags)
+        client.set_registered_model_alias(name, alias, str(made.version))
+    return made
+
+
+def link_logged_model(store: Store, version: Registration) -> None:
+    """Have MLflow's page of a logged model lead to the version made of it."""
+    link = json.dumps([{"name": version.name, "version": version.version}])
+    store.client.set_logged_model_tags(version.model_id, {"mlflow.modelVersions": link})
 
 
 def registration_of(

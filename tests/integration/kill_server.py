@@ -6,10 +6,12 @@ JSON on standard input, the answer one on standard output:
 
     {"folder": ..., "words": [...], "write": 17, "how": "torn"}
     {"folder": ..., "words": [...], "seconds": 0.3}
+    {"folder": ..., "words": [...], "registers": true}
     {"code": -9, "writes": ["mlflow create_run", ...]}
 
 ``write`` counts what is written to either database; just before that one the command
-is killed, or gets a signal. ``seconds`` kills it at some time from outside.
+is killed, or gets a signal. ``seconds`` kills it at some time from outside. With
+``registers`` a model that was not trained is registered at the end.
 """
 
 import contextlib
@@ -29,8 +31,10 @@ from optuna.storages.journal import JournalFileBackend
 from ktune.cli.main import main
 from ktune.diagnosis import Baselines, DataFacts
 from ktune.diagnosis.references import References
-from ktune.runtime import import_keras
-from ktune.testing.no_training import without_training
+from ktune.preprocessing import prepare_refit
+from ktune.refit import Trained, measured
+from ktune.runtime import Backend, import_keras
+from ktune.testing.no_training import ScoredModel, without_training
 
 MLFLOW_WRITES = (
     "create_experiment",
@@ -41,6 +45,18 @@ MLFLOW_WRITES = (
     "set_tag",
     "set_terminated",
     "update_run",
+    "create_logged_model",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "log_outputs",
+    "create_registered_model",
+    "create_model_version",
+    "set_logged_model_tags",
+    "set_registered_model_tag",
+    "set_registered_model_alias",
+    "set_model_version_tag",
+    "update_registered_model",
+    "update_model_version",
 )
 WRITES = "writes.txt"
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -112,7 +128,8 @@ def run(request):
     os.dup2(log, 1)
     os.dup2(log, 2)
     Countdown(request.get("write"), request.get("how")).watch()
-    code = main(request["words"])
+    with registering() if request.get("registers") else contextlib.nullcontext():
+        code = main(request["words"])
     sys.stdout.flush()
     os._exit(code)
 
@@ -143,7 +160,7 @@ def only_the_books():
     """Leave out what takes time and has nothing to do with the books."""
     from ktune.snapshot import read_environment
 
-    with patch("ktune.snapshot.read_backend"):  # would start TensorFlow's threads
+    with patch("ktune.snapshot.read_backend", Backend):  # TensorFlow would start threads
         environment = read_environment()
     references = References(Baselines(constant={}), DataFacts())
     with (
@@ -153,6 +170,37 @@ def only_the_books():
         patch("ktune.closing.render_report", lambda report: "a report"),
     ):
         yield
+
+
+@contextlib.contextmanager
+def registering():
+    """Refit and register after all, but without training."""
+    from ktune.closing import refit_best
+
+    with (
+        patch("ktune.driver.refit_best", refit_best),
+        patch("ktune.closing.refit", refit_untrained),
+    ):
+        yield
+
+
+def refit_untrained(bench, trial, *, epochs, threshold):
+    _, preprocessing = prepare_refit(
+        bench.partition, bench.experiment.preprocess, bench.kind
+    )
+    model = SavedModel(bench.recipe.model(trial.values).accuracy)
+    trained = Trained(model, preprocessing, epochs)
+    return measured(bench, trained, seconds=0.0, threshold=threshold)
+
+
+class SavedModel(ScoredModel):
+    """Has a file like a model of Keras."""
+
+    def predict(self, rows, **given):
+        return self.predict_on_batch(rows)
+
+    def save(self, path):
+        Path(path).write_text("a model")
 
 
 def warm_up(file):

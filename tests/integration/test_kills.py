@@ -112,6 +112,21 @@ class Project:
         trials = [r for r in runs if r.data.tags.get(names.PARENT) == run_id]
         return Books(search, trials, self._study(run_id))
 
+    def assert_has_one_version(self):
+        """Check that one model is registered, and stands where pages look for it."""
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
+        [version] = client.search_model_versions("name = 'nothing'")
+        version = client.get_model_version("nothing", version.version)
+        assert version.aliases == ["champion"]
+        assert version.tags[names.GATE].startswith("champion since")
+        assert version.description.startswith("# ")
+        logged = client.get_logged_model(version.tags[names.LOGGED_MODEL])
+        assert json.loads(logged.tags["mlflow.modelVersions"]) == [
+            {"name": "nothing", "version": int(version.version)}
+        ]
+        folder = Path(logged.artifact_location.removeprefix("file://"))
+        assert (folder / "artifacts" / "model.keras").read_text() == "a model"
+
     def states(self):
         """Return the status of every run there is."""
         client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
@@ -280,3 +295,27 @@ def test_what_ends_before_its_first_trial_is_in_nobodys_way(how, project, undist
     answer = place.begin("random")
     assert answer.code == 0, place.log.read_text()
     assert place.books().content() == wanted.content
+
+
+def test_a_search_killed_while_it_registers_makes_one_version(project):
+    wanted = project("registered")
+    answer = wanted.begin("random", registers=True)
+    assert answer.code == 0, wanted.log.read_text()
+    wanted.assert_has_one_version()
+    first = answer.writes.index("mlflow create_logged_model") + 1
+    for write in range(first, len(answer.writes) + 1, 1 if IS_LONG else 3):
+        place = project("killed-registering")
+        assert place.begin("random", write=write, registers=True).code == -9
+        answer_of_resumed = place.resume(registers=True)
+        assert answer_of_resumed.code == 0, place.log.read_text()
+        place.assert_has_one_version()
+
+
+def test_a_search_that_goes_on_and_finds_nothing_better_makes_no_second_version(
+    project,
+):
+    place = project("gone-on")
+    assert place.begin("random", registers=True).code == 0
+    answer = place.resume(registers=True)
+    assert answer.code == 0, place.log.read_text()
+    place.assert_has_one_version()
