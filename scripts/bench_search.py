@@ -17,11 +17,11 @@ caches and each has its own peak of memory; all but one wait at any time.
 Each trial has another learning rate; ``--vary-structure`` changes the layers as well,
 so that no two of ktune's trials can share a compiled program. Printed are seconds a
 trial (the first one, which compiles, and the median), ratios of medians, the share of
-time outside arithmetic, and the peak of resident memory. Arithmetic is the time the
-trial's multiplications would take at the speed at which this machine multiplies large
-matrices. ktune and keras_fit also score the train side after every epoch, which the
-other two do not. Figures of one run compare; those of two runs on a busy machine do
-not.
+time outside arithmetic, and the peak of resident memory, both of ktune and KerasTuner.
+Arithmetic is the time the trial's multiplications would take at the speed at which this
+machine multiplies large matrices. ktune and keras_fit also score the train side after
+every epoch, which the other two do not. Figures of one run compare; those of two runs
+on a busy machine do not.
 
 Usage::
 
@@ -59,9 +59,11 @@ from ktune.runtime import environment_of_worker, import_keras
 from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
 
+MARK = "<!-- bench_search -->"
+
 WAYS = {
-    "ktune": "ktune",
-    "ktune_2": "ktune, 2 trials at a time",
+    "ktune": "ktune (first trial)",
+    "ktune_2": "two at a time",
     "keras_fit": "`model.fit` in ktune",
     "kerastuner": "KerasTuner with CV",
     "optuna": "Optuna, folds by hand",
@@ -73,7 +75,7 @@ class Workload:
     """Rows, a model and how it is trained.
 
     Attributes:
-        title: What it is, in a few words.
+        title: What it is, with folds × epochs.
         load: Returns features and class numbers.
         layers: Given a factor of width, returns the layers but the last.
         n_classes: 2 gives one sigmoid unit.
@@ -167,14 +169,28 @@ def lstm_layers(width: float) -> Sequence[Any]:
 
 
 WORKLOADS = {
-    "table": Workload("MLP, 569 rows", load_table, table_layers, 2, 5, 20, 32),
+    "table": Workload("MLP, 569 rows, 5 × 20", load_table, table_layers, 2, 5, 20, 32),
     "mlp": Workload(
-        "MLP, 12,000 images", lambda: load_images(12_000), mlp_layers, 10, 3, 5, 128
+        "MLP, 12,000 images, 3 × 5",
+        lambda: load_images(12_000),
+        mlp_layers,
+        10,
+        3,
+        5,
+        128,
     ),
     "cnn": Workload(
-        "CNN, 6,000 images", lambda: load_images(6_000), cnn_layers, 10, 3, 3, 128
+        "CNN, 6,000 images, 3 × 3",
+        lambda: load_images(6_000),
+        cnn_layers,
+        10,
+        3,
+        3,
+        128,
     ),
-    "lstm": Workload("LSTM, 600 sequences", load_sequences, lstm_layers, 3, 3, 5, 32),
+    "lstm": Workload(
+        "LSTM, 600 sequences, 3 × 5", load_sequences, lstm_layers, 3, 3, 5, 32
+    ),
 }
 
 
@@ -444,22 +460,39 @@ def multiplication_speed(size: int = 2048) -> float:
 
 
 def table(everything: dict[str, dict[str, Figures]], speed: float) -> str:
-    """Return the figures as a Markdown table, one line a way and workload."""
-    lines = [
-        "| workload | way | seconds a trial (first) | ktune is … times as fast "
-        "| outside arithmetic | peak MiB | accuracy |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """Return the figures as a Markdown table, one line a workload."""
+    ways = list(next(iter(everything.values())))
+    columns = ["workload", *(WAYS[way] for way in ways)]
+    columns += ["times as fast", "outside arithmetic", "peak MiB"]
+    lines = [columns, ["---"] * len(columns)]
     for name, found in everything.items():
-        for way, figures in found.items():
-            ratio = figures.median / found["ktune"].median
-            outside = 1 - figures.operations / speed / figures.median
-            lines.append(
-                f"| {WORKLOADS[name].title} | {WAYS[way]} | {figures.median:.2f} "
-                f"({figures.seconds[0]:.1f}) | {ratio:.1f} | {outside:.0%} "
-                f"| {figures.peak_mib:.0f} | {statistics.mean(figures.scores):.4f} |"
-            )
-    return "\n".join(lines)
+        per_trial = [f"{found[way].median:.2f}" for way in ways]
+        per_trial[0] += f" ({found['ktune'].seconds[0]:.1f})"
+        lines.append([WORKLOADS[name].title, *per_trial, *_compared(found, speed)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _compared(found: dict[str, Figures], speed: float) -> list[str]:
+    """Return ktune's ratio to KerasTuner, and of both what is not arithmetic."""
+    ours = [found[way] for way in ("ktune", "ktune_2") if way in found]
+    theirs = found.get("kerastuner", found["ktune"])
+    ratios = [f"{theirs.median / figures.median:.1f}" for figures in ours]
+    both = (found["ktune"], theirs)
+    outside = [1 - figures.operations / speed / figures.median for figures in both]
+    return [
+        ", ".join(ratios),
+        " / ".join(f"{share:.0%}" for share in outside),
+        " / ".join(f"{figures.peak_mib:.0f}" for figures in both),
+    ]
+
+
+def write_into(path: Path, text: str) -> None:
+    """Replace what stands between the marks in a file."""
+    before, _, rest = path.read_text().partition(f"{MARK}\n")
+    _, mark, after = rest.partition(MARK)
+    if not mark:
+        raise SystemExit(f"{path} has no two lines {MARK}")
+    path.write_text(f"{before}{MARK}\n{text}\n{MARK}{after}")
 
 
 def machine() -> str:
@@ -487,6 +520,7 @@ def main() -> None:
     parser.add_argument("--trainer", default="auto")
     parser.add_argument("--vary-structure", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--readme", type=Path, help="also replace its table")
     options = parser.parse_args()
     ways = list(dict.fromkeys(["ktune", *options.ways]))
     speed = multiplication_speed()
@@ -499,8 +533,11 @@ def main() -> None:
         everything[name] = measure(lanes, counts)
         for lane in lanes.values():
             lane.close()
-    print(f"{machine()}, {speed / 1e9:.0f} GFLOP/s in large products\n")
-    print(table(everything, speed))
+    about = f"{machine()}, {speed / 1e9:.0f} GFLOP/s in products of large matrices:"
+    text = f"{about}\n\n{table(everything, speed)}"
+    print(text)
+    if options.readme:
+        write_into(options.readme, text)
     if options.json:
         found = {
             name: {way: asdict(figures) for way, figures in by_way.items()}
