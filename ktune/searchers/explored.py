@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from ktune.searchers.path import Path
 from ktune.trial import Value
@@ -17,13 +18,20 @@ class _Node:
         key: The parameter it asks for next; None: it asks for nothing more.
         values: What that parameter can be; None: a continuum.
         children: Where it stands after each answer so far.
+        n_left: Below how many values something is left to try.
         is_done: Whether nothing below is left to try.
     """
 
     key: str | None = None
     values: tuple[Value, ...] | None = ()
     children: dict[Value, "_Node"] = field(default_factory=dict)
+    n_left: float = inf
     is_done: bool = False
+
+    def ask(self, key: str, values: tuple[Value, ...] | None) -> None:
+        """Learn what the builder asks for here."""
+        self.key, self.values = key, values
+        self.n_left = inf if values is None else len(set(values))
 
     def left(self) -> list[Value]:
         """Return the values below which something is left to try."""
@@ -58,11 +66,17 @@ class Explored:
         self._seen.add(_identity(path))
         nodes = [self._root]
         for step in path:
-            nodes[-1].key, nodes[-1].values = step.key, step.parameter.values
+            if nodes[-1].key is None:  # to list a long range takes its time
+                nodes[-1].ask(step.key, step.parameter.values)
             nodes.append(nodes[-1].children.setdefault(step.value, _Node()))
-        nodes[-1].is_done = not nodes[-1].children
-        for node in reversed(nodes[:-1]):
-            node.is_done = node.values is not None and not node.left()
+        node = nodes.pop()
+        is_done = not node.children
+        while is_done and not node.is_done:
+            node.is_done = True
+            if nodes:
+                node = nodes.pop()
+                node.n_left -= 1
+                is_done = node.n_left == 0
 
     def unexplored(self, pick: Pick) -> list[tuple[str, Value]] | None:
         """Find something that has not been tried.

@@ -160,7 +160,9 @@ def only_the_books():
     """Leave out what takes time and has nothing to do with the books."""
     from ktune.snapshot import read_environment
 
-    with patch("ktune.snapshot.read_backend", Backend):  # TensorFlow would start threads
+    with patch(
+        "ktune.snapshot.read_backend", Backend
+    ):  # TensorFlow would start threads
         environment = read_environment()
     references = References(Baselines(constant={}), DataFacts())
     with (
