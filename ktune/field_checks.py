@@ -1,5 +1,6 @@
 """What each field of an experiment must look like, and what is said if it does not."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -92,11 +93,37 @@ def _check_name(name: Any) -> str | None:
 
 
 def _check_build(build: Any) -> str | None:
-    if callable(build) or callable(getattr(build, "build", None)):
+    if callable(getattr(build, "build", None)):
         return None
+    if callable(build):
+        return None if _takes_hp(build) else _without_hp(build)
     return (
         "`build` must be a function build(hp) that returns a Keras model, or a "
         f"keras_tuner.HyperModel; got {build!r}"
+    )
+
+
+def _takes_hp(build: Callable[..., Any]) -> bool:
+    try:
+        signature = inspect.signature(build)
+    except (TypeError, ValueError):  # not told of what is written in C
+        return True
+    return any(_binds(signature, count) for count in (1, 2))
+
+
+def _binds(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _without_hp(build: Callable[..., Any]) -> str:
+    name = getattr(build, "__name__", "it")
+    return (
+        f"`build` must be a function build(hp) that returns a Keras model; {name} "
+        f"cannot be called with `hp`. If it makes such a function, call it: {name}()"
     )
 
 
