@@ -200,14 +200,23 @@ def main() -> None:
             timer.watch.part(slice(-BLOCK, None)),
         )
         resumed = again.watch.part(slice(10, None))
+        # What the machine itself was worth at these times.
+        hand = by_hand.watch
+        hand_first, hand_last, hand_resumed = (
+            hand.part(slice(0, 5 * BY_HAND)),
+            hand.part(slice(-6 * BY_HAND, -BY_HAND)),
+            hand.part(slice(-BY_HAND, None)),
+        )
         print(f"{trials} trials, sampler {arguments.sampler}")
         print(f"first hundred   {first}")
         print(f"last hundred    {last}")
         print(f"after resuming  {resumed}")
-        print(f"by hand         {by_hand.watch}")
+        print(f"by hand         {hand}")
+        print(f"ktune / by hand {timer.watch.over(hand)}")
         print(f"last / first    {last.over(first)}")
+        print(f"     by hand    {hand_last.over(hand_first)}")
         print(f"resumed / first {resumed.over(first)}")
-        print(f"ktune / by hand {timer.watch.over(by_hand.watch)}")
+        print(f"     by hand    {hand_resumed.over(hand_first)}")
         told = ", ".join(
             f"{size:.0f}" for size in timer.megabytes[:: max(1, trials // 1000)]
         )
