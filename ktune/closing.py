@@ -64,7 +64,7 @@ def refit_best(
     )
     books.note_model(
         f"{registration.name}/{registration.version}",
-        f"{registration.alias}: {decision.reason}",
+        f"{registration.alias or 'no alias'}: {decision.reason}",
     )
     return fitted, registration
 

@@ -73,7 +73,7 @@ def register_best(
     Returns:
         The version made, and why it is champion or challenger.
     """
-    before = _registered_before(store, candidate)
+    before = _registered_before(store, bench, candidate)
     if before is not None and names.GATE in before.tags and not force:
         return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
     if before is not None and before.alias == CHAMPION:
@@ -85,7 +85,9 @@ def register_best(
     return settle(store, registration, decision, force=force), decision
 
 
-def _registered_before(store: Store, candidate: Candidate) -> Registration | None:
+def _registered_before(
+    store: Store, bench: Workbench, candidate: Candidate
+) -> Registration | None:
     """Return the version that an earlier closing of the same search has made.
 
     The same trial refitted on the same rows is the same model, so a search that was
@@ -95,11 +97,10 @@ def _registered_before(store: Store, candidate: Candidate) -> Registration | Non
     if not candidate.trial_run_id:
         return None
     found = version_of_trial(store, candidate.trial_run_id)
-    wanted = {
-        names.SEARCH_RUN: candidate.search_run_id,
-        names.DATA_DIGEST: candidate.data_digest,
-    }
-    if found is None or not wanted.items() <= found.tags.items():
+    ours = _identity(bench, candidate)
+    if found is None or any(
+        found.tags.get(name) != ours.get(name) for name in (*ours, names.THRESHOLD)
+    ):
         return None
     link_logged_model(store, found)
     return found
@@ -118,14 +119,21 @@ def register_candidate(
         name=bench.experiment.name,
         run_id=candidate.search_run_id,
         tags={
-            **lineage(candidate.search_run_id, candidate.trial_run_id),
-            names.DATA_DIGEST: candidate.data_digest,
-            names.TEST_DIGEST: bench.partition.test_digest,
+            **_identity(bench, candidate),
             **scores_tag(candidate.fitted.test),
-            **_threshold_tag(candidate.fitted),
             **candidate.tags,
         },
     )
+
+
+def _identity(bench: Workbench, candidate: Candidate) -> dict[str, str]:
+    """Return tags that say what a version was made of."""
+    return {
+        **lineage(candidate.search_run_id, candidate.trial_run_id),
+        names.DATA_DIGEST: candidate.data_digest,
+        names.TEST_DIGEST: bench.partition.test_digest,
+        **_threshold_tag(candidate.fitted),
+    }
 
 
 def settle(

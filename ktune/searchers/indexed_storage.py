@@ -27,10 +27,10 @@ class _Settled:
     def find(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         if states is None:
             return list(self.trials)
-        wanted = [state for state in self.by_state if state in states]
-        if len(wanted) == 1:
-            return list(self.by_state[wanted[0]])
-        return [trial for trial in self.trials if trial.state in wanted]
+        wanted = [trials for state, trials in self.by_state.items() if state in states]
+        if len(wanted) < 2:
+            return [trial for trials in wanted for trial in trials]
+        return [trial for trial in self.trials if trial.state in states]
 
 
 class IndexedStorage(JournalStorage):
