@@ -245,6 +245,7 @@ def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below
 
 def test_programs_kept_are_bounded(monkeypatch):
     monkeypatch.setattr(graph, "MAX_PROGRAMS", 2)
+    graph.forget_programs()
     for units in (2, 3, 4):
         train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
     assert len(graph._PROGRAMS) == 2
