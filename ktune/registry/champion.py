@@ -76,6 +76,8 @@ def register_best(
     before = _registered_before(store, bench, candidate)
     if before is not None and names.GATE in before.tags and not force:
         return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
+    if before is not None:  # interrupted before it was settled, maybe linked
+        link_logged_model(store, before)
     if before is not None and before.alias == CHAMPION:
         decision = Decision(True, _REGISTERED_BEFORE)
     else:
@@ -97,13 +99,13 @@ def _registered_before(
     if not candidate.trial_run_id:
         return None
     found = version_of_trial(store, candidate.trial_run_id)
-    ours = _identity(bench, candidate)
-    if found is None or any(
-        found.tags.get(name) != ours.get(name) for name in (*ours, names.THRESHOLD)
-    ):
+    if found is None:
         return None
-    link_logged_model(store, found)
-    return found
+    ours = _identity(bench, candidate)
+    is_same = all(
+        found.tags.get(name) == ours.get(name) for name in (*ours, names.THRESHOLD)
+    )
+    return found if is_same else None
 
 
 def register_candidate(

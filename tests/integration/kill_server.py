@@ -160,9 +160,8 @@ def only_the_books():
     """Leave out what takes time and has nothing to do with the books."""
     from ktune.snapshot import read_environment
 
-    with patch(
-        "ktune.snapshot.read_backend", Backend
-    ):  # TensorFlow would start threads
+    # The real one would start TensorFlow's threads, which a fork does not have.
+    with patch("ktune.snapshot.read_backend", Backend):
         environment = read_environment()
     references = References(Baselines(constant={}), DataFacts())
     with (
