@@ -37,43 +37,41 @@ experiment = ktune.Experiment(
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["jax", "torch"])
-def test_a_search_runs_on_the_backend(tmp_path, name):
-    if importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    (tmp_path / "experiment.py").write_text(EXPERIMENT)
-    done = subprocess.run(
-        [sys.executable, "-m", "ktune", "search", "experiment.py"]
-        + ["--backend", name, "--smoke"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+@pytest.fixture(params=["jax", "torch"])
+def installed(request):
+    """The name of a backend that is installed here."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return request.param
+
+
+def run_module(*words, timeout, cwd=None, **environment):
+    """Run a module of Python's with the packages of this process."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=timeout,
     )
+
+
+@pytest.mark.slow
+def test_a_search_runs_on_the_backend(tmp_path, installed):
+    (tmp_path / "experiment.py").write_text(EXPERIMENT)
+    words = ["search", "experiment.py", "--backend", installed, "--smoke"]
+    done = run_module("ktune", *words, timeout=200, cwd=tmp_path)
     assert done.returncode == DONE, done.stderr
     assert "backend@champion" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", ["jax", "torch"])
-def test_keras_fit_keeps_its_contract_on_the_backend(name):
-    if importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    contract = Path(__file__).with_name("test_keras_fit.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": name,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        capture_output=True,
-        text=True,
-        timeout=360,
-    )
+def test_keras_fit_keeps_its_contract_on_the_backend(installed):
+    contract = str(Path(__file__).with_name("test_keras_fit.py"))
+    words = ["pytest", "-q", "-p", "no:cacheprovider", contract]
+    done = run_module(*words, timeout=360, KERAS_BACKEND=installed)
     assert done.returncode == DONE, done.stdout
 
 
