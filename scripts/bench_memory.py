@@ -4,8 +4,7 @@ Trials go in turns through models of so many structures (``--structures``), each
 compiled to a program of its own. Printed is resident memory after every so many trials,
 which is what grows elsewhere (keras-tuner#873, #1031). It rises until every structure
 has been compiled once and must be flat from then on, as long as the programs are kept
-(`graph.MAX_PROGRAMS`). With more structures than that, each program compiled anew costs
-what TensorFlow never gives back of a traced function.
+(`program_cache.MAX_PROGRAMS`). With more structures than that, programs come and go.
 
 Usage::
 

@@ -176,7 +176,8 @@ class EpochProgram:
         trace = self._trace_train if scored is None else self._trace_all
         function = _function(trace)
         arguments = self._arguments(state, settings, data, batches, scored)
-        compiled = function.get_concrete_function(*_specs(arguments))
+        with self._rewrites():
+            compiled = function.get_concrete_function(*_specs(arguments))
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
             raise NotForGraph("a layer keeps state outside of Keras variables")
         self._compiled = compiled
@@ -204,9 +205,13 @@ class EpochProgram:
             fold and lot the outputs and the mean loss.
         """
         arguments = self._arguments(state, settings, data, batches, scored)
-        with _graph_optimizer(is_on=not self._is_light):
+        with self._rewrites():
             new_state, losses, *scores = self._compiled(*arguments)
         return State(*new_state), losses.numpy(), scores[0] if scores else []
+
+    def _rewrites(self) -> contextlib.AbstractContextManager[None]:
+        """What TensorFlow may make of the graphs, called ones included."""
+        return _graph_optimizer(is_on=not self._is_light)
 
     def _arguments(
         self,
@@ -419,8 +424,9 @@ def _function(python_function: Any, **attributes: bool) -> Any:
 
 @contextlib.contextmanager
 def _graph_optimizer(*, is_on: bool) -> Iterator[None]:
-    """Choose how TensorFlow rewrites graphs that this thread calls for the first time.
+    """Choose how TensorFlow rewrites graphs this thread traces or calls first.
 
+    A function called by a graph takes the choice of when it was traced.
     Of a small model that took 1.2 s and made steps no faster than they are after 0.4 s
     without it. Of any, it must not make one sum of several, see `_gradient_of`.
     TensorFlow's own switch (``tf.config.optimizer``) is one for all threads.

@@ -13,6 +13,7 @@ from ktune.runtime import import_keras
 import_keras()
 
 import keras  # noqa: E402
+from tensorflow.python.eager import context  # noqa: E402
 
 import ktune.trainers  # noqa: E402
 from ktune.errors import ExperimentError  # noqa: E402
@@ -29,7 +30,12 @@ from ktune.testing.trainers import (  # noqa: E402
     only,
     plain_fit,
 )
-from ktune.trainers import choose_trainer, graph, graph_limits  # noqa: E402
+from ktune.trainers import (  # noqa: E402
+    choose_trainer,
+    graph,
+    graph_limits,
+    program_cache,
+)
 from ktune.trainers.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph import GraphTrainer  # noqa: E402
 from ktune.trainers.graph_structure import structure_key  # noqa: E402
@@ -244,11 +250,29 @@ def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below
 
 
 def test_programs_kept_are_bounded(monkeypatch):
-    monkeypatch.setattr(graph, "MAX_PROGRAMS", 2)
+    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 2)
     graph.forget_programs()
     for units in (2, 3, 4):
         train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
     assert len(graph._PROGRAMS) == 2
+
+
+def test_what_gone_programs_leave_in_tensorflow_is_given_back(monkeypatch):
+    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 2)
+    cleared = []
+    clear = type(context.context()).clear_kernel_cache
+    monkeypatch.setattr(
+        type(context.context()),
+        "clear_kernel_cache",
+        lambda self: cleared.append(len(graph._PROGRAMS)) or clear(self),
+    )
+    graph.forget_programs()
+    epochs = [
+        train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
+        for units in (2, 3, 4, 5, 5)
+    ]
+    assert cleared == [2]
+    assert_same(*epochs[-2:])
 
 
 def test_arrays_are_held_as_long_as_they_live():
