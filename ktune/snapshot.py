@@ -3,6 +3,7 @@
 Of the environment variables only a fixed list is recorded, so secrets stay out.
 """
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -72,18 +73,13 @@ def read_environment() -> Environment:
     """Return the environment of this process."""
     from ktune import __version__
 
-    packages = {
-        distribution.metadata["Name"].lower(): distribution.version
-        for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"]
-    }
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
         ktune=__version__,
-        packages=packages,
+        packages=dict(_installed_packages()),
         variables={n: os.environ[n] for n in RECORDED_VARIABLES if n in os.environ},
         backend=read_backend(),
     )
@@ -98,6 +94,13 @@ def read_git_state(folder: Path) -> dict[str, str]:
     plain = ("--no-color", "--no-ext-diff")
     diff = _git(folder, "diff", *plain, "HEAD", "--", ".") or ""
     return {"commit": commit.strip(), "diff": diff}
+
+
+@functools.cache
+def _installed_packages() -> tuple[tuple[str, str], ...]:
+    """Return the installed packages with their versions, read once a process."""
+    described = [each.metadata for each in importlib.metadata.distributions()]
+    return tuple((d["Name"].lower(), d["Version"]) for d in described if d["Name"])
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
