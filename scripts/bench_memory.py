@@ -4,7 +4,7 @@ Trials go in turns through models of so many structures (``--structures``), each
 compiled to a program of its own. Printed is resident memory after every so many trials,
 which is what grows elsewhere (keras-tuner#873, #1031). It rises until every structure
 has been compiled once and must be flat from then on, as long as the programs are kept
-(`program_cache.MAX_PROGRAMS`). With more structures than that, programs come and go.
+(`graph.MAX_PROGRAMS`). With more structures than that, programs come and go.
 
 Usage::
 
@@ -51,9 +51,7 @@ def make_task(number: int) -> TrainingTask:
         import keras
 
         layers = keras.layers
-        hidden = [
-            layers.Dense(4 + number, activation="relu") for _ in range(1 + number % 3)
-        ]
+        hidden = [layers.Dense(4 + n, activation="relu") for n in divmod(number, 32)]
         output = layers.Dense(1, activation="sigmoid")
         model = keras.Sequential([keras.Input((20,)), *hidden, output])
         model.compile("adam", "binary_crossentropy")

@@ -6,8 +6,10 @@ folds is one call, and the graph behind it is compiled once for all trials whose
 have the same structure.
 """
 
+import gc
 import os
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +37,9 @@ from ktune.trainers.graph_limits import NotForGraph, why_not
 from ktune.trainers.graph_program import EpochProgram, State, make_batches
 from ktune.trainers.graph_start import build_first, set_weights
 from ktune.trainers.graph_structure import structure_key
-from ktune.trainers.program_cache import ProgramCache
+
+MAX_PROGRAMS = 16
+"""Programs kept for later trials; one of a small model takes some 20 MiB."""
 
 LIGHT_BELOW = SIDE_BY_SIDE_BELOW
 """Weights times batch size up to which all folds share one program and its loop.
@@ -45,7 +49,7 @@ operations too small to split over cores, so folds run in threads of their own.
 """
 
 _DEVICE_ARRAYS = DeviceArrays()
-_PROGRAMS = ProgramCache()
+_PROGRAMS: OrderedDict[Hashable, EpochProgram] = OrderedDict()
 
 
 class GraphTrainer:
@@ -317,7 +321,15 @@ def _program(
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
     is_scored = len(task.folds[0].validation) > 0
     key = (structure, *traits.values(), task.settings.batch_size, specs, is_scored)
-    return _PROGRAMS.get(key, lambda: EpochProgram(model, **traits))
+    if key not in _PROGRAMS:
+        _PROGRAMS[key] = EpochProgram(model, **traits)
+        if len(_PROGRAMS) > MAX_PROGRAMS:
+            _PROGRAMS.popitem(last=False)
+            # Graphs refer to themselves, so only the collector frees them; its own
+            # time comes late, since it counts objects and not what TensorFlow holds.
+            gc.collect()
+    _PROGRAMS.move_to_end(key)
+    return _PROGRAMS[key]
 
 
 def _go_side_by_side(model: Any, task: TrainingTask) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 BUILDS_BETWEEN_CLEARINGS = 100
-"""TensorFlow keeps a kernel for every variable ever made, 0.3 MiB of a small model."""
+"""TensorFlow keeps kernels for every shape of a variable, 0.3 MiB a small model."""
 
 _builds = itertools.count(1)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import itertools
 import logging
 import os
 
@@ -13,7 +14,10 @@ from ktune.runtime import import_keras
 import_keras()
 
 import keras  # noqa: E402
-from tensorflow.python.eager import context  # noqa: E402
+from tensorflow.core.protobuf.config_pb2 import ConfigProto  # noqa: E402
+from tensorflow.core.protobuf.rewriter_config_pb2 import (  # noqa: E402
+    RewriterConfig,
+)
 
 import ktune.trainers  # noqa: E402
 from ktune.errors import ExperimentError  # noqa: E402
@@ -30,12 +34,7 @@ from ktune.testing.trainers import (  # noqa: E402
     only,
     plain_fit,
 )
-from ktune.trainers import (  # noqa: E402
-    choose_trainer,
-    graph,
-    graph_limits,
-    program_cache,
-)
+from ktune.trainers import choose_trainer, graph, graph_limits  # noqa: E402
 from ktune.trainers.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph import GraphTrainer  # noqa: E402
 from ktune.trainers.graph_structure import structure_key  # noqa: E402
@@ -250,29 +249,34 @@ def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below
 
 
 def test_programs_kept_are_bounded(monkeypatch):
-    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 2)
+    monkeypatch.setattr(graph, "MAX_PROGRAMS", 2)
     graph.forget_programs()
     for units in (2, 3, 4):
         train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
     assert len(graph._PROGRAMS) == 2
 
 
-def test_what_gone_programs_leave_in_tensorflow_is_given_back(monkeypatch):
-    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 2)
-    cleared = []
-    clear = type(context.context()).clear_kernel_cache
-    monkeypatch.setattr(
-        type(context.context()),
-        "clear_kernel_cache",
-        lambda self: cleared.append(len(graph._PROGRAMS)) or clear(self),
-    )
+@pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
+def test_what_a_program_calls_is_rewritten_as_it_was_chosen(monkeypatch, light_below):
+    """Else sums are put together, and oneDNN keeps every fused shape there ever was."""
+    monkeypatch.setattr(graph, "LIGHT_BELOW", light_below)
     graph.forget_programs()
-    epochs = [
-        train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
-        for units in (2, 3, 4, 5, 5)
-    ]
-    assert cleared == [2]
-    assert_same(*epochs[-2:])
+    train(make_task(build_mlp, (6,)))
+    (program,) = graph._PROGRAMS.values()
+    called = list(called_functions(program._compiled.graph.as_graph_def()))
+    assert called
+    for rewrites in called:
+        assert rewrites.arithmetic_optimization == RewriterConfig.OFF
+        assert (rewrites.remapping == RewriterConfig.OFF) == (light_below > 0)
+
+
+def called_functions(definition):
+    """Yield the graph optimizer's settings for every function that is called."""
+    nodes = [definition.node, *(each.node_def for each in definition.library.function)]
+    for node in itertools.chain.from_iterable(nodes):
+        if "PartitionedCall" in node.op:
+            config = ConfigProto.FromString(node.attr["config_proto"].s)
+            yield config.graph_options.rewrite_options
 
 
 def test_arrays_are_held_as_long_as_they_live():
