@@ -133,8 +133,15 @@ def searched(project, postgres):
 
     def kill_in_mid_trial():
         wait_for(lambda: running(postgres, found.run_id, 1), first)
-        found.lost = wait_for(lambda: running(postgres, found.run_id, 0), first)
+        before = running(postgres, found.run_id, 0)
+        # As soon as a trial begins, which sleeps at first: killed while it wrote to
+        # MLflow, it would leave a run there, marked as interrupted.
+        found.lost = wait_for(lambda: begun_after(before), first)
         first.kill()
+
+    def begun_after(before):
+        numbers = running(postgres, found.run_id, 0)
+        return [number for number in numbers if number not in before]
 
     try:
         found.run_id = wait_for(started_search, first)
