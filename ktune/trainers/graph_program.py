@@ -205,7 +205,7 @@ class EpochProgram:
             fold and lot the outputs and the mean loss.
         """
         arguments = self._arguments(state, settings, data, batches, scored)
-        with _rewriting(is_on=not self._is_light, fuses=not self._is_light):
+        with _rewriting(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments)
         return State(*new_state), losses.numpy(), scores[0] if scores else []
 
@@ -419,7 +419,7 @@ def _function(python_function: Any, **attributes: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _rewriting(*, is_on: bool = True, fuses: bool) -> Iterator[None]:
+def _rewriting(*, is_on: bool = True, fuses: bool = True) -> Iterator[None]:
     """Choose how TensorFlow's graph optimizer rewrites what this thread asks for.
 
     A function that a graph calls is rewritten as chosen when the call was traced, the
