@@ -29,6 +29,7 @@ from ktune.trainers.common import (
     scored_rows,
     summarise,
 )
+from ktune.trainers.gradient_registry import forget_gradients_of_optimizer_steps
 
 SCORING_CHUNK = 512
 """Rows per call when scoring; it does not change the result."""
@@ -88,9 +89,10 @@ class KerasFitTraining:
         return self._folds[fold_index].model
 
     def close(self) -> None:
-        """Fire the last callbacks."""
+        """Fire the last callbacks, and let go of the graphs that were traced."""
         for fold in self._folds:
             fold.callbacks.finish()
+        forget_gradients_of_optimizer_steps()
 
 
 class _FoldTraining:
