@@ -18,6 +18,7 @@ from rich.progress import (
 from ktune.experiment import Experiment
 from ktune.loop import Listener, SilentListener
 from ktune.metrics import Objective
+from ktune.spelling import count_of
 from ktune.tracking.records import values_text
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 
@@ -227,8 +228,9 @@ _STYLE = {
 def start_text(experiment: Experiment, objective: Objective, run_id: str) -> str:
     """Return the first line of a search."""
     aim = "highest" if objective.direction == "max" else "lowest"
+    trials = count_of(experiment.trials, "trial")
     return (
-        f"search {run_id[:8]} of {experiment.name!r}: {experiment.trials} trials for "
+        f"search {run_id[:8]} of {experiment.name!r}: {trials} for "
         f"the {aim} {objective.metric} by {experiment.engine} "
         f"({experiment.chosen_sampler})"
     )

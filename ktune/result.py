@@ -18,6 +18,7 @@ from ktune.registry.registration import (
     load_keras_model,
     registration_of,
 )
+from ktune.spelling import count_of
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
@@ -169,7 +170,7 @@ class SearchResult:
     def __repr__(self) -> str:
         return (
             f"<SearchResult {self.name!r} {self.run_id[:8]}: "
-            f"{len(self.trial_runs)} trials>"
+            f"{count_of(len(self.trial_runs), 'trial')}>"
         )
 
 

@@ -21,6 +21,7 @@ from ktune.errors import StoreError
 from ktune.intervals import Estimate
 from ktune.metrics import Objective
 from ktune.result import SearchResult
+from ktune.spelling import count_of
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, objective_value, read_file, read_trial
 from ktune.tracking.records import short
@@ -188,7 +189,7 @@ def _headline(result: SearchResult) -> str:
     end = f" ({result.outcome.reason})" if result.outcome else ""
     minutes = result.view.seconds or 0.0
     return (
-        f"{result.name}: {len(result.trial_runs)} trials, {told}{end}, "
+        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {told}{end}, "
         f"{minutes / 60:.1f} min"
     )
 
@@ -201,7 +202,8 @@ def _print_failures(result: SearchResult, console: Console) -> None:
         if reason:
             counts[reason] = counts.get(reason, 0) + 1
     for reason, count in counts.items():
-        text = f"{count} of {len(result.trial_runs)} trials failed: {reason}"
+        of_all = count_of(len(result.trial_runs), "trial")
+        text = f"{count} of {of_all} failed: {reason}"
         console.print(Text(text, style="red"))
 
 
@@ -250,9 +252,10 @@ def _print_test(result: SearchResult, console: Console) -> None:
         )
         return
     best = result.trial_runs[0]
+    epochs = count_of(int(result.view.metrics.get("refit_epochs", 0)), "epoch")
     console.print(
         f"Trial {best.number} refitted on all {result.view.params.get('n_rows', '?')} "
-        f"rows for {int(result.view.metrics.get('refit_epochs', 0))} epochs, tested "
+        f"rows for {epochs}, tested "
         f"once on {rows} untouched rows (95 % percentile bootstrap):",
         markup=False,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.spelling import count_of
 
 _SHOWN_ROWS = 20
 _SHOWN_CLASSES = 10
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         records = table.astype(object).to_dict("records")
         print_json({"model": found.label, "predictions": records})
     elif arguments.output is not None:
-        print(f"{len(table)} rows predicted by {found.label}: {arguments.output}")
+        predicted = count_of(len(table), "row")
+        print(f"{predicted} predicted by {found.label}: {arguments.output}")
     else:
         _print_head(table, found.label)
     return DONE
@@ -80,10 +82,10 @@ def _print_head(table: Any, label: str) -> None:
     print_table(printed, empty="")
     rest = len(table) - _SHOWN_ROWS
     hidden = len(table.columns) - len(shown)
-    more = [f"{rest} more rows"] if rest > 0 else []
-    more += [f"{hidden} more columns"] if hidden else []
+    more = [count_of(rest, "more row")] if rest > 0 else []
+    more += [count_of(hidden, "more column")] if hidden else []
     end = f"; {' and '.join(more)}: add -o FILE.csv" if more else ""
-    print(f"{len(table)} rows predicted by {label}{end}")
+    print(f"{count_of(len(table), 'row')} predicted by {label}{end}")
 
 
 def _shown(value: Any) -> str:

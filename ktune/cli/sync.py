@@ -12,6 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.spelling import count_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +56,9 @@ def _description(waiting: Any) -> str:
     owner = waiting.owner
     since = datetime.fromtimestamp(waiting.since)
     text = (
-        f"Search {owner.search[:8]} of {owner.experiment!r}: {waiting.n_records} "
-        f"records ({waiting.n_trials} trials) wait for {owner.server} since "
+        f"Search {owner.search[:8]} of {owner.experiment!r}: "
+        f"{count_of(waiting.n_records, 'record')} "
+        f"({count_of(waiting.n_trials, 'trial')}) wait for {owner.server} since "
         f"{since:%Y-%m-%d %H:%M}."
     )
     return f"{text} It still runs, and writes them." if waiting.is_driven else text

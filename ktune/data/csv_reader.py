@@ -11,6 +11,7 @@ import pandas as pd
 from ktune.data.files import check_file, suspicious_column
 from ktune.data.unpacking import read_packed
 from ktune.errors import DataError
+from ktune.spelling import count_of
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 """What stands for a missing value, in numbers and text alike."""
@@ -125,7 +126,7 @@ def _check_ragged(path: Path, ragged: list[Any], separator: str) -> None:
         return
     first = ragged[0]
     raise DataError(
-        f"{path}: {len(ragged)} rows are ragged, the first is row {first.number}: it "
+        f"{path}: {count_of(len(ragged), 'ragged row')}, first row {first.number}: it "
         f"has {first.actual_columns} values where the header has "
         f"{first.expected_columns} ({first.text[:60]!r}). Correct them: a value that "
         f"holds {separator!r} must stand in quotes."

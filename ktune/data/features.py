@@ -21,6 +21,7 @@ import pandas as pd
 from ktune.data.coding import as_plain_array
 from ktune.dataset import Inputs, Kind, count_rows
 from ktune.errors import DataError
+from ktune.spelling import count_of
 
 
 def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, Kind]:
@@ -203,11 +204,11 @@ def _plain_numbers(column: pd.Series, label: str, name: str) -> np.ndarray:
     if numbers.dtype.kind == "c":
         raise DataError(f"{name}: column {label!r} holds complex numbers.")
     if is_float and np.isinf(numbers).any():
-        row = int(np.flatnonzero(np.isinf(numbers))[0])
+        rows = np.flatnonzero(np.isinf(numbers))
         raise DataError(
-            f"{name}: column {label!r} is infinite in {int(np.isinf(numbers).sum())} "
-            f"rows, the first is row {row}. Correct it, or make it missing (NaN): "
-            "missing numbers are imputed."
+            f"{name}: column {label!r} is infinite in {count_of(len(rows), 'row')}, "
+            f"first row {rows[0]}. Correct it, or make it missing (NaN): missing "
+            "numbers are imputed."
         )
     return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
 

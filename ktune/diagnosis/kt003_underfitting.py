@@ -14,6 +14,7 @@ from ktune.diagnosis.measures import (
 from ktune.diagnosis.remedies import strengthen, train_longer
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
 from ktune.diagnosis.view import TrialView
+from ktune.spelling import count_of
 
 PRACTICAL_SKILL = 0.1
 STANDARD_ERRORS = 2.0
@@ -70,8 +71,9 @@ class Underfitting:
             return None
         if not is_steep(improvement):
             return None
+        epochs = count_of(view.result.epochs, "epoch")
         message = (
-            f"Training ended after {view.result.epochs} epochs while validation loss "
+            f"Training ended after {epochs} while validation loss "
             f"was still falling steeply: the last third of the epochs brought "
             f"{improvement.share:.0%} of all that was gained. {gap.yardstick.metric} "
             f"had reached {gap.validation.mean():.3f}."

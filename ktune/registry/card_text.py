@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ktune.intervals import Estimate
+from ktune.spelling import count_of
 from ktune.tracking.records import short
 
 NOT_STATED = "not stated (say it by `license=` in the experiment)"
@@ -179,8 +180,9 @@ def _limits(card: Card) -> Iterator[str]:
             f"- The intervals speak of {card.data.get('n_test_rows')} test rows as a "
             "sample; they leave out the chance of another training run."
         )
+    trials = count_of(sum(card.n_trials.values()), "trial")
     yield (
-        f"- It was chosen among {sum(card.n_trials.values())} trials by its fold "
+        f"- It was chosen among {trials} by its fold "
         "scores, so these are a little too good; the test scores are not."
     )
     if len(card.members) > 1:

@@ -28,6 +28,7 @@ from ktune.report.tables import (
     trials_table,
 )
 from ktune.report.view import SearchReport
+from ktune.spelling import count_of
 from ktune.trial import TrialState
 
 N_CURVES = 4
@@ -235,7 +236,7 @@ _NO_TEST = (
 def _test_sentence(report: SearchReport) -> str:
     epochs = ""
     if report.best is not None and report.best.result.best_epoch is not None:
-        epochs = f" for {report.best.result.best_epoch + 1} epochs"
+        epochs = f" for {count_of(report.best.result.best_epoch + 1, 'epoch')}"
     return (
         f"Trial {report.diagnosis.best} was trained anew on all {report.n_rows} rows"
         f"{epochs} and tested once on {report.n_test_rows} rows nothing had seen. "

@@ -13,6 +13,7 @@ from ktune.experiment import Experiment
 from ktune.folds import Partition
 from ktune.ranking import Goal
 from ktune.snapshot import Environment
+from ktune.spelling import count_of
 from ktune.tracking import names
 from ktune.tracking.delivery import Delivery
 from ktune.tracking.reader import (
@@ -325,7 +326,8 @@ def description(
     )
     return (
         f"Best: trial {trial.number}, score {result.score:.4f} over "
-        f"{len(result.folds)} folds, {(result.best_epoch or 0) + 1} epochs.\n\n"
+        f"{len(result.folds)} folds, "
+        f"{count_of((result.best_epoch or 0) + 1, 'epoch')}.\n\n"
         f"| parameter | value |\n|---|---|\n{values}"
         + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
     )

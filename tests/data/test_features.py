@@ -89,7 +89,11 @@ def test_missing_numbers_of_a_table_are_allowed():
         ({"a": np.array([["x"]])}, None, "input 'a' holds text"),
         (np.array([["a", "b"]]), Kind.SEQUENCE, "ragged rows or text"),
         (np.zeros((2, 2)), Kind.SEVERAL, "needs a dict"),
-        (pd.DataFrame({"a": [1.0, -np.inf]}), None, "column 'a' is infinite in 1 rows"),
+        (
+            pd.DataFrame({"a": [1.0, -np.inf]}),
+            None,
+            "'a' is infinite in 1 row, first row 1",
+        ),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), None, "'a' occurs 2 times"),
         (pd.DataFrame({"a": []}), None, "0 rows and 1 feature columns"),
         (pd.DataFrame(index=[0, 1]), None, "2 rows and 0 feature columns"),

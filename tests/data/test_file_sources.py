@@ -119,7 +119,7 @@ CSV_MISTAKES = {
     "a wrong column": ("a,label\n1,0\n2,1\n", {"target": "lable"}, "'label'?"),
     "a wrong group": ("a,y\n1,0\n2,1\n", {"groups": "b"}, "no column 'b'"),
     "a short row": ("a,b,y\n1,2,0\n1,2\n3,4,1\n", {}, "row 3: it has 2 values where"),
-    "a long row": ("a,y\n1,0\n1,2,3\n", {}, "1 rows are ragged"),
+    "a long row": ("a,y\n1,0\n1,2,3\n", {}, "1 ragged row, first row 3"),
     "an empty file": ("", {}, "empty"),
     "no rows": ("a,y\n", {}, "0 rows"),
     "missing targets": ("a,y\n1,0\n2,\n3,1\n", {}, "targets are missing"),

@@ -151,7 +151,7 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     assert "2 records wait here, so nothing is lost" in told  # a trial, and the end
     command = told.rpartition("makes the report: ")[2].partition(" (")[0].split()
     assert main(["sync"]) == 2
-    assert "2 records (1 trials) wait for http" in capsys.readouterr().out
+    assert "2 records (1 trial) wait for http" in capsys.readouterr().out
     assert len(os.listdir("mlruns/waiting")) == 1
 
     server.start()
