@@ -41,6 +41,14 @@ from ktune.trainers.graph_structure import structure_key
 MAX_PROGRAMS = 16
 """Programs kept for later trials; one of a small model takes some 20 MiB."""
 
+DROPPED_AT_ONCE = 4
+"""Programs given up when there are too many, the least recently used first.
+
+Their graphs refer to themselves, so only the collector frees them. Its own time comes
+late, since it counts objects and not what TensorFlow holds; asking for it takes 0.3 s,
+as long as a third of tracing a new program.
+"""
+
 LIGHT_BELOW = SIDE_BY_SIDE_BELOW
 """Weights times batch size up to which all folds share one program and its loop.
 
@@ -324,9 +332,8 @@ def _program(
     if key not in _PROGRAMS:
         _PROGRAMS[key] = EpochProgram(model, **traits)
         if len(_PROGRAMS) > MAX_PROGRAMS:
-            _PROGRAMS.popitem(last=False)
-            # Graphs refer to themselves, so only the collector frees them; its own
-            # time comes late, since it counts objects and not what TensorFlow holds.
+            for _ in range(DROPPED_AT_ONCE):
+                _PROGRAMS.popitem(last=False)
             gc.collect()
     _PROGRAMS.move_to_end(key)
     return _PROGRAMS[key]

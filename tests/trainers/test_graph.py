@@ -5,6 +5,7 @@ import gc
 import itertools
 import logging
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -248,12 +249,16 @@ def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below
     assert len(set(losses)) == len(losses)
 
 
-def test_programs_kept_are_bounded(monkeypatch):
-    monkeypatch.setattr(graph, "MAX_PROGRAMS", 2)
+def test_the_oldest_programs_are_dropped_and_freed_several_at_once(monkeypatch):
+    monkeypatch.setattr(graph, "MAX_PROGRAMS", 3)
+    monkeypatch.setattr(graph, "DROPPED_AT_ONCE", 2)
     graph.forget_programs()
-    for units in (2, 3, 4):
+    made = []
+    for units in (2, 3, 4, 5):
         train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
-    assert len(graph._PROGRAMS) == 2
+        made.append(weakref.ref(next(reversed(graph._PROGRAMS.values()))))
+    kept = list(graph._PROGRAMS.values())
+    assert [program() for program in made] == [None, None, *kept]
 
 
 @pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
