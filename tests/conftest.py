@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import gc
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,7 +26,6 @@ def _forgotten_programs() -> Iterator[None]:
     yield
     if graph := sys.modules.get("ktune.trainers.graph"):
         graph.forget_programs()
-        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -296,7 +296,14 @@ class GraphTraining:
 
 def forget_programs() -> None:
     """Give up all compiled programs; trainings that use one keep it to their end."""
-    _PROGRAMS.clear()
+    if _PROGRAMS:
+        _drop_oldest(len(_PROGRAMS))
+
+
+def _drop_oldest(n_programs: int) -> None:
+    for _ in range(n_programs):
+        _PROGRAMS.popitem(last=False)
+    gc.collect()
 
 
 def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
@@ -332,9 +339,7 @@ def _program(
     if key not in _PROGRAMS:
         _PROGRAMS[key] = EpochProgram(model, **traits)
         if len(_PROGRAMS) > MAX_PROGRAMS:
-            for _ in range(DROPPED_AT_ONCE):
-                _PROGRAMS.popitem(last=False)
-            gc.collect()
+            _drop_oldest(DROPPED_AT_ONCE)
     _PROGRAMS.move_to_end(key)
     return _PROGRAMS[key]
 
