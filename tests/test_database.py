@@ -11,8 +11,7 @@ from sqlalchemy import text
 from ktune.errors import StoreError
 from ktune.tracking import database as databases
 from ktune.tracking.database import make_database, prepare_for_writing
-from ktune.tracking.location import find_store
-from ktune.tracking.patience import BUSY_SECONDS
+from ktune.tracking.location import BUSY_SECONDS, find_store
 from ktune.tracking.store import open_store, quiet_mlflow
 
 

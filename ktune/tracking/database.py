@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import StoreError
-from ktune.tracking.location import StoreLocation
-from ktune.tracking.patience import BUSY_SECONDS
+from ktune.tracking.location import BUSY_SECONDS, StoreLocation
 
 LEAST_FREE_BYTES = 5_000_000
 """With less room on the device a search does not begin: it could not end."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.tracking import names
+from ktune.tracking.location import BUSY_SECONDS
 from ktune.tracking.run_view import RunView
 
 _BELOW = "SELECT run_uuid FROM tags WHERE key = ? AND value = ?"
@@ -43,7 +44,7 @@ def read_runs_below(database: Path, search: RunView) -> list[RunView]:
     """
     given = (names.PARENT, search.run_id)
     uri = f"{database.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=20)) as connection:
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         connection.execute("BEGIN")  # all of it as of one moment
         runs = connection.execute(_RUNS, given).fetchall()
         found = {

@@ -16,6 +16,10 @@ from urllib.parse import unquote, urlsplit
 from ktune.errors import StoreError
 
 DEFAULT_FOLDER = Path("mlruns")
+
+BUSY_SECONDS = 20.0
+"""So long SQLite itself waits in a call of ours, as in one of MLflow's (3.17)."""
+
 _SQLITE = "sqlite:///"
 _SERVER = ("http://", "https://")
 _ROOT_NAME = "artifacts"
@@ -132,7 +136,7 @@ def relocate(database: Path) -> bool:
         sqlite3.Error: It cannot be read or written.
     """
     new = (database.parent / _ROOT_NAME).as_uri()
-    with closing(sqlite3.connect(database, timeout=20)) as connection:
+    with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
         roots = _remembered_roots(connection)
         if not roots or new in roots:
             return False

@@ -12,9 +12,6 @@ from ktune.tracking.trouble import is_locked, trouble
 PATIENCE = 300.0
 """Seconds of waiting: a backup or a vacuum of a large store takes minutes."""
 
-BUSY_SECONDS = 20.0
-"""So long SQLite itself waits in a call of ours, as in one of MLflow's (3.17)."""
-
 _PAUSE = 0.2
 
 _log = logging.getLogger(__name__)
