@@ -122,7 +122,7 @@ def trials_table(
             *(_objective_text(run, o) for o in further),
             _number_text(run.metrics.get(f"train_{objective.metric}")),
             short(int(run.metrics.get("epochs", 0))),
-            f"{run.metrics.get('fit_seconds', 0.0):.1f}s",
+            _seconds_text(run.metrics.get("fit_seconds", 0.0)),
             *values,
         )
     return table
@@ -368,6 +368,16 @@ def _score_text(run: RunView, metric: str) -> str:
 
 def _number_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _seconds_text(seconds: float) -> str:
+    """Return a time of few characters, for columns are scarce.
+
+    Example:
+        >>> _seconds_text(3.21), _seconds_text(26.34)
+        ('3.2s', '26s')
+    """
+    return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
 
 
 def _verdict_text(run: RunView) -> str:
