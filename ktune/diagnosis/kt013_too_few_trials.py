@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import SearchView
+from ktune.spelling import count_of
 from ktune.trial import TrialState
 
 TRIALS_PER_PARAMETER = 5
@@ -43,7 +44,8 @@ class TooFewTrials:
         if len(finished) >= wanted:
             return None
         message = (
-            f"{_count(len(finished), 'trial')} for {_count(len(varied), 'parameter')} "
+            f"{count_of(len(finished), 'trial')} for "
+            f"{count_of(len(varied), 'parameter')} "
             f"({', '.join(f'`{name}`' for name in varied[:6])}"
             f"{' …' if len(varied) > 6 else ''}) tell little about where the best "
             "values lie."
@@ -60,10 +62,6 @@ class TooFewTrials:
             n_parameters=float(len(varied)),
             wanted=float(wanted),
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _varied(view: SearchView) -> list[str]:

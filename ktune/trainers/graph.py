@@ -46,7 +46,7 @@ DROPPED_AT_ONCE = 4
 
 Their graphs refer to themselves, so only the collector frees them. Its own time comes
 late, since it counts objects and not what TensorFlow holds; asking for it takes 0.3 s,
-as long as a third of tracing a new program.
+a third of what it takes to trace a new program.
 """
 
 LIGHT_BELOW = SIDE_BY_SIDE_BELOW

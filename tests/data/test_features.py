@@ -92,7 +92,7 @@ def test_missing_numbers_of_a_table_are_allowed():
         (
             pd.DataFrame({"a": [1.0, -np.inf]}),
             None,
-            "'a' is infinite in 1 row, first row 1",
+            "column 'a' is infinite in 1 row, first row 1",
         ),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), None, "'a' occurs 2 times"),
         (pd.DataFrame({"a": []}), None, "0 rows and 1 feature columns"),
