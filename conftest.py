@@ -2,6 +2,6 @@
 
 collect_ignore = [
     "ktune/__main__.py",  # would run the command line
-    "ktune/registry/served_model.py",  # registers itself as the model MLflow loads
-    "ktune/ui_app.py",  # starts MLflow's server
+    "ktune/models/registry/served_model.py",  # MLflow runs it
+    "ktune/cli/ui_app.py",  # starts MLflow's server
 ]

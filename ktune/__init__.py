@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ktune import data, spaces
-    from ktune.ensembles.making import ensemble
     from ktune.errors import KtuneError
-    from ktune.experiment import Experiment
-    from ktune.promotion.promoting import promote
-    from ktune.promotion.rolling_back import rollback
-    from ktune.reproduction import reproduce
-    from ktune.session import load, search
+    from ktune.experiment.experiment import Experiment
+    from ktune.models.ensembles.making import ensemble
+    from ktune.models.promotion.promoting import promote
+    from ktune.models.promotion.rolling_back import rollback
+    from ktune.tuner.reproduction import reproduce
+    from ktune.tuner.search import load, search
 
 __version__ = "0.1.0"
 
@@ -33,14 +33,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "ensemble": "ktune.ensembles.making",
-    "Experiment": "ktune.experiment",
+    "ensemble": "ktune.models.ensembles.making",
+    "Experiment": "ktune.experiment.experiment",
     "KtuneError": "ktune.errors",
-    "load": "ktune.session",
-    "promote": "ktune.promotion.promoting",
-    "reproduce": "ktune.reproduction",
-    "rollback": "ktune.promotion.rolling_back",
-    "search": "ktune.session",
+    "load": "ktune.tuner.search",
+    "promote": "ktune.models.promotion.promoting",
+    "reproduce": "ktune.tuner.reproduction",
+    "rollback": "ktune.models.promotion.rolling_back",
+    "search": "ktune.tuner.search",
 }
 
 

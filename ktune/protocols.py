@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Dataset
-from ktune.fit_settings import FitSettings
-from ktune.preprocessing import PreparedFold
+from ktune.data.dataset import DataDescription, Dataset
+from ktune.data.preprocessing import PreparedFold
+from ktune.experiment.fit_settings import FitSettings
 from ktune.trial import EpochReport, Trial, TrialResult
 
 Report: TypeAlias = Callable[[EpochReport], bool]
@@ -134,7 +134,7 @@ class TrainingTask:
             depend on its seed alone.
         data: Task and shape of the data.
         fit: ``fit`` of a HyperModel that overrides it; None: Keras's own. See
-            `ktune.hypermodel`.
+            `ktune.spaces.hypermodel`.
     """
 
     build: Callable[[], Any]
@@ -240,7 +240,7 @@ class ExportJob:
             float rows. Its inputs are named.
         unroll: Returns the same model with recurrent layers unrolled over time.
         name: Stem of the files to write.
-        metadata: Model, class names and so on, as `ktune.export.metadata` lists them.
+        metadata: Model, class names and so on, see `ktune.models.export.metadata`.
         example: Rows the model is made for, an array an input; for quantisation.
     """
 

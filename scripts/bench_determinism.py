@@ -18,16 +18,16 @@ TRAINERS = ("graph", "keras_fit")
 
 def run_case(case: str, trainer: str, deterministic: bool) -> float:
     """Return the seconds of one warm trial."""
-    from ktune.runtime import import_keras
+    from ktune.utils.runtime import import_keras
 
     import_keras()
     import numpy as np
 
     import ktune
     from ktune.data import load_data
-    from ktune.evaluation import evaluate_trial, make_workbench
-    from ktune.folds import split
-    from ktune.hyperparameters import default_values
+    from ktune.data.folds import split
+    from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+    from ktune.spaces.hyperparameters import default_values
     from ktune.trial import Trial
 
     rng = np.random.default_rng(0)

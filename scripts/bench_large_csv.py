@@ -50,11 +50,11 @@ def write(path: Path, n_rows: int, n_columns: int) -> None:
 def search(path: Path, n_folds: int) -> None:
     """Search with a single trial of one epoch, saying when and how large it is."""
     import ktune
-    from ktune.loop import SilentListener
+    from ktune.listener import Listener
 
     started = time.perf_counter()
 
-    class Listener(SilentListener):
+    class Listener(Listener):
         def on_phase(self, text: str) -> None:
             seconds = time.perf_counter() - started
             print(f"{seconds:7.1f} s {peak():6.2f} GiB  {text}", flush=True)

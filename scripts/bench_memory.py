@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Task
-from ktune.fit_settings import FitSettings
-from ktune.preprocessing import PreparedFold
+from ktune.data.dataset import DataDescription, Task
+from ktune.data.preprocessing import PreparedFold
+from ktune.experiment.fit_settings import FitSettings
 from ktune.protocols import TrainingTask
-from ktune.runtime import import_keras
 from ktune.trainers import choose_trainer
+from ktune.utils.runtime import import_keras
 
 N_ROWS, N_FOLDS = 300, 3
 

@@ -31,15 +31,16 @@ from bench_search import WORKLOADS, Race
 
 from ktune.executors import connected, make_executor
 from ktune.executors.processes import ProcessesExecutor
-from ktune.experiment import Experiment
-from ktune.loop import SearchLoop, SilentListener
-from ktune.metrics import make_objective
+from ktune.experiment.experiment import Experiment
+from ktune.listener import Listener
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import make_objective
 from ktune.protocols import Executor, Work
-from ktune.ranking import Goal
-from ktune.runtime import import_keras
 from ktune.searchers import make_searcher
 from ktune.testing.executors import run_trials
 from ktune.trial import EpochReport, TrialResult, TrialState
+from ktune.tuner.loop import SearchLoop
+from ktune.utils.runtime import import_keras
 
 CORES = os.cpu_count() or 1
 SETTINGS = {
@@ -139,7 +140,7 @@ def _search(experiment: Experiment, executor: Executor, n_trials: int) -> float:
             searcher,
             executor,
             track=lambda trial, result: None,
-            listener=SilentListener(),
+            listener=Listener(),
             trials=n_trials,
         )
         begin = time.perf_counter()

@@ -28,18 +28,19 @@ from typing import Any
 
 import numpy as np
 
-import ktune.evaluation
-from ktune.choices import PRUNERS
+import ktune.evaluation.evaluate
 from ktune.data import load_data
-from ktune.evaluation import Workbench, evaluate_trial, make_workbench
+from ktune.data.folds import split
+from ktune.evaluation.evaluate import Workbench, evaluate_trial, make_workbench
+from ktune.evaluation.refit import refit
 from ktune.executors.serial import SerialExecutor
-from ktune.experiment import Experiment
-from ktune.folds import split
-from ktune.loop import SearchLoop, SilentListener
-from ktune.refit import refit
-from ktune.runtime import import_keras
+from ktune.experiment.choices import PRUNERS
+from ktune.experiment.experiment import Experiment
+from ktune.listener import Listener
 from ktune.searchers import make_searcher
 from ktune.trial import Trial, TrialResult
+from ktune.tuner.loop import SearchLoop
+from ktune.utils.runtime import import_keras
 
 DATA = ("breast_cancer", "digits", "wine")
 EPOCHS, N_FOLDS = 20, 5
@@ -77,14 +78,14 @@ class Meter:
 
     def __init__(self) -> None:
         self.fold_epochs = 0
-        self._choose = ktune.evaluation.choose_trainer
+        self._choose = ktune.evaluation.evaluate.choose_trainer
 
     def __enter__(self) -> "Meter":
-        ktune.evaluation.choose_trainer = self._choose_counted
+        ktune.evaluation.evaluate.choose_trainer = self._choose_counted
         return self
 
     def __exit__(self, *_: Any) -> None:
-        ktune.evaluation.choose_trainer = self._choose
+        ktune.evaluation.evaluate.choose_trainer = self._choose
 
     def _choose_counted(self, name: str, task: Any) -> Any:
         trainer = self._choose(name, task)
@@ -170,7 +171,7 @@ def _run(
         searcher,
         SerialExecutor(lambda trial, report: evaluate_trial(bench, trial, report)),
         track=track,
-        listener=SilentListener(),
+        listener=Listener(),
         trials=bench.experiment.trials,
     ).run()
 

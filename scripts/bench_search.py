@@ -50,14 +50,14 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import StratifiedKFold
 
-from ktune.dataset import DataDescription, Task
-from ktune.fit_settings import FitSettings
-from ktune.metrics import DEFAULT_METRICS, compute_metrics, curve_metrics
-from ktune.preprocessing import PreparedFold
+from ktune.data.dataset import DataDescription, Task
+from ktune.data.preprocessing import PreparedFold
+from ktune.experiment.fit_settings import FitSettings
+from ktune.metrics.scores import DEFAULT_METRICS, compute_metrics, curve_metrics
 from ktune.protocols import TrainingTask
-from ktune.runtime import environment_of_worker, import_keras
-from ktune.seeds import derive_seed
 from ktune.trainers import choose_trainer
+from ktune.utils.runtime import environment_of_worker, import_keras
+from ktune.utils.seeds import derive_seed
 
 MARK = "<!-- bench_search -->"
 

@@ -29,7 +29,7 @@ SEARCHES = (
 )
 REPRODUCE = """
 import json, sys
-from ktune.runtime import import_keras
+from ktune.utils.runtime import import_keras
 import_keras()
 import ktune
 for run_id in sys.argv[1:]:

@@ -24,7 +24,7 @@ settings.load_profile("ktune")
 def _forgotten_programs() -> Iterator[None]:
     """Free what a module's tests have compiled; the next one's models are others."""
     yield
-    if graph := sys.modules.get("ktune.trainers.graph"):
+    if graph := sys.modules.get("ktune.trainers.graph.trainer"):
         graph.forget_programs()
 
 
@@ -66,7 +66,7 @@ def tiny_models(
     empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SimpleNamespace:
     """Models registered without a search: ``folder``, ``store``, ``models`` by name."""
-    from ktune.registry.registration import CHAMPION, register
+    from ktune.models.registry.registration import CHAMPION, register
     from ktune.testing.models import TINY_MODELS
 
     folder = tmp_path_factory.mktemp("models")

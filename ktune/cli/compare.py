@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison, and write its page if asked."""
-    from ktune.compare import read_comparison, write_comparison
+    from ktune.report.comparison import read_comparison, write_comparison
     from ktune.tracking.store import open_store, quiet_mlflow, store_errors
 
     store = open_store(arguments.tracking_uri)
@@ -48,7 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(comparison: Any) -> None:
     from ktune.cli.tables import print_table, rich_table
-    from ktune.compare import duels_table, scores_table, sizes_table, values_table
+    from ktune.report.comparison import (
+        duels_table,
+        scores_table,
+        sizes_table,
+        values_table,
+    )
 
     for contender in comparison.contenders:
         print(f"{contender.label}: {contender.diagnosis.verdict}")

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the checks; exit code 2 when something needed is broken."""
+    from ktune.cli.health import State, examine
     from ktune.cli.tables import make_table, print_table
-    from ktune.health import State, examine
 
     checks = examine(arguments.tracking_uri)
     if arguments.json:

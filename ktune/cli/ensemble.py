@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the ensemble, and print how it compares."""
     with working(arguments) as listener:
-        from ktune.ensembles.making import ensemble
-        from ktune.summary import print_ensemble
+        from ktune.cli.summary import print_ensemble
+        from ktune.models.ensembles.making import ensemble
 
         made = ensemble(
             arguments.search,

@@ -45,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print how each file compares."""
     from ktune.errors import ExportRefused
-    from ktune.export.exporters import choose_exporters
-    from ktune.registry.reference import find_model
-    from ktune.registry.stored_model import open_model
+    from ktune.models.export.exporters import choose_exporters
+    from ktune.models.registry.reference import find_model
+    from ktune.models.registry.stored_model import open_model
     from ktune.tracking.store import open_store
 
     formats = [word.strip() for word in arguments.to.split(",")]
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path(found.label.replace("/", "-"))
     try:
         with working(arguments) as listener:
-            from ktune.export.exporting import export_model
+            from ktune.models.export.exporting import export_model
 
             with open_model(store, found) as model:
                 export = export_model(

@@ -12,7 +12,7 @@ from typing import NoReturn
 from ktune import __version__
 from ktune.cli.exit_codes import DONE, FAULT, INTERRUPTED, MISTAKE
 from ktune.errors import KtuneError
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 VERBS = {
     "search": "search, judge by cross-validation, refit and register the best model",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
-from ktune.spelling import count_of
+from ktune.utils.text import count_of
 
 _SHOWN_ROWS = 20
 _SHOWN_CLASSES = 10
@@ -40,12 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, and write or print the outcome."""
-    from ktune.prediction.fitting import load_rows
-    from ktune.prediction.outcome import check_output, predict_rows, write_predictions
-    from ktune.registry.reference import find_model
-    from ktune.registry.stored_model import open_model
-    from ktune.runtime import import_keras
+    from ktune.models.prediction.fitting import load_rows
+    from ktune.models.prediction.outcome import (
+        check_output,
+        predict_rows,
+        write_predictions,
+    )
+    from ktune.models.registry.reference import find_model
+    from ktune.models.registry.stored_model import open_model
     from ktune.tracking.store import open_store
+    from ktune.utils.runtime import import_keras
 
     if arguments.output is not None:
         check_output(arguments.output)

@@ -53,14 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _roll_back(arguments: argparse.Namespace) -> Any:
-    from ktune.promotion.rolling_back import rollback
+    from ktune.models.promotion.rolling_back import rollback
 
     return rollback(arguments.run, tracking_uri=arguments.tracking_uri)
 
 
 def _promote(arguments: argparse.Namespace) -> Any:
     with working(arguments) as listener:
-        from ktune.promotion.promoting import promote
+        from ktune.models.promotion.promoting import promote
 
         return promote(
             arguments.run or "best",

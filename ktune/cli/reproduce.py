@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce, and print the comparison."""
     with working(arguments) as listener:
-        from ktune.reproduction import reproduce
+        from ktune.tuner.reproduction import reproduce
 
         found = reproduce(
             arguments.run,

@@ -57,10 +57,10 @@ def _print_searches(searches: list[Any], as_json: bool) -> None:
 
 
 def _print_trials(store: Any, arguments: argparse.Namespace) -> None:
+    from ktune.cli.summary import trials_table
     from ktune.cli.tables import print_table
-    from ktune.result import result_of
-    from ktune.summary import trials_table
     from ktune.tracking.reader import find_search
+    from ktune.tuner.result import result_of
 
     result = result_of(store, find_search(store, arguments.search))
     runs = result.trial_runs[: arguments.limit]

@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the search and print what it has found."""
     changes = _changes(arguments)
-    from ktune.progress import make_listener
+    from ktune.tuner.progress import make_listener
 
     # `kill` and a closing terminal end the search as Ctrl-C does: books finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -153,14 +153,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _search(
     arguments: argparse.Namespace, changes: dict[str, Any], listener: Any
 ) -> int:
-    from ktune.runtime import choose_backend, import_keras
+    from ktune.utils.runtime import choose_backend, import_keras
 
     if arguments.backend is not None:
         choose_backend(arguments.backend)
     import_keras()
-    from ktune.experiment_file import load_experiment
-    from ktune.session import search
-    from ktune.summary import print_search, search_as_dict
+    from ktune.cli.summary import print_search, search_as_dict
+    from ktune.experiment.loading import load_experiment
+    from ktune.tuner.search import search
 
     result = search(
         load_experiment(arguments.file),

@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the model until Ctrl-C."""
-    from ktune.registry.reference import find_model
-    from ktune.registry.stored_model import open_model
-    from ktune.server import free_port, scoring_server
+    from ktune.cli.server import free_port, scoring_server
+    from ktune.models.registry.reference import find_model
+    from ktune.models.registry.stored_model import open_model
     from ktune.tracking.store import open_store
 
     store = open_store(arguments.tracking_uri)

@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show_search(store: Any, view: Any, as_json: bool) -> None:
-    from ktune.result import result_of
-    from ktune.summary import print_search, search_as_dict
+    from ktune.cli.summary import print_search, search_as_dict
+    from ktune.tuner.result import result_of
 
     result = result_of(store, view)
     if as_json:
@@ -48,9 +48,9 @@ def _show_search(store: Any, view: Any, as_json: bool) -> None:
 
 
 def _show_trial(store: Any, view: Any, as_json: bool) -> None:
+    from ktune.cli.summary import print_trial
     from ktune.report import read_context, read_trial_view
     from ktune.report.terminal import draw_trial
-    from ktune.summary import print_trial
     from ktune.tracking.reader import find_search, read_trial
     from ktune.tracking.records import trial_as_json
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
-from ktune.spelling import count_of
+from ktune.utils.text import count_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
-    from ktune.server import free_port, page_server
+    from ktune.cli.server import free_port, page_server
     from ktune.tracking.page import page_states
     from ktune.tracking.store import open_store, quiet_mlflow, store_errors
 

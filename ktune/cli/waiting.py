@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ktune.cli.exit_codes import DONE, FAULT
 
 if TYPE_CHECKING:  # `--help` must not wait for it
-    from ktune.server import Server
+    from ktune.cli.server import Server
 
 
 def wait_for_end(server: "Server") -> int:

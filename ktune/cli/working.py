@@ -15,8 +15,8 @@ def working(arguments: argparse.Namespace) -> Iterator[Any]:
     Args:
         arguments: With ``--json`` nothing but the result is shown.
     """
-    from ktune.progress import make_listener
-    from ktune.runtime import import_keras
+    from ktune.tuner.progress import make_listener
+    from ktune.utils.runtime import import_keras
 
     listener = make_listener(quiet=arguments.json)
     try:

@@ -1,8 +1,8 @@
 """Where data come from: sources, each in a file of its own.
 
 A source says where data are; nothing is read before ``load()``, which returns a
-checked `ktune.dataset.Dataset`. `load_data` takes everything ``Experiment.data`` may
-be. Arrays, tables, files and functions are welcome as they are.
+checked `ktune.data.dataset.Dataset`. `load_data` takes everything
+``Experiment.data`` may be. Arrays, tables, files and functions are welcome as they are.
 """
 
 from collections.abc import Sequence

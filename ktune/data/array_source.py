@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ktune.data.assembly import assemble
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.coding import TargetCoding, make_coding
+from ktune.data.dataset import Dataset, Inputs, Kind, Task, take_rows
 from ktune.data.features import as_inputs, check_row_counts, check_same_form
-from ktune.dataset import Dataset, Inputs, Kind, Task, take_rows
 from ktune.errors import DataError
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 
 def assemble(

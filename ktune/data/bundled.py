@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.assembly import assemble
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
 
 
 @dataclass(frozen=True)

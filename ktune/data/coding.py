@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.errors import DataError
 
 FEW_VALUES = 20

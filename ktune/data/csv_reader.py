@@ -11,7 +11,7 @@ import pandas as pd
 from ktune.data.files import check_file, suspicious_column
 from ktune.data.unpacking import read_packed
 from ktune.errors import DataError
-from ktune.spelling import count_of
+from ktune.utils.text import count_of
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 """What stands for a missing value, in numbers and text alike."""

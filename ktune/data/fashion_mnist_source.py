@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ktune.data.assembly import assemble
+from ktune.data.dataset import Dataset
 from ktune.data.keras_files import (
     DATA_DIR,
     ImageSet,
@@ -13,7 +14,6 @@ from ktune.data.keras_files import (
     keras_folder,
     own_folder,
 )
-from ktune.dataset import Dataset
 from ktune.errors import DataError
 
 CLASS_NAMES = (

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.coding import as_plain_array
-from ktune.dataset import Inputs, Kind, count_rows
+from ktune.data.dataset import Inputs, Kind, count_rows
 from ktune.errors import DataError
-from ktune.spelling import count_of
+from ktune.utils.text import count_of
 
 
 def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, Kind]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ktune.errors import DataError
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 
 def check_file(path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ktune.data.assembly import assemble
+from ktune.data.dataset import Dataset
 from ktune.data.files import check_folder
 from ktune.data.image_files import (
     Decoded,
@@ -18,11 +19,10 @@ from ktune.data.image_files import (
     find_images,
     pillow_set_up,
 )
+from ktune.data.large_arrays import empty, take
 from ktune.data.watching import counted
-from ktune.dataset import Dataset
 from ktune.errors import DataError
-from ktune.large_arrays import empty, take
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 ON_CORRUPT = ("refuse", "skip")
 _SHOWN = 5

@@ -189,7 +189,7 @@ def _load_by_keras(name: str) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray,
     import importlib
     import io
 
-    from ktune.runtime import import_keras
+    from ktune.utils.runtime import import_keras
 
     import_keras()
     with contextlib.redirect_stdout(io.StringIO()):

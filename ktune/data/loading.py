@@ -9,7 +9,7 @@ import pandas as pd
 
 from ktune.data.array_source import Arrays
 from ktune.data.assembly import as_task
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
 from ktune.errors import DataError, KtuneError
 
 
@@ -55,8 +55,8 @@ def _load_source(source: Any, task: str | None) -> Dataset:
     dataset = source.load()
     if not isinstance(dataset, Dataset):
         raise DataError(
-            f"{type(source).__name__}.load() must return a ktune.dataset.Dataset; it "
-            f"returned {type(dataset).__name__}."
+            f"{type(source).__name__}.load() must return a "
+            f"ktune.data.dataset.Dataset; it returned {type(dataset).__name__}."
         )
     return _with_task(dataset, task)
 

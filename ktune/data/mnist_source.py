@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ktune.data.assembly import assemble
+from ktune.data.dataset import Dataset
 from ktune.data.keras_files import (
     DATA_DIR,
     ImageSet,
@@ -16,7 +17,6 @@ from ktune.data.keras_files import (
     keras_folder,
     own_folder,
 )
-from ktune.dataset import Dataset
 from ktune.errors import DataError
 
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"

@@ -8,12 +8,12 @@ from typing import IO, Any
 import numpy as np
 
 from ktune.data.assembly import assemble
+from ktune.data.dataset import Dataset
 from ktune.data.files import check_file
+from ktune.data.large_arrays import chunks, empty, is_large
 from ktune.data.unpacking import array_sizes
-from ktune.dataset import Dataset
 from ktune.errors import DataError
-from ktune.large_arrays import chunks, empty, is_large
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 LAYOUTS = (
     ("x_train", "y_train", "x_test", "y_test"),

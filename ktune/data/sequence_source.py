@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ktune.data.assembly import assemble
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
 from ktune.errors import DataError
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 PADDINGS = ("pre", "post")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ktune.data.dataset import Dataset
 from ktune.data.table_source import Table
-from ktune.dataset import Dataset
 
 
 @dataclass(frozen=True)

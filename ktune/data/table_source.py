@@ -8,9 +8,9 @@ import pandas as pd
 
 from ktune.data.assembly import assemble
 from ktune.data.coding import shorten
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
 from ktune.errors import DataError
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import DataError
-from ktune.runtime import memory_bytes
+from ktune.utils.runtime import memory_bytes
 
 MEMORY_SHARE = 0.5
 """Share of the machine's memory that one unpacked file may take."""

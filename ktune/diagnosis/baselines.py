@@ -13,11 +13,11 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ktune.dataset import Inputs, Task
+from ktune.data.dataset import Inputs, Task
+from ktune.data.preprocessing import PreparedFold
 from ktune.diagnosis.view import Baselines
 from ktune.errors import KtuneError
-from ktune.metrics import LOSS, compute_metrics
-from ktune.preprocessing import PreparedFold
+from ktune.metrics.scores import LOSS, compute_metrics
 
 MOST_ROWS = 2000
 MOST_FEATURES = 4096

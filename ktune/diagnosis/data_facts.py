@@ -8,9 +8,9 @@ import pandas as pd
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from ktune.dataset import Inputs, Task
+from ktune.data.dataset import Inputs, Task
+from ktune.data.folds import Partition
 from ktune.diagnosis.view import DataFacts
-from ktune.folds import Partition
 
 MOST_ROWS = 2000
 MOST_FEATURES = 500

@@ -14,7 +14,7 @@ from ktune.diagnosis.measures import (
 from ktune.diagnosis.remedies import strengthen, train_longer
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
 from ktune.diagnosis.view import TrialView
-from ktune.spelling import count_of
+from ktune.utils.text import count_of
 
 PRACTICAL_SKILL = 0.1
 STANDARD_ERRORS = 2.0

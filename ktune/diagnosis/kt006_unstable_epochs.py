@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.diagnosis.measures import skill_curves
 from ktune.diagnosis.remedies import calm
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ktune.calibration import Bin, calibration_error
 from ktune.diagnosis.measures import require_scores
 from ktune.diagnosis.out_of_fold import read_out_of_fold, reliability
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import TrialView
+from ktune.metrics.calibration import Bin, calibration_error
 
 LEAST_ROWS = 100
 PRACTICAL = 0.05

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import SearchView
-from ktune.spelling import count_of
 from ktune.trial import TrialState
+from ktune.utils.text import count_of
 
 TRIALS_PER_PARAMETER = 5
 LEAST_TRIALS = 10

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.diagnosis.out_of_fold import read_out_of_fold
 from ktune.diagnosis.rule import NotApplicable
 from ktune.diagnosis.view import TrialView

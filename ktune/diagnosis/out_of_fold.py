@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ktune.calibration import Bin, reliability_bins
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.diagnosis.rule import NotApplicable
+from ktune.metrics.calibration import Bin, reliability_bins
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ktune.dataset import Dataset
+from ktune.data.dataset import Dataset
+from ktune.data.folds import Partition
+from ktune.data.preprocessing import PreparedFold
 from ktune.diagnosis.baselines import measure_baselines
 from ktune.diagnosis.data_facts import find_data_facts
 from ktune.diagnosis.view import Baselines, DataFacts
-from ktune.folds import Partition
-from ktune.preprocessing import PreparedFold
 
 
 @dataclass(frozen=True)

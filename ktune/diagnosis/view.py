@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ktune.dataset import Task
-from ktune.intervals import Estimate
-from ktune.metrics import Objective
-from ktune.ranking import Goal, rank_results
+from ktune.data.dataset import Task
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.ranking import Goal, rank_results
+from ktune.metrics.scores import Objective
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
 

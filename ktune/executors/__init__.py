@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ktune.errors import ExperimentError
-from ktune.experiment import Experiment
+from ktune.experiment.experiment import Experiment
 from ktune.protocols import Executor, Work
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ktune.errors import ExperimentError
 from ktune.executors.failures import GRACE
-from ktune.executors.shipment import ship
+from ktune.executors.serialization import ship
 from ktune.executors.worker import Ready, Setup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report, Work

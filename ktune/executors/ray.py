@@ -14,11 +14,11 @@ from ktune.errors import ExperimentError
 from ktune.executors.failures import GRACE, timed_out, worker_died
 from ktune.executors.ray_cluster import connected, count_places
 from ktune.executors.ray_worker import Message, RayWorker, Setup
-from ktune.executors.shipment import pack
+from ktune.executors.serialization import pack
+from ktune.experiment.sources import local_sources, read_sources
 from ktune.protocols import Report
-from ktune.runtime import environment_of_worker
-from ktune.sources import local_sources, read_sources
 from ktune.trial import EpochReport, Trial, TrialResult
+from ktune.utils.runtime import environment_of_worker
 
 RETRIES = 2
 """So often a trial is begun again whose worker is lost, before it is given up."""

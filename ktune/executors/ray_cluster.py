@@ -12,7 +12,7 @@ from typing import Any
 import ray
 
 from ktune.errors import ExperimentError
-from ktune.runtime import diverted_stderr
+from ktune.utils.runtime import diverted_stderr
 
 _PATIENCE = 5.0
 _DEFAULT_PORT = 6379

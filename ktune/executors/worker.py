@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
-from ktune.executors.shipment import Shipment, unpack
+from ktune.executors.serialization import Shipment, unpack
 from ktune.protocols import Work
-from ktune.runtime import import_keras, set_determinism, set_threads
 from ktune.trial import EpochReport, Trial
+from ktune.utils.runtime import import_keras, set_determinism, set_threads
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from ktune.report.tables import (
     trials_table,
 )
 from ktune.report.view import SearchReport
-from ktune.spelling import count_of
 from ktune.trial import TrialState
+from ktune.utils.text import count_of
 
 N_CURVES = 4
 N_TRIALS = 10

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.diagnosis import (
     Context,
     Parameter,
@@ -15,10 +15,10 @@ from ktune.diagnosis import (
 )
 from ktune.diagnosis.references import References, references_from_dict
 from ktune.errors import StoreError
+from ktune.experiment.environment import KEY_PACKAGES
 from ktune.report.importances import measure_importances
 from ktune.report.space import read_space, space_from_json
 from ktune.report.view import SearchReport
-from ktune.snapshot import KEY_PACKAGES
 from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,

@@ -18,7 +18,7 @@ def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
     """
     if study is None or not study.exists():
         return {}
-    from ktune.searchers.ledger import open_ledger
+    from ktune.searchers.trial_store import open_ledger
 
     try:
         return _by_name(open_ledger(study, name).parameters().values())

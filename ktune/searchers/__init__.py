@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ktune.fit_settings import FitSettings
+from ktune.experiment.fit_settings import FitSettings
 from ktune.searchers.requirements import check_installed
 from ktune.trial import TrialResult, Value
 
 if TYPE_CHECKING:
     # KerasTuner, TensorFlow and scikit-learn come with these; who only reads a study
     # need not wait for them.
-    from ktune.experiment import Experiment
+    from ktune.experiment.experiment import Experiment
+    from ktune.metrics.ranking import Goal
     from ktune.protocols import Searcher
-    from ktune.ranking import Goal
     from ktune.searchers.discovery import Declare
     from ktune.searchers.driven_study import DrivenStudy
-    from ktune.searchers.ledger import Ledger
+    from ktune.searchers.trial_store import Ledger
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -42,7 +42,7 @@ def make_searcher(
     Args:
         experiment: Says which engine, sampler, pruner and seed.
         declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
-            `ktune.recipe.Recipe`.
+            `ktune.evaluation.model_builder.Recipe`.
         goal: What is searched for.
         path: Journal file of the search, URL of a database, or the study that is
             driven, whose turn it has to be. If it holds trials already, the search

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial
 
-from ktune.searchers.entry import RESULT
+from ktune.searchers.trial_record import RESULT
 
 
 def make_tpe(seed: int) -> TPESampler:

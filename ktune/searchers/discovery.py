@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ktune.errors import SpaceError
-from ktune.hyperparameters import ProposingHyperParameters
+from ktune.searchers.configuration import Path, Step
 from ktune.searchers.parameter import Parameter, parameter_of
-from ktune.searchers.path import Path, Step
+from ktune.spaces.hyperparameters import ProposingHyperParameters
 from ktune.trial import Value
 
 Declare: TypeAlias = Callable[[Any], None]
-"""Asks an ``hp`` for everything a trial needs; `ktune.recipe.Recipe.declare`."""
+"""Asks an ``hp`` for everything a trial needs; `Recipe.declare`."""
 
 Propose: TypeAlias = Callable[[str, Parameter], Value]
 """Gets a parameter and the key it has in the ledger; answers its value."""

@@ -8,8 +8,8 @@ from ktune.protocols import Peers
 from ktune.trial import TrialResult
 
 if TYPE_CHECKING:
-    from ktune.ranking import Goal
-    from ktune.searchers.ledger import Ledger
+    from ktune.metrics.ranking import Goal
+    from ktune.searchers.trial_store import Ledger
 
 FindResult: TypeAlias = Callable[[int], TrialResult | None]
 """Returns the result of a trial that was recorded before its driver died, if it was."""

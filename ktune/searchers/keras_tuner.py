@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 
-from ktune.fit_settings import FitSettings
+from ktune.experiment.fit_settings import FitSettings
+from ktune.searchers.configuration import Path
 from ktune.searchers.discovery import Declare, Propose
-from ktune.searchers.entry import Entry
-from ktune.searchers.ledger import Ledger
 from ktune.searchers.oracle import Oracle, Proposal
 from ktune.searchers.parameter import Parameter
-from ktune.searchers.path import Path
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.search_state import SearchState
-from ktune.seeds import derive_seed
+from ktune.searchers.trial_record import Entry
+from ktune.searchers.trial_store import Ledger
 from ktune.trial import Trial, TrialResult, TrialState, Value
+from ktune.utils.seeds import derive_seed
 
 
 class KerasTunerSearcher:
@@ -40,8 +40,8 @@ class KerasTunerSearcher:
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
         ledger: Takes down every trial.
-        sampler: One of ``ktune.choices.SAMPLERS["kerastuner"]``.
-        pruner: One of `ktune.choices.PRUNERS`; Hyperband is one itself, so it
+        sampler: One of ``ktune.experiment.choices.SAMPLERS["kerastuner"]``.
+        pruner: One of `choices.PRUNERS`; Hyperband is one itself, so it
             goes without.
         seed: The search's seed.
         epochs: The most epochs a trial takes.

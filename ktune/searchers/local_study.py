@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ktune.driver_lock import driving
 from ktune.protocols import Others
 from ktune.searchers.driven_study import FindResult
-from ktune.searchers.ledger import Ledger, open_ledger
+from ktune.searchers.trial_store import Ledger, open_ledger
+from ktune.utils.file_lock import driving
 
 if TYPE_CHECKING:
-    from ktune.ranking import Goal
+    from ktune.metrics.ranking import Goal
 
 
 class LocalStudy:

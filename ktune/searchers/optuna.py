@@ -8,14 +8,14 @@ from optuna.samplers import BaseSampler, RandomSampler
 from ktune.errors import SpaceError
 from ktune.searchers.constraints import make_tpe
 from ktune.searchers.discovery import Declare
-from ktune.searchers.ledger import Ledger
 from ktune.searchers.parameter import MOST_VALUES, Parameter
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.requirements import check_installed
 from ktune.searchers.search_state import SearchState
 from ktune.searchers.study import quiet
-from ktune.seeds import derive_seed
+from ktune.searchers.trial_store import Ledger
 from ktune.trial import Trial, TrialResult, Value
+from ktune.utils.seeds import derive_seed
 
 _ATTEMPTS = 5
 """So often a sampler may propose again what was tried already."""
@@ -34,8 +34,8 @@ class OptunaSearcher:
         declare: Asks an ``hp`` for everything a trial needs.
         ledger: Takes down every trial; if it holds some already, the search goes on
             after them.
-        sampler: One of ``ktune.choices.SAMPLERS["optuna"]``.
-        pruner: One of `ktune.choices.PRUNERS`.
+        sampler: One of ``ktune.experiment.choices.SAMPLERS["optuna"]``.
+        pruner: One of `ktune.experiment.choices.PRUNERS`.
         seed: The search's seed.
         epochs: The most epochs a trial takes, if known; some pruners plan by it.
         start_from: Values of trials to begin with, after that of all defaults.

@@ -34,11 +34,11 @@ from keras_tuner import oracles
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ktune.errors import SearchAborted
-from ktune.metrics import Objective
+from ktune.metrics.scores import Objective
+from ktune.searchers.configuration import Path
 from ktune.searchers.oracle_code import Code, code_of
-from ktune.searchers.path import Path
-from ktune.seeds import derive_seed
 from ktune.trial import Value
+from ktune.utils.seeds import derive_seed
 
 _SCORE = "score"
 _MOST_OF_A_GRID = 10_000
@@ -69,7 +69,7 @@ class Oracle:
     """One of KerasTuner's oracles, asked for proposals and told scores.
 
     Args:
-        name: One of ``ktune.choices.SAMPLERS["kerastuner"]``.
+        name: One of ``ktune.experiment.choices.SAMPLERS["kerastuner"]``.
         direction: "max" or "min".
         seed: The search's seed.
         epochs: The most epochs a trial takes; Hyperband's largest budget.

@@ -19,7 +19,7 @@ def make_pruner(name: str, epochs: int | None = None) -> BasePruner:
     """Return a pruner.
 
     Args:
-        name: One of `ktune.choices.PRUNERS`; "auto" has been decided before, and
+        name: One of `choices.PRUNERS`; "auto" has been decided before, and
             is no pruning here.
         epochs: The most epochs a trial takes; None: as many as the first one.
     """

@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ktune.searchers.configuration import Path, values_of
 from ktune.searchers.discovery import (
     Declare,
     Propose,
@@ -11,13 +12,12 @@ from ktune.searchers.discovery import (
     propose_first,
     propose_given,
 )
-from ktune.searchers.entry import Entry
-from ktune.searchers.explored import Explored, Pick
-from ktune.searchers.ledger import Ledger, Slot
+from ktune.searchers.explored_space import Explored, Pick
 from ktune.searchers.parameter import Parameter
-from ktune.searchers.path import Path, values_of
-from ktune.seeds import derive_seed
+from ktune.searchers.trial_record import Entry
+from ktune.searchers.trial_store import Ledger, Slot
 from ktune.trial import Trial, TrialResult, Value
+from ktune.utils.seeds import derive_seed
 
 _RANDOM_TRIES = 20
 

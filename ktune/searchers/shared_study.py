@@ -20,15 +20,15 @@ from ktune.searchers.database import Database, database_errors
 from ktune.searchers.discovery import Declare
 from ktune.searchers.driven_study import FindResult
 from ktune.searchers.drivers import Drivers
-from ktune.searchers.entry import Entry
-from ktune.searchers.ledger import Ledger
 from ktune.searchers.parameter import parameter_to_json
 from ktune.searchers.same_space import check_same_space, note_space
 from ktune.searchers.study import quiet, study_in
+from ktune.searchers.trial_record import Entry
+from ktune.searchers.trial_store import Ledger
 from ktune.trial import TrialState
 
 if TYPE_CHECKING:
-    from ktune.ranking import Goal
+    from ktune.metrics.ranking import Goal
 
 _CLOSED = "ktune.closed"
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from ktune.errors import SpaceError
+from ktune.searchers.configuration import values_of
 from ktune.searchers.discovery import Declare, discover, propose_given
-from ktune.searchers.path import values_of
-from ktune.spelling import did_you_mean
 from ktune.trial import Value
+from ktune.utils.text import did_you_mean
 
 
 def check_start_values(

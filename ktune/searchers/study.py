@@ -17,7 +17,7 @@ from ktune.searchers.journal import Journal
 
 if TYPE_CHECKING:
     # Brings scikit-learn with it, which a reader of studies need not wait for.
-    from ktune.ranking import Goal
+    from ktune.metrics.ranking import Goal
 
 _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
     "max": "maximize",
@@ -28,7 +28,7 @@ _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
 def open_study(
     place: str | Path, name: str, goal: "Goal | None"
 ) -> tuple[optuna.Study, Journal | None]:
-    """Open the study of a search; see `ktune.searchers.ledger.open_ledger`.
+    """Open the study of a search; see `ktune.searchers.trial_store.open_ledger`.
 
     Returns:
         The study, and the file it is kept in; None: a database.

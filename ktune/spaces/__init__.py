@@ -1,7 +1,7 @@
 """Ready-made search spaces: each a function of ``hp`` and the data it is for.
 
 A preset is given as ``build`` of an experiment. It takes shapes, output layer and
-loss from the data, returns an uncompiled model (`ktune.spaces.training` then searches
+loss from the data, returns an uncompiled model (`default_compile` then searches
 optimizer and learning rate), and its defaults are a good model by themselves.
 """
 
@@ -14,7 +14,7 @@ from ktune.spaces.architectures import Architecture, Preset
 from ktune.spaces.convolutional import Cnn
 from ktune.spaces.perceptron import Mlp
 from ktune.spaces.recurrent import Rnn
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 __all__ = ["architecture", "cnn", "mlp", "rnn"]
 

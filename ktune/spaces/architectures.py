@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ktune.dataset import DataDescription
+from ktune.data.dataset import DataDescription
 from ktune.errors import ExperimentError
 
 Preset: TypeAlias = Callable[[Any, DataDescription], Any]

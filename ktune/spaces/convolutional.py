@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ktune.dataset import DataDescription
+from ktune.data.dataset import DataDescription
 from ktune.errors import ExperimentError
 from ktune.spaces.augmentation import AUGMENTATIONS, augment
 from ktune.spaces.ends import output_layer, single_shape
@@ -18,7 +18,7 @@ from ktune.spaces.ranges import (
     check_options,
     check_range,
 )
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 HEADS = ("flatten", "average", "average_and_max")
 POOLINGS = ("max", "average")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ktune.dataset import DataDescription, Task
+from ktune.data.dataset import DataDescription, Task
 from ktune.errors import ExperimentError
 
 

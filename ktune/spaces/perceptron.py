@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ktune.dataset import DataDescription
+from ktune.data.dataset import DataDescription
 from ktune.spaces.ends import output_layer
 from ktune.spaces.ranges import (
     FloatRange,

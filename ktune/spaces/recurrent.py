@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ktune.dataset import DataDescription
+from ktune.data.dataset import DataDescription
 from ktune.errors import ExperimentError
 from ktune.spaces.ends import output_layer, single_shape
 from ktune.spaces.ranges import (

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktune.dataset import Inputs, take_rows
-from ktune.export.exporters import missing_packages
-from ktune.export.preparing import Prepared, prepare
-from ktune.export.rows_file import as_arrays
-from ktune.preprocessing import FittedPreprocessing
+from ktune.data.dataset import Inputs, take_rows
+from ktune.data.preprocessing import FittedPreprocessing
+from ktune.models.export.exporters import missing_packages
+from ktune.models.export.preparing import Prepared, prepare
+from ktune.models.export.rows_file import as_arrays
 from ktune.protocols import Exporter
-from ktune.runtime import diverted_stderr, quiet_libraries
 from ktune.testing.models import TINY_MODELS, TinyModel
+from ktune.utils.runtime import diverted_stderr, quiet_libraries
 
 ROWS = 40
 LOSSY_TOLERANCE = 0.1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ktune.preprocessing import PreparedFold
+from ktune.data.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, Report, TrainingTask
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState, Value
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ktune.dataset import Inputs, Kind, Task, take_rows
-from ktune.preprocessing import FittedPreprocessing, fit_preprocessing
-from ktune.refit import Refit, predict
-from ktune.registry.packaging import PackagedModel
+from ktune.data.dataset import Inputs, Kind, Task, take_rows
+from ktune.data.preprocessing import FittedPreprocessing, fit_preprocessing
+from ktune.evaluation.refit import Refit, predict
+from ktune.models.registry.packaging import PackagedModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ktune.errors import SpaceError
-from ktune.metrics import Objective
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import Objective
 from ktune.protocols import Searcher
-from ktune.ranking import Goal
-from ktune.searchers.ledger import open_ledger
-from ktune.seeds import derive_seed
+from ktune.searchers.trial_store import open_ledger
 from ktune.trial import Trial, TrialResult, TrialState, Value
+from ktune.utils.seeds import derive_seed
 
 GOAL = Goal((Objective("accuracy", "max"),))
 
@@ -162,7 +162,7 @@ class SearcherContract:
     def test_values_replayed_give_the_builder_the_same(
         self, make: MakeSearcher, path: Path
     ) -> None:
-        from ktune.hyperparameters import replay
+        from ktune.spaces.hyperparameters import replay
 
         for trial in run(make(self.declare, path), 8):
             hp = replay(trial.values)

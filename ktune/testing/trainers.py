@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktune.dataset import DataDescription, Task
+from ktune.data.dataset import DataDescription, Task
+from ktune.data.preprocessing import PreparedFold
 from ktune.errors import ExperimentError, TrialFailed
-from ktune.fit_settings import FitSettings
-from ktune.preprocessing import PreparedFold
+from ktune.experiment.fit_settings import FitSettings
 from ktune.protocols import FoldEpoch, Trainer, Training, TrainingTask
-from ktune.seeds import derive_seed
 from ktune.trainers.common import batch_order
+from ktune.utils.seeds import derive_seed
 
 N_ROWS = 150
 N_FOLDS = 2

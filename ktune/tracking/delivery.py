@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ktune.driver_lock import driving
 from ktune.errors import ServerAway, StoreError
 from ktune.tracking import names
-from ktune.tracking.away import answers, is_away, reason
+from ktune.tracking.connectivity import answers, is_away, reason
 from ktune.tracking.records import RunRecord
 from ktune.tracking.store import Store, pages, quiet_mlflow, store_errors
 from ktune.tracking.waiting import Entry, Journal, Owner, Waiting, read_entries
+from ktune.utils.file_lock import driving
 
 _PATIENCE = 10
 """A server that is away is asked again after so many times what asking has taken."""

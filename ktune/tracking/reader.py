@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
-from ktune.intervals import Estimate
-from ktune.metrics import COSTS, Objective
-from ktune.ranking import Goal, Standing, rank, standard_error
-from ktune.spelling import did_you_mean
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.ranking import Goal, Standing, rank, standard_error
+from ktune.metrics.scores import COSTS, Objective
 from ktune.tracking import names
 from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
 from ktune.tracking.run_view import RunView
 from ktune.tracking.store import Store, pages, quiet_mlflow
 from ktune.trial import Trial, TrialResult, TrialState
+from ktune.utils.text import did_you_mean
 
 _LOCAL = "file://"
 _HEX = set("0123456789abcdef")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ktune.metrics import LATENCY, N_PARAMETERS
+from ktune.metrics.scores import LATENCY, N_PARAMETERS
 from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ktune.metrics import Objective
-from ktune.ranking import Goal
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import Objective
 from ktune.tracking import names
 
 

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import KtuneError, ServerAway, StoreError
-from ktune.runtime import prepare_environment
 from ktune.tracking import names
-from ktune.tracking.away import away, hint, is_away, log_in, require_answer
+from ktune.tracking.connectivity import away, hint, is_away, log_in, require_answer
 from ktune.tracking.database import (
     check_database,
     make_database,
     prepare_for_writing,
 )
 from ktune.tracking.location import StoreLocation, find_store, relocate
-from ktune.tracking.patience import Patience, PatientClient
 from ktune.tracking.records import RunRecord
-from ktune.tracking.trouble import trouble
+from ktune.tracking.retries import Patience, PatientClient
+from ktune.tracking.store_errors import trouble
+from ktune.utils.runtime import prepare_environment
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
 

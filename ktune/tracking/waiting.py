@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ktune.driver_lock import driving, is_driven
 from ktune.errors import StoreError
 from ktune.tracking import names
 from ktune.tracking.records import MetricPoint, RunRecord
+from ktune.utils.file_lock import driving, is_driven
 
 _ENDING = ".jsonl"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from ktune.errors import ExperimentError
 from ktune.protocols import Trainer, TrainingTask
-from ktune.spelling import did_you_mean
+from ktune.utils.text import did_you_mean
 
 TRAINERS = {
-    "graph": "ktune.trainers.graph:GraphTrainer",
+    "graph": "ktune.trainers.graph.trainer:GraphTrainer",
     "keras_fit": "ktune.trainers.keras_fit:KerasFitTrainer",
 }
 """Name to where the class is; imported when chosen, since each brings Keras."""

@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import DataDescription, Inputs, take_rows
+from ktune.data.dataset import DataDescription, Inputs, take_rows
+from ktune.data.preprocessing import PreparedFold
+from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError, TrialFailed
-from ktune.preprocessing import PreparedFold
 from ktune.protocols import FoldEpoch, TrainingTask
-from ktune.seeds import derive_seed
-from ktune.targets import as_predictions
 from ktune.trainers.seeding import build_seeded
+from ktune.utils.seeds import derive_seed
+
+LIGHT_BELOW = 4_000_000
+"""Weights times batch size below which all folds cost about what one does.
+
+Below, a step is all bookkeeping, which folds share in one program and its loop. Above,
+it is arithmetic in operations too small to split over cores, so folds run in threads.
+"""
 
 
 def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import Inputs, take_rows
-from ktune.hypermodel import Fit, fit_one_epoch
-from ktune.preprocessing import PreparedFold
+from ktune.data.dataset import Inputs, take_rows
+from ktune.data.preprocessing import PreparedFold
+from ktune.data.targets import encode_targets, learns_scaled_targets, returns_logits
 from ktune.protocols import FoldEpoch, TrainingTask
-from ktune.seeds import derive_seed
-from ktune.targets import encode_targets, learns_scaled_targets, returns_logits
+from ktune.spaces.hypermodel import Fit, fit_one_epoch
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
 from ktune.trainers.common import (
     batch_order,
@@ -30,6 +29,7 @@ from ktune.trainers.common import (
     summarise,
 )
 from ktune.trainers.gradient_registry import forget_gradients_of_optimizer_steps
+from ktune.utils.seeds import derive_seed
 
 SCORING_CHUNK = 512
 """Rows per call when scoring; it does not change the result."""

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ktune.data.dataset import Kind
 from ktune.data.features import as_inputs
-from ktune.dataset import Kind
 from ktune.errors import DataError
 
 

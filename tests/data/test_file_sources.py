@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import ktune.data
 from ktune.data import load_data
-from ktune.dataset import Kind, Task
+from ktune.data.dataset import Kind, Task
+from ktune.data.folds import split
 from ktune.errors import DataError
-from ktune.folds import split
 
 FRAME = pd.DataFrame(
     {
@@ -206,9 +206,11 @@ def test_an_npz_that_is_none_or_would_fill_the_memory_is_refused(tmp_path, monke
         load_data(ktune.data.npz(tmp_path / "a.npz"))
     np.savez_compressed(tmp_path / "b.npz", x=np.zeros((10_000, 100)), y=Y)
     assert zipfile.ZipFile(tmp_path / "b.npz").getinfo("x.npy").compress_size < 20_000
-    monkeypatch.setattr("ktune.large_arrays.memory_bytes", lambda: 1e6)
+    monkeypatch.setattr("ktune.data.large_arrays.memory_bytes", lambda: 1e6)
     full = shutil.disk_usage("/")._replace(free=10**6)
-    monkeypatch.setattr("ktune.large_arrays.shutil.disk_usage", lambda folder: full)
+    monkeypatch.setattr(
+        "ktune.data.large_arrays.shutil.disk_usage", lambda folder: full
+    )
     with pytest.raises(DataError, match="no room: it would take more than half"):
         load_data(ktune.data.npz(tmp_path / "b.npz"))
 

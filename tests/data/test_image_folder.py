@@ -11,8 +11,8 @@ from PIL import Image
 
 import ktune.data
 from ktune.data import load_data
+from ktune.data.dataset import Kind, Task
 from ktune.data.watching import watched
-from ktune.dataset import Kind, Task
 from ktune.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 import ktune.data
 import ktune.data.fashion_mnist_source
 from ktune.data import keras_files
-from ktune.dataset import Kind, Task
+from ktune.data.dataset import Kind, Task
 from ktune.errors import DataError
 
 FULL = Path(

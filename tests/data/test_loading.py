@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays_of
 
 import ktune.data
 from ktune.data import load_data
-from ktune.dataset import Dataset, Kind, Task
+from ktune.data.dataset import Dataset, Kind, Task
 from ktune.errors import DataError
 
 X = np.arange(12, dtype=float).reshape(6, 2)
@@ -158,7 +158,7 @@ def test_a_source_that_loads_something_else_is_refused():
         def load(self):
             return X, Y
 
-    with pytest.raises(DataError, match="must return a ktune.dataset.Dataset"):
+    with pytest.raises(DataError, match="must return a ktune.data.dataset.Dataset"):
         load_data(Wrong())
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ktune.data.coding import make_coding
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.errors import DataError
 
 

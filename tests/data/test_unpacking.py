@@ -11,7 +11,7 @@ import ktune
 from ktune.data import load_data
 from ktune.data.keras_files import read_idx, read_npz
 from ktune.errors import DataError
-from ktune.prediction.reading import read_rows
+from ktune.models.prediction.reading import read_rows
 
 ROWS = 30_000
 CSV = "a,b,y\n" + "0,0,0\n0,0,1\n" * ROWS

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ktune.dataset import Dataset, Kind, Task
+from ktune.data.dataset import Dataset, Kind, Task
+from ktune.data.folds import split
+from ktune.data.preprocessing import prepare_folds
 from ktune.diagnosis.baselines import measure_baselines
-from ktune.folds import split
-from ktune.preprocessing import prepare_folds
 
 METRICS = ("accuracy", "f1_macro", "log_loss")
 

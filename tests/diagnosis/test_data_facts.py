@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ktune.dataset import Dataset, Kind, Task
+from ktune.data.dataset import Dataset, Kind, Task
+from ktune.data.folds import split
 from ktune.diagnosis.data_facts import find_data_facts
-from ktune.folds import split
 
 
 def partition_of(x, y, task):

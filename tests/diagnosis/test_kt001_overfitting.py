@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
-
-from ktune.diagnosis import NotApplicable, Verdict
-from ktune.diagnosis.kt001_overfitting import Overfitting
-from ktune.testing.views import (
+from views import (
     classification_view,
     failed_view,
     regression_view,
     with_curves,
 )
+
+from ktune.diagnosis import NotApplicable, Verdict
+from ktune.diagnosis.kt001_overfitting import Overfitting
 
 COIN = float(np.log(2))
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from views import classification_view, with_curves
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt002_turning_up import TurningUp
-from ktune.testing.views import classification_view, with_curves
 
 FALLING = [np.linspace(0.6, 0.02, 10)] * 5
 RISING = [[0.6, 0.5, 0.45, *np.linspace(0.45, 0.8, 7)]] * 5

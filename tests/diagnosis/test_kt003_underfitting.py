@@ -1,13 +1,13 @@
 import numpy as np
-
-from ktune.diagnosis import Baselines, Verdict
-from ktune.diagnosis.kt003_underfitting import Underfitting
-from ktune.testing.views import (
+from views import (
     classification_view,
     regression_view,
     with_context,
     with_curves,
 )
+
+from ktune.diagnosis import Baselines, Verdict
+from ktune.diagnosis.kt003_underfitting import Underfitting
 
 COIN = float(np.log(2))
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from views import classification_view, with_curves
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt004_still_improving import StillImproving
-from ktune.testing.views import classification_view, with_curves
 from ktune.trial import TrialState
 
 FALLING = [np.linspace(0.6, 0.2, 10)] * 5

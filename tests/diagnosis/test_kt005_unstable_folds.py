@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
-
-from ktune.diagnosis import NotApplicable, Verdict
-from ktune.diagnosis.kt005_unstable_folds import UnstableFolds
-from ktune.testing.views import (
+from views import (
     classification_view,
     regression_view,
     with_curves,
     with_predictions,
 )
+
+from ktune.diagnosis import NotApplicable, Verdict
+from ktune.diagnosis.kt005_unstable_folds import UnstableFolds
 
 
 def test_an_outlying_fold_is_named():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from views import classification_view, regression_view, with_curves
 
 from ktune.diagnosis import NotApplicable, Verdict
 from ktune.diagnosis.kt006_unstable_epochs import UnstableEpochs
-from ktune.testing.views import classification_view, regression_view, with_curves
 
 COIN = float(np.log(2))
 

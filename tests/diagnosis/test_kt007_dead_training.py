@@ -1,13 +1,13 @@
 import numpy as np
-
-from ktune.diagnosis import Verdict
-from ktune.diagnosis.kt007_dead_training import DeadTraining
-from ktune.testing.views import (
+from views import (
     classification_view,
     failed_view,
     with_curves,
     with_predictions,
 )
+
+from ktune.diagnosis import Verdict
+from ktune.diagnosis.kt007_dead_training import DeadTraining
 
 FOLD = np.repeat(np.arange(5), 20)
 TARGET = np.tile([0, 1], 50)

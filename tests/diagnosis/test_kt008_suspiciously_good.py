@@ -1,8 +1,8 @@
 import pytest
+from views import classification_view, with_context
 
 from ktune.diagnosis import DataFacts, NotApplicable
 from ktune.diagnosis.kt008_suspiciously_good import SuspiciouslyGood
-from ktune.testing.views import classification_view, with_context
 
 
 def test_validation_above_training_is_found():

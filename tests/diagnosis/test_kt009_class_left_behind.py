@@ -1,8 +1,8 @@
 import pytest
+from views import classification_view, regression_view, with_context
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt009_class_left_behind import ClassLeftBehind
-from ktune.testing.views import classification_view, regression_view, with_context
 
 
 def view_of(confusion, names=("cat", "dog", "owl")):

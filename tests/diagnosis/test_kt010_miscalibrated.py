@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from views import classification_view, regression_view, with_predictions
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt010_miscalibrated import Miscalibrated
-from ktune.testing.views import classification_view, regression_view, with_predictions
 
 
 def view_of(n, sharpness):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from views import classification_view, search_view
 
 from ktune.diagnosis import NotApplicable, Parameter
 from ktune.diagnosis.kt011_edge_of_range import EdgeOfRange
-from ktune.testing.views import classification_view, search_view
 
 RATE = Parameter("learning_rate", 1e-4, 1e-2, is_log=True)
 

@@ -1,9 +1,9 @@
 import pytest
+from views import classification_view, search_view
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt012_selection_optimism import SelectionOptimism
-from ktune.intervals import Estimate
-from ktune.testing.views import classification_view, search_view
+from ktune.metrics.intervals import Estimate
 
 
 def search(test):

@@ -1,8 +1,8 @@
 import pytest
+from views import classification_view, search_view
 
 from ktune.diagnosis import NotApplicable, Parameter
 from ktune.diagnosis.kt013_too_few_trials import TooFewTrials
-from ktune.testing.views import classification_view, search_view
 
 
 def search(n_trials, n_parameters=3):

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from sklearn import datasets
 from sklearn.model_selection import KFold, ShuffleSplit
+from tiny_network import TinyNetwork as Net
+from tiny_network import TinyTrainer
 
-from ktune.dataset import Dataset, Kind, Task
+from ktune.data.dataset import Dataset, Kind, Task
+from ktune.data.folds import split
 from ktune.diagnosis import Context, TrialView, Verdict, diagnose_trial
 from ktune.diagnosis.references import References, measure_references
-from ktune.evaluation import evaluate_trial, make_workbench
-from ktune.experiment import Experiment
-from ktune.folds import split
-from ktune.seeds import derive_seed
-from ktune.testing.tiny_network import TinyNetwork as Net
-from ktune.testing.tiny_network import TinyTrainer
+from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+from ktune.experiment.experiment import Experiment
 from ktune.trial import Trial
+from ktune.utils.seeds import derive_seed
 
 SEEDS = range(int(os.environ.get("KTUNE_TRUTH_SEEDS", "1")))
 """A seed takes a minute; set the variable to 3 to judge a change of the rules."""
@@ -309,7 +309,7 @@ def plant(case: Case, seed: int) -> TrialView:
     partition = split(dataset, cv=case.cv, test_size=test_size, seed=seed)
     bench = make_workbench(experiment, dataset, partition)
     trial = Trial(0, {"learning_rate": case.network.learning_rate}, derive_seed(seed))
-    with patch("ktune.evaluation.choose_trainer", lambda *_: TinyTrainer()):
+    with patch("ktune.evaluation.evaluate.choose_trainer", lambda *_: TinyTrainer()):
         result = evaluate_trial(bench, trial)
     context = Context(bench.objective, task, names)
     if case.with_references:

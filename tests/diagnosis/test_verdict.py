@@ -2,6 +2,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from views import (
+    classification_view,
+    failed_view,
+    regression_view,
+    search_view,
+    with_curves,
+)
 
 from ktune.diagnosis import (
     SEARCH_RULES,
@@ -10,13 +17,6 @@ from ktune.diagnosis import (
     diagnose_search,
     diagnose_trial,
     diagnosis_as_dict,
-)
-from ktune.testing.views import (
-    classification_view,
-    failed_view,
-    regression_view,
-    search_view,
-    with_curves,
 )
 
 

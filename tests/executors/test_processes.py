@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays_of
 from ktune.errors import ExperimentError
 from ktune.executors.failures import worker_died
 from ktune.executors.processes import ProcessesExecutor
-from ktune.executors.shipment import ship, unpack
+from ktune.executors.serialization import ship, unpack
 from ktune.protocols import Work
 from ktune.testing.executors import (
     DEADLY,

@@ -11,7 +11,7 @@ import pytest
 from ktune.cli.main import main
 from ktune.errors import ExperimentError
 from ktune.executors import connected, make_executor
-from ktune.experiment import Experiment
+from ktune.experiment.experiment import Experiment
 from ktune.protocols import Work
 from ktune.testing.executors import (
     TABLE,

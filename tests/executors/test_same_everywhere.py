@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import ktune
+from ktune.data.folds import split
 from ktune.data.loading import load_data
-from ktune.evaluation import make_workbench, work_with
+from ktune.evaluation.evaluate import make_workbench, work_with
 from ktune.executors import connected, make_executor
-from ktune.experiment import override
-from ktune.folds import split
-from ktune.loop import SearchLoop, SilentListener
+from ktune.experiment.experiment import override
+from ktune.listener import Listener
 from ktune.searchers import make_searcher
 from ktune.testing.fakes import make_trial
+from ktune.tuner.loop import SearchLoop
 
 
 def build(hp):
@@ -77,7 +78,7 @@ def search(bench, executor, folder):
         searcher,
         executor,
         track=lambda trial, result: found.update({trial.number: result.score}),
-        listener=SilentListener(),
+        listener=Listener(),
         trials=EXPERIMENT.trials,
     ).run()
     return found
@@ -112,7 +113,7 @@ def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
     require_same(search(bench, executor, tmp_path), serial)
 
 
-class Accident(SilentListener):
+class Accident(Listener):
     """Kills a machine of a cluster when trials run on both."""
 
     def __init__(self, cluster):

@@ -47,9 +47,9 @@ SECRET = "pa55word-4711-of-the-store"
 @pytest.fixture(scope="session")
 def small_search(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A finished search in a folder of its own: ``folder``, ``result``, ``loaded``."""
-    from ktune.experiment_file import load_experiment
-    from ktune.loop import SilentListener
-    from ktune.session import search
+    from ktune.experiment.loading import load_experiment
+    from ktune.listener import Listener
+    from ktune.tuner.search import search
 
     folder = tmp_path_factory.mktemp("project")
     (folder / "small.py").write_text(EXPERIMENT)
@@ -59,7 +59,7 @@ def small_search(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     with pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "MY_TOKEN"):
             environment.setenv(name, SECRET)
-        result = search(loaded, tracking_uri=uri, listener=SilentListener())
+        result = search(loaded, tracking_uri=uri, listener=Listener())
     return SimpleNamespace(
         folder=folder, uri=uri, loaded=loaded, result=result, secret=SECRET
     )

@@ -18,18 +18,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ktune.dataset import Task
-from ktune.experiment import Experiment
-from ktune.folds import Partition, make_folds
-from ktune.metrics import make_objective
-from ktune.ranking import Goal
-from ktune.resume import find_past
+from ktune.data.dataset import Task
+from ktune.data.folds import Partition, make_folds
+from ktune.experiment.environment import Environment
+from ktune.experiment.experiment import Experiment
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import make_objective
 from ktune.searchers import make_searcher
-from ktune.snapshot import Environment
 from ktune.testing.fakes import complete, failed
 from ktune.tracking.reader import find_search, list_trials, study_file
-from ktune.tracking.search_books import SearchBooks, SearchStart
+from ktune.tracking.search_logger import SearchBooks, SearchStart
 from ktune.trial import TrialResult, TrialState
+from ktune.tuner.resume import find_past
 
 GOAL = Goal((make_objective("accuracy"),))
 SEARCHES = (f"search {number}" for number in itertools.count())

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ktune.data import load_data
-from ktune.dataset import Dataset, take_rows
-from ktune.experiment_file import load_experiment
-from ktune.loop import SilentListener
-from ktune.session import search
+from ktune.data.dataset import Dataset, take_rows
+from ktune.experiment.loading import load_experiment
+from ktune.listener import Listener
+from ktune.tuner.search import search
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments").glob("*.py"))
@@ -47,7 +47,7 @@ def test_an_experiment_runs_to_a_registered_model(file, store, pictures, monkeyp
     result = search(
         loaded,
         tracking_uri=store.location.uri,
-        listener=SilentListener(),
+        listener=Listener(),
         is_smoke_test=True,
         data=data,
     )

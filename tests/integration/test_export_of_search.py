@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from ktune.cli.main import main
-from ktune.export.tflite_exporter import TfliteExporter
+from ktune.models.export.tflite_exporter import TfliteExporter
 
 pytest.importorskip("ai_edge_litert")
 pytestmark = pytest.mark.slow

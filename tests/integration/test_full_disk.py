@@ -10,9 +10,9 @@ import pytest
 
 from ktune.cli.main import main
 from ktune.errors import StoreError
-from ktune.experiment_file import load_experiment
-from ktune.loop import SilentListener
-from ktune.session import search
+from ktune.experiment.loading import load_experiment
+from ktune.listener import Listener
+from ktune.tuner.search import search
 
 FILE = """
 import keras
@@ -49,7 +49,7 @@ def device(empty_store, tmp_path, monkeypatch):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-class Filler(SilentListener):
+class Filler(Listener):
     """Fills the device while the second trial is running."""
 
     def __init__(self, device):
@@ -74,7 +74,7 @@ def test_a_search_that_runs_out_of_room_goes_on_when_there_is_some(device):
     with pytest.raises(StoreError, match=r"no space is left .*Make room .*--resume"):
         run(listener=Filler(device))
     (device / "ballast").unlink()
-    result = run(listener=SilentListener(), resume=True)
+    result = run(listener=Listener(), resume=True)
     assert result.trials["trial"].tolist() == [0, 1, 2, 3]
     assert set(result.trials["state"]) == {"complete"}
     client = mlflow.MlflowClient(result.store.location.uri)

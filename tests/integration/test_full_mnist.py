@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ktune.experiment_file import load_experiment
-from ktune.loop import SilentListener
-from ktune.session import search
+from ktune.experiment.loading import load_experiment
+from ktune.listener import Listener
+from ktune.tuner.search import search
 
 FILE = Path(__file__).parents[2] / "experiments" / "mnist_cnn.py"
 
@@ -25,7 +25,7 @@ def test_the_cnn_of_the_textbooks_reaches_98_percent_on_full_mnist(store):
     result = search(
         load_experiment(str(FILE)),
         tracking_uri=store.location.uri,
-        listener=SilentListener(),
+        listener=Listener(),
         trials=1,
         cv=2,
         timeout=None,

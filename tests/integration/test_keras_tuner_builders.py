@@ -9,12 +9,12 @@ import pytest
 from keras import layers
 from keras_tuner.applications import HyperImageAugment, HyperResNet
 
-from ktune.experiment import Experiment
-from ktune.hyperparameters import default_values
-from ktune.loop import SilentListener
-from ktune.preflight import preflight
+from ktune.experiment.experiment import Experiment
+from ktune.listener import Listener
 from ktune.searchers import make_searcher
-from ktune.session import search
+from ktune.spaces.hyperparameters import default_values
+from ktune.tuner.preflight import preflight
+from ktune.tuner.search import search
 
 ENGINES = ("optuna", "kerastuner")
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
@@ -101,7 +101,7 @@ def run(tmp_path, store):
         given = {"fit": {"epochs": 1}, "cv": 2, "trials": 3, **changes}
         experiment = Experiment(name="x", data=data, build=build, **given)
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        return search(experiment, tracking_uri=uri, listener=SilentListener())
+        return search(experiment, tracking_uri=uri, listener=Listener())
 
     return run
 

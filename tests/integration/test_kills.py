@@ -31,7 +31,7 @@ FAR = 20  # writes later a process is killed at the latest
 FILE = """
 import numpy as np
 import ktune
-from ktune.testing.no_training import ScoredModel
+from no_training import ScoredModel
 
 def build(hp):
     units = hp.Int("units", 1, 1000)
@@ -54,7 +54,7 @@ def server(tmp_path_factory):
     """The process that runs commands and kills them; a function of a request."""
     file = tmp_path_factory.mktemp("warm") / "nothing.py"
     file.write_text(FILE)
-    script = Path(__file__).with_name("kill_server.py")
+    script = Path(__file__).parents[1] / "helpers" / "kill_server.py"
     # A fork may not find itself without the threads of a library.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **threads}

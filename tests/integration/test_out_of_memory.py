@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from no_training import ScoredModel, ScoredTrainer, without_training
 
 import ktune
-from ktune.loop import SilentListener
-from ktune.testing.no_training import ScoredModel, ScoredTrainer, without_training
+from ktune.listener import Listener
 
 
 def huge_or_not(hp):
@@ -33,9 +33,9 @@ def uri(tmp_path):
 
 def test_a_model_far_too_big_costs_its_trial_only(uri, monkeypatch):
     # A refit has no part in it, and takes longest.
-    monkeypatch.setattr("ktune.driver.refit_best", lambda *given: (None, None))
+    monkeypatch.setattr("ktune.tuner.driver.refit_best", lambda *given: (None, None))
     search = experiment(huge_or_not, trainer="keras_fit")
-    result = ktune.search(search, tracking_uri=uri, listener=SilentListener(), trials=2)
+    result = ktune.search(search, tracking_uri=uri, listener=Listener(), trials=2)
     assert list(result.trials["state"]) == ["complete", "failed"]
     assert result.outcome.failures == {
         "OutOfMemory: training it takes more memory than is free here": 1
@@ -59,9 +59,9 @@ def test_a_retry_with_half_the_batch_is_recorded_and_reproduced(uri, monkeypatch
         retry_half_batch=True,
         trials=1,
     )
-    quiet = {"tracking_uri": uri, "listener": SilentListener()}
+    quiet = {"tracking_uri": uri, "listener": Listener()}
     with without_training(), monkeypatch.context() as patch:
-        patch.setattr("ktune.evaluation.choose_trainer", lambda *_: Cramped())
+        patch.setattr("ktune.evaluation.evaluate.choose_trainer", lambda *_: Cramped())
         result = ktune.search(search, **quiet)
         assert result.trial_runs[0].tags["ktune.batch_size"] == "16"
         again = ktune.reproduce("best", experiment=search, **quiet)

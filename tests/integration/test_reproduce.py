@@ -13,8 +13,8 @@ from projects import copy_project
 import ktune
 from ktune.cli.main import main
 from ktune.errors import ExperimentError, UnknownReference
-from ktune.recorded import read_recorded, rebuild, recorded_partition
-from ktune.reproduction.comparison import Sameness
+from ktune.evaluation.recorded import read_recorded, rebuild, recorded_partition
+from ktune.tuner.reproduction.comparison import Sameness
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 
 from ktune.cli.main import main
-from ktune.driver_lock import driving, is_driven
+from ktune.cli.summary import print_search
 from ktune.errors import ExperimentError, SpaceError, StoreError, UnknownReference
-from ktune.experiment_file import load_experiment
-from ktune.loop import SilentListener
-from ktune.recorded import read_recorded
-from ktune.session import search
-from ktune.summary import print_search
-from ktune.tracking.search_books import SearchBooks
+from ktune.evaluation.recorded import read_recorded
+from ktune.experiment.loading import load_experiment
+from ktune.listener import Listener
+from ktune.tracking.search_logger import SearchBooks
+from ktune.tuner.search import search
+from ktune.utils.file_lock import driving, is_driven
 
 FILE = """
 import os, time
@@ -45,7 +45,7 @@ experiment = ktune.Experiment(
 """
 
 
-class Notes(SilentListener):
+class Notes(Listener):
     def __init__(self):
         self.notes = []
 
@@ -64,7 +64,7 @@ def tiny(tmp_path, monkeypatch):
         return search(
             load_experiment(str(tmp_path / "tiny.py")),
             tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db",
-            listener=listener or SilentListener(),
+            listener=listener or Listener(),
             **given,
         )
 

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
+from no_training import ScoredModel, without_training
 
 import ktune
 from ktune.errors import ExperimentError
 from ktune.executors.serial import SerialExecutor
-from ktune.loop import SilentListener
-from ktune.testing.no_training import ScoredModel, without_training
+from ktune.listener import Listener
 
 Y = np.arange(60) % 2
 
 
-class Notes(SilentListener):
+class Notes(Listener):
     def __init__(self):
         self.notes = []
 
@@ -20,7 +20,7 @@ class Notes(SilentListener):
         self.notes.append(text)
 
 
-class Stopping(SilentListener):
+class Stopping(Listener):
     """Presses Ctrl-C after the second trial."""
 
     def on_trial_end(self, trial, result):
@@ -88,7 +88,8 @@ def test_what_may_change_is_told_in_a_line(uri, interrupted, monkeypatch):
     with without_training(), monkeypatch.context() as patch:
         # Other processes would train.
         patch.setattr(
-            "ktune.driver.make_executor", lambda _, work: SerialExecutor(work.evaluate)
+            "ktune.tuner.driver.make_executor",
+            lambda _, work: SerialExecutor(work.evaluate),
         )
         found = ktune.search(
             experiment(),

@@ -225,7 +225,7 @@ def test_results_read_as_a_frame_one_row_a_trial(small_search):
 
 
 def test_an_earlier_search_loads_by_name_with_its_model(small_search):
-    from ktune.session import load
+    from ktune.tuner.search import load
 
     loaded = load("small", tracking_uri=small_search.uri)
     assert loaded.run_id == small_search.result.run_id

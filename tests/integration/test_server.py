@@ -16,7 +16,7 @@ from postgres import PASSWORD, running_postgres
 from sklearn.datasets import load_breast_cancer
 
 from ktune.cli.main import main
-from ktune.progress import PlainListener
+from ktune.tuner.progress import PlainListener
 
 LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 

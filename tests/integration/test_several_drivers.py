@@ -20,8 +20,8 @@ from test_resume import FILE
 from ktune.cli.main import main
 from ktune.report.reading import read_search_view
 from ktune.searchers import database
-from ktune.session import load
 from ktune.tracking.store import open_store, quiet_mlflow
+from ktune.tuner.search import load
 
 GRACE = 4
 DRIVER = f"""

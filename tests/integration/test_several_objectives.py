@@ -9,8 +9,8 @@ from selenium.webdriver.common.by import By
 
 import ktune
 from ktune.cli.main import main
-from ktune.loop import SilentListener
-from ktune.ranking import Goal
+from ktune.listener import Listener
+from ktune.metrics.ranking import Goal
 
 
 def build(hp):
@@ -40,7 +40,7 @@ def searched(tmp_path_factory):
         objective=["f1", "n_parameters"],
         max_parameters=700,
     )
-    result = ktune.search(experiment, tracking_uri=uri, listener=SilentListener())
+    result = ktune.search(experiment, tracking_uri=uri, listener=Listener())
     return uri, result
 
 
@@ -91,7 +91,7 @@ def test_a_model_above_the_limit_is_a_failed_trial_with_its_reason(searched):
 
 def test_runs_marks_the_front_and_the_end_of_the_search_says_the_rule(searched, capsys):
     uri, result = searched
-    from ktune.summary import print_search
+    from ktune.cli.summary import print_search
 
     assert main(["runs", "two", "--tracking-uri", uri]) == 0
     table = capsys.readouterr().out
@@ -113,7 +113,7 @@ def test_another_rule_can_be_given_when_the_search_goes_on(searched):
         objective=["f1", "latency_ms"],
         pick="best",
     )
-    quiet = {"tracking_uri": uri, "listener": SilentListener()}
+    quiet = {"tracking_uri": uri, "listener": Listener()}
     first = ktune.search(experiment, **quiet)
     assert first.trials.latency_ms.gt(0).all()
     again = ktune.search(experiment, resume=True, trials=2, **quiet)

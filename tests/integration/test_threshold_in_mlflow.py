@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import ktune
-from ktune.loop import SilentListener
-from ktune.registry.registration import load_served_model
-from ktune.session import search
+from ktune.listener import Listener
+from ktune.models.registry.registration import load_served_model
+from ktune.tuner.search import search
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 2))
@@ -22,7 +22,7 @@ def notes():
 
 
 def test_the_threshold_is_tuned_used_and_stored(store, notes):
-    class Listener(SilentListener):
+    class Listener(Listener):
         def on_note(self, text):
             notes.append(text)
 

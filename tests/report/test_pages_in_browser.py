@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
+from views import search_report
 
-from ktune.compare import Contender, compare, write_comparison
 from ktune.report import write_report
-from ktune.testing.views import search_report
+from ktune.report.comparison import Contender, compare, write_comparison
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

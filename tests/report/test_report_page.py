@@ -2,18 +2,18 @@ import re
 import time
 
 import pytest
-
-from ktune.dataset import Task
-from ktune.diagnosis import Baselines, diagnose_search
-from ktune.metrics import Objective
-from ktune.report import render_report, write_report
-from ktune.testing.views import (
+from views import (
     classification_view,
     failed_view,
     regression_view,
     search_report,
     search_view,
 )
+
+from ktune.data.dataset import Task
+from ktune.diagnosis import Baselines, diagnose_search
+from ktune.metrics.scores import Objective
+from ktune.report import render_report, write_report
 
 HOSTILE = "<script>alert(1)</script>&\"'`"
 

@@ -1,12 +1,12 @@
 """Reports and comparisons read from a real MLflow store."""
 
 import pytest
+from views import search_report
 
-from ktune.compare import read_comparison
 from ktune.diagnosis import Baselines, DataFacts, Verdict
 from ktune.diagnosis.references import References, references_as_dict
 from ktune.report import read_report, write_report
-from ktune.testing.views import search_report
+from ktune.report.comparison import read_comparison
 from ktune.tracking import names
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint, RunRecord, as_json_bytes, trial_record

@@ -1,5 +1,6 @@
+from views import classification_view, regression_view, with_curves
+
 from ktune.report.terminal import draw_curves, draw_trial
-from ktune.testing.views import classification_view, regression_view, with_curves
 
 
 def test_curves_fit_their_frame():

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ktune.choices import SAMPLERS
 from ktune.errors import SearchAborted
+from ktune.experiment.choices import SAMPLERS
 from ktune.searchers import oracle as oracle_module
 from ktune.searchers.keras_tuner import KerasTunerSearcher
-from ktune.searchers.ledger import open_ledger
 from ktune.searchers.optuna import OptunaSearcher
+from ktune.searchers.trial_store import open_ledger
 from ktune.testing.searchers import (
     GOAL,
     N_FINITE,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ktune.choices import PRUNERS, SAMPLERS
 from ktune.errors import ExperimentError, SpaceError
+from ktune.experiment.choices import PRUNERS, SAMPLERS
 from ktune.searchers import optuna as optuna_searcher
-from ktune.searchers.ledger import open_ledger
 from ktune.searchers.optuna import OptunaSearcher
+from ktune.searchers.trial_store import open_ledger
 from ktune.testing.searchers import (
     GOAL,
     MakeSearcher,

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from keras_tuner.engine import hyperparameters
 
 from ktune.errors import SpaceError
-from ktune.hyperparameters import replay
 from ktune.searchers.keras_tuner import KerasTunerSearcher
-from ktune.searchers.ledger import Ledger
 from ktune.searchers.optuna import OptunaSearcher
 from ktune.searchers.optuna_space import decode, distribution_of, encode
 from ktune.searchers.parameter import (
@@ -26,6 +24,8 @@ from ktune.searchers.parameter import (
     parameter_to_json,
 )
 from ktune.searchers.study import quiet
+from ktune.searchers.trial_store import Ledger
+from ktune.spaces.hyperparameters import replay
 from ktune.testing.searchers import complete, score_of
 from ktune.trial import Value
 

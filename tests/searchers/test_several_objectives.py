@@ -6,12 +6,12 @@ from typing import Any
 import optuna
 import pytest
 
-from ktune.experiment import Experiment
-from ktune.metrics import make_objective
+from ktune.experiment.experiment import Experiment
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import make_objective
 from ktune.protocols import Searcher
-from ktune.ranking import Goal
 from ktune.searchers import make_searcher
-from ktune.searchers.ledger import open_ledger
+from ktune.searchers.trial_store import open_ledger
 from ktune.testing.searchers import GOAL
 from ktune.trial import Failure, Trial, TrialResult, TrialState
 

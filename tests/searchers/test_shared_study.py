@@ -8,10 +8,9 @@ import pytest
 import sqlalchemy
 from postgres import running_postgres
 
-from ktune import loop
 from ktune.errors import ExperimentError, StoreError
-from ktune.experiment import Experiment
-from ktune.loop import SearchLoop, SilentListener
+from ktune.experiment.experiment import Experiment
+from ktune.listener import Listener
 from ktune.searchers import make_searcher
 from ktune.searchers.database import Database, check_url
 from ktune.searchers.drivers import Drivers
@@ -19,6 +18,8 @@ from ktune.searchers.shared_study import SharedStudy
 from ktune.testing.fakes import FakeExecutor
 from ktune.testing.searchers import GOAL, complete, failed, score_of
 from ktune.trial import TrialState
+from ktune.tuner import loop
+from ktune.tuner.loop import SearchLoop
 
 # Drivers are processes; here some are threads, which share Python's warning filters:
 # what one of them ignores for a moment (`quiet`), another may end in the midst of it.
@@ -96,7 +97,7 @@ def run(driver, trials, tracked, evaluate=None):
         driver.searcher,
         FakeExecutor(evaluate or (lambda trial, report: complete(score_of(trial)))),
         track=lambda trial, result: tracked.append(trial),
-        listener=SilentListener(),
+        listener=Listener(),
         trials=trials,
         peers=driver.study,
     ).run()

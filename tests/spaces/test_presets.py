@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 
 from ktune import spaces
-from ktune.dataset import DataDescription, Task
+from ktune.data.dataset import DataDescription, Task
 from ktune.errors import ExperimentError
-from ktune.runtime import import_keras
+from ktune.utils.runtime import import_keras
 
 import_keras()
 
 import keras  # noqa: E402
 import keras_tuner  # noqa: E402
 
-from ktune.hyperparameters import (  # noqa: E402
+from ktune.spaces.augmentation import AUGMENTATIONS  # noqa: E402
+from ktune.spaces.hyperparameters import (  # noqa: E402
     ProposingHyperParameters,
     default_values,
     replay,
 )
-from ktune.spaces.augmentation import AUGMENTATIONS  # noqa: E402
 
 N_OUTPUTS = {
     Task.BINARY: 2,

@@ -10,7 +10,7 @@ import pytest
 
 from ktune.cli.exit_codes import DONE
 from ktune.errors import ExperimentError
-from ktune.runtime import choose_backend, import_keras
+from ktune.utils.runtime import choose_backend, import_keras
 
 EXPERIMENT = """
 import keras

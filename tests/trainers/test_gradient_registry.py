@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from ktune.runtime import import_keras
+from ktune.utils.runtime import import_keras
 
 import_keras()
 

@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from ktune.runtime import import_keras
+from ktune.utils.runtime import import_keras
 
 import_keras()
 
@@ -22,7 +22,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import (  # noqa: E402
 
 import ktune.trainers  # noqa: E402
 from ktune.errors import ExperimentError  # noqa: E402
-from ktune.fit_settings import FitSettings  # noqa: E402
+from ktune.experiment.fit_settings import FitSettings  # noqa: E402
 from ktune.testing.trainers import (  # noqa: E402
     ARCHITECTURES,
     TrainerContract,
@@ -35,10 +35,12 @@ from ktune.testing.trainers import (  # noqa: E402
     only,
     plain_fit,
 )
-from ktune.trainers import choose_trainer, graph, graph_limits  # noqa: E402
-from ktune.trainers.device_data import DeviceArrays  # noqa: E402
-from ktune.trainers.graph import GraphTrainer  # noqa: E402
-from ktune.trainers.graph_structure import structure_key  # noqa: E402
+from ktune.trainers import choose_trainer  # noqa: E402
+from ktune.trainers.graph import limits as graph_limits  # noqa: E402
+from ktune.trainers.graph import trainer as graph  # noqa: E402
+from ktune.trainers.graph.device_data import DeviceArrays  # noqa: E402
+from ktune.trainers.graph.structure import structure_key  # noqa: E402
+from ktune.trainers.graph.trainer import GraphTrainer  # noqa: E402
 
 layers, optimizers = keras.layers, keras.optimizers
 

@@ -1,6 +1,6 @@
 """keras_fit: the contract, and what only it can do."""
 
-from ktune.runtime import import_keras
+from ktune.utils.runtime import import_keras
 
 import_keras()
 

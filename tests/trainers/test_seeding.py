@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ktune.runtime import import_keras
 from ktune.trainers import seeding
+from ktune.utils.runtime import import_keras
 
 
 def build():

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ktune.calibration import calibration_error
 from ktune.diagnosis import NotApplicable, TrialView
 from ktune.diagnosis.out_of_fold import Bin, read_out_of_fold, reliability
+from ktune.metrics.calibration import calibration_error
 from ktune.report.figures.figure import Figure, axis, numbers
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ktune.dataset import Task
+from ktune.data.dataset import Task
 from ktune.diagnosis import TrialView
 from ktune.report.figures.figure import Figure, axis, band, numbers
 

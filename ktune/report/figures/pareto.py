@@ -3,8 +3,8 @@
 from typing import Any
 
 from ktune.diagnosis import TrialView, Verdict
-from ktune.metrics import COSTS, Objective
-from ktune.ranking import front_of_results
+from ktune.metrics.ranking import front_of_results
+from ktune.metrics.scores import COSTS, Objective
 from ktune.report.figures.figure import Figure, axis, numbers, verdict_points
 from ktune.report.view import SearchReport
 

@@ -1,0 +1,246 @@
+"""What is installed and works on this machine, with the remedy for what does not."""
+
+import importlib
+import importlib.metadata
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ktune.errors import KtuneError
+from ktune.models.export.exporters import (
+    EXPORTERS,
+    make_exporter,
+    missing_packages,
+    remedy_of,
+)
+from ktune.tracking.location import find_store
+from ktune.utils.runtime import import_keras
+
+_NEEDED = (
+    "tensorflow",
+    "keras",
+    "keras-tuner",
+    "mlflow",
+    "optuna",
+    "scikit-learn",
+    "pandas",
+)
+_OPTIONAL = {
+    "ray": ("ray", 'trials on a Ray cluster: pip install "ktune[ray]"'),
+    "postgres": (
+        "psycopg2-binary",
+        'several machines on one search: pip install "ktune[postgres]"',
+    ),
+    "gp": ("torch", 'sampler gp and the torch backend: pip install "ktune[gp]"'),
+}
+_LEAST_FREE_BYTES = 1_000_000_000
+
+
+class State(StrEnum):
+    """Outcome of a check."""
+
+    GOOD = "ok"
+    WARNING = "warning"
+    MISSING = "optional"
+    BAD = "broken"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        subject: What was looked at.
+        state: How it is.
+        detail: What was found.
+        remedy: What to do about it; empty when nothing has to be done.
+    """
+
+    subject: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def examine(tracking_uri: str | None = None) -> list[Check]:
+    """Look at everything ktune stands on."""
+    checks: list[Callable[[], Iterator[Check]]] = [
+        _python,
+        _packages,
+        _backend,
+        _extras,
+        _formats,
+        lambda: _store(tracking_uri),
+        lambda: _waiting(tracking_uri),
+        _data,
+    ]
+    return [check for step in checks for check in step()]
+
+
+def _python() -> Iterator[Check]:
+    yield Check("python", State.GOOD, sys.version.split()[0])
+
+
+def _packages() -> Iterator[Check]:
+    for name in _NEEDED:
+        version = _version(name)
+        if version:
+            yield Check(name, State.GOOD, version)
+        else:
+            yield Check(name, State.BAD, "not installed", f"pip install {name}")
+
+
+def _backend() -> Iterator[Check]:
+    try:
+        import_keras()
+        import keras
+    except Exception as error:
+        yield Check(
+            "keras backend",
+            State.BAD,
+            f"{type(error).__name__}: {error}",
+            "set KERAS_BACKEND to tensorflow, jax or torch, and install that package",
+        )
+        return
+    yield Check("keras backend", State.GOOD, keras.backend.backend())
+    yield from _devices(keras.backend.backend())
+
+
+def _devices(backend: str) -> Iterator[Check]:
+    if backend != "tensorflow":
+        return
+    import tensorflow
+
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    told = f"{cpus} CPU cores, {len(gpus)} GPUs"
+    yield Check("devices", State.GOOD, told)
+
+
+def _extras() -> Iterator[Check]:
+    for name, (package, remedy) in _OPTIONAL.items():
+        version = _version(package)
+        if version:
+            yield Check(f"extra {name}", State.GOOD, f"{package} {version}")
+        else:
+            yield Check(f"extra {name}", State.MISSING, "not installed", remedy)
+
+
+def _formats() -> Iterator[Check]:
+    """Which formats models can be exported to; the runtime of each is loaded."""
+    for name in EXPORTERS:
+        exporter = make_exporter(name)
+        missing = missing_packages(exporter)
+        subject = f"export {name}"
+        if missing:
+            told = f"{', '.join(missing)} not installed"
+            yield Check(subject, State.MISSING, told, remedy_of(exporter))
+            continue
+        try:
+            for module in exporter.runtime:
+                importlib.import_module(module)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            yield Check(subject, State.BAD, told, remedy_of(exporter))
+            continue
+        versions = (f"{package} {_version(package)}" for package in exporter.packages)
+        yield Check(subject, State.GOOD, ", ".join(versions))
+
+
+def _store(tracking_uri: str | None) -> Iterator[Check]:
+    from ktune.tracking.reader import list_searches
+    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+
+    try:
+        location = find_store(tracking_uri)
+        if not location.exists:
+            yield _place_for_store(location.folder)
+            return
+        store = open_store(tracking_uri)
+        with quiet_mlflow(), store_errors(location):
+            n_searches = len(list_searches(store))
+    except KtuneError as error:
+        yield Check("store", State.BAD, str(error))
+        return
+    yield Check("store", State.GOOD, f"{location.shown}, {n_searches} searches")
+    if location.database is not None:
+        yield from _safety(location.database)
+
+
+def _waiting(tracking_uri: str | None) -> Iterator[Check]:
+    from ktune.tracking.waiting import list_waiting
+
+    try:
+        found = list_waiting(find_store(tracking_uri).folder)
+    except KtuneError as error:
+        yield Check("waiting records", State.BAD, str(error))
+        return
+    for waiting in found:
+        text = f"{waiting.n_records} for {waiting.owner.server}"
+        yield Check("waiting records", State.WARNING, text, "ktune sync")
+
+
+def _place_for_store(folder: Path) -> Check:
+    parent = next(p for p in (folder, *folder.parents) if p.exists())
+    if os.access(parent, os.W_OK):
+        return Check("store", State.GOOD, f"none yet; a search makes it in {folder}")
+    return Check(
+        "store", State.BAD, f"{parent} is read-only", "change to another folder"
+    )
+
+
+def _safety(database: Path) -> Iterator[Check]:
+    for path in _open_to_all(database):
+        yield Check(
+            "store rights",
+            State.WARNING,
+            f"{path} can be changed by every user of this machine, who could have "
+            "code of theirs run as yours: models and experiments stand in the store",
+            f"chmod o-w {path}",
+        )
+    free = shutil.disk_usage(database.parent).free
+    if free < _LEAST_FREE_BYTES:
+        yield Check(
+            "disk", State.WARNING, f"{free / 1e9:.1f} GB left", "make room for models"
+        )
+
+
+def _open_to_all(database: Path) -> Iterator[Path]:
+    """Yield what of a store every user can write to, or put something else in place."""
+    own = database.parent
+    for path in (database, own, *sorted(p for p in own.iterdir() if p.is_dir())):
+        if path.stat().st_mode & stat.S_IWOTH:
+            yield path
+    for folder in own.parents:
+        mode = folder.stat().st_mode
+        # As /tmp is: what is in there can only be moved by whom it belongs to.
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield folder
+
+
+def _data() -> Iterator[Check]:
+    folder = os.environ.get("KTUNE_DATA_DIR")
+    if not folder:
+        yield Check("KTUNE_DATA_DIR", State.MISSING, "not set", _DATA_REMEDY)
+    elif not Path(folder).is_dir():
+        yield Check(
+            "KTUNE_DATA_DIR", State.BAD, f"{folder} is not a folder", _DATA_REMEDY
+        )
+    else:
+        found = sorted(p.name for p in Path(folder).glob("*.npz"))
+        yield Check("KTUNE_DATA_DIR", State.GOOD, f"{folder}: {', '.join(found)}")
+
+
+_DATA_REMEDY = "a folder with mnist.npz and the like, searched before any download"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

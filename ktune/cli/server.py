@@ -1,0 +1,198 @@
+"""Start MLflow's own servers lean, and stop them cleanly."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ktune.errors import KtuneError
+from ktune.tracking.location import StoreLocation
+
+LOCALHOST = "127.0.0.1"
+_START_SECONDS = 180
+_STOP_SECONDS = 10
+_LAST_PORT = 2**16 - 1
+
+# Job workers are for evaluating language models: 12 processes, 2.5 GB (3.17).
+_LEAN = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class ServerError(KtuneError):
+    """MLflow's server does not start."""
+
+
+class Server:
+    """One of MLflow's web servers, as a child process.
+
+    Args:
+        command: Starts it.
+        environment: Variables it needs beside those of this process.
+        address: Where it will answer, as ``http://HOST:PORT``.
+        log: File that takes what the server prints.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        address: str,
+        log: Path,
+    ) -> None:
+        self.address = address
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **_LEAN, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own group, so that all its workers can be stopped together.
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def wait_until_ready(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            ServerError: It ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise ServerError(
+                    f"MLflow's server ended at once:\n{self._last_words()}"
+                )
+            if self._answers():
+                return
+            time.sleep(0.1)
+        raise ServerError(
+            f"MLflow's server did not answer within {_START_SECONDS} s:\n"
+            f"{self._last_words()}"
+        )
+
+    def wait(self) -> int:
+        """Wait until the server ends by itself; return its exit code."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Stop the server and all its workers; safe to call twice."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # already gone
+            os.killpg(self._process.pid, number)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=2) as reply:
+                return bool(reply.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
+
+
+def free_port(host: str, wanted: int) -> int:
+    """Return the wanted port, or another free one where it is taken.
+
+    Raises:
+        ServerError: There is no such port or interface.
+    """
+    if not 0 <= wanted <= _LAST_PORT:
+        raise ServerError(f"--port must be from 0 to {_LAST_PORT}; got {wanted}")
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError(f"no port can be opened on {host}")
+
+
+def page_server(
+    location: StoreLocation,
+    *,
+    host: str,
+    port: int,
+    log: Path,
+    page_state: Sequence[Mapping[str, Any]] = (),
+) -> Server:
+    """Start MLflow's web page and API on a store; searches show best at ``/ktune``.
+
+    Args:
+        location: The store to serve; a SQLite one.
+        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        port: Port to listen on.
+        log: File that takes what the server prints.
+        page_state: What `ktune.cli.ui_app` tells the browser, see there.
+    """
+    # One process of 240 MB that answers after 6 s; `mlflow server --workers 1` takes
+    # two of 490 MB and 11 s, without options 14 of 3.1 GB and 21 s (3.17, 2 cores).
+    options = ["--host", host, "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", *options, "ktune.cli.ui_app:app"]
+    # What `mlflow server` hands to its workers (mlflow/server/constants.py, 3.17).
+    environment = {
+        "_MLFLOW_SERVER_FILE_STORE": location.uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": location.uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": location.artifact_root or "",
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "KTUNE_UI": json.dumps(list(page_state)),
+    }
+    return Server(command, environment, address=f"http://{host}:{port}", log=log)
+
+
+def scoring_server(folder: Path, *, host: str, port: int, log: Path) -> Server:
+    """Start MLflow's scoring server on a model, in this Python environment.
+
+    Args:
+        folder: Of the model, as MLflow has saved it.
+        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        port: Port to listen on.
+        log: File that takes what the server prints.
+    """
+    command = [sys.executable, "-m", "mlflow", "models", "serve"]
+    options = ["--env-manager", "local", "--host", host, "--port", str(port)]
+    # MLflow calls `uvicorn` by name, which stands beside this Python.
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    environment = {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return Server(
+        [*command, "--model-uri", str(folder), *options],
+        environment,
+        address=f"http://{host}:{port}",
+        log=log,
+    )

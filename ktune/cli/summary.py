@@ -1,0 +1,451 @@
+"""The end of a search in the terminal: what happened, and what to do next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ktune.errors import StoreError
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.scores import Objective
+from ktune.models.ensembles.ensemble import (
+    ENSEMBLE_FILE,
+    Ensemble,
+    has_ensemble,
+    read_ensemble,
+)
+from ktune.models.ensembles.selection import NestedEstimate
+from ktune.tracking import names
+from ktune.tracking.reader import RunView, objective_value, read_file, read_trial
+from ktune.tracking.records import short
+from ktune.tracking.search_logger import parse_value
+from ktune.tracking.store import Store
+from ktune.trial import Trial, TrialResult
+from ktune.tuner.result import SearchResult
+from ktune.utils.text import count_of
+
+SHOWN_TRIALS = 5
+_BASELINES = {
+    "constant": "constant guess",
+    "linear": "linear model",
+    "trees": "small forest",
+}
+_LEADING = ("accuracy", "f1", "f1_macro", "recall", "recall_macro", "rmse", "r2")
+
+
+def print_search(result: SearchResult, stream: TextIO) -> None:
+    """Print the best trials, the test scores, the model and the next commands."""
+    console = Console(file=stream, highlight=False, markup=False)
+    console.print(Text(_headline(result), style="bold"))
+    _print_failures(result, console)
+    if not result.trial_runs or result.trial_runs[0].state != "complete":
+        console.print(_next_without_model(result), markup=False)
+        return
+    console.print(trials_table(result.trial_runs[:SHOWN_TRIALS], result))
+    best = result.trial_runs[0]
+    _print_pick(result, console)
+    console.print(f"Best values (trial {best.number}): {_values_text(best)}")
+    _print_gain(result, console)
+    _print_test(result, console)
+    _print_verdict(result, console)
+    ensemble = ensemble_of(result)
+    if ensemble is not None:
+        print_ensemble(ensemble, console)
+    _print_next(result, console)
+
+
+def search_as_dict(result: SearchResult) -> dict[str, Any]:
+    """Return what a search has found as plain values, for ``--json``."""
+    registration = result.registration
+    outcome = result.outcome
+    return {
+        "name": result.name,
+        "run_id": result.run_id,
+        "status": result.view.status,
+        "objective": result.objective.metric,
+        "direction": result.objective.direction,
+        "objectives": [o.metric for o in result.goal.objectives],
+        "pick": result.goal.pick,
+        "ended_because": outcome.reason if outcome else None,
+        "trials": result.trials.to_dict("records"),
+        "best": _best_as_dict(result),
+        "test": {
+            name: {"value": e.value, "low": e.low, "high": e.high}
+            for name, e in result.test.items()
+        },
+        "ensemble": None if (made := ensemble_of(result)) is None else made.as_dict(),
+        "model": None
+        if registration is None
+        else {
+            "name": registration.name,
+            "version": registration.version,
+            "alias": registration.alias,
+        },
+    }
+
+
+def trials_table(
+    runs: list[RunView], result: SearchResult, *, with_values: bool = False
+) -> Table:
+    """Return trials side by side: scores with spread, train score, values."""
+    objective, goal = result.objective, result.goal
+    # The table has to fit into 80 columns: no other metrics beside objectives.
+    metrics = [objective.metric]
+    if goal.is_single:
+        metrics += _other_metrics(runs, objective.metric)
+    further = goal.objectives[1:]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    if not goal.is_single:
+        table.add_column("front", justify="center", no_wrap=True)
+    for name in (*metrics, *(o.metric for o in further), "train", "epochs", "time"):
+        # "recall_macro" as "recall", for the same reason.
+        shown = name.removesuffix("_macro").removeprefix("n_")
+        table.add_column(shown, justify="right", no_wrap=True)
+    if with_values:
+        table.add_column("values", overflow="fold")
+    for run in runs:
+        values = [_values_text(run)] if with_values else []
+        front = [] if goal.is_single else ["*" if run.is_on_front else ""]
+        table.add_row(
+            str(run.number),
+            _verdict_text(run),
+            *front,
+            _score_text(run, objective.metric),
+            *(_number_text(run.metrics.get(f"val_{m}")) for m in metrics[1:]),
+            *(_objective_text(run, o) for o in further),
+            _number_text(run.metrics.get(f"train_{objective.metric}")),
+            short(int(run.metrics.get("epochs", 0))),
+            _seconds_text(run.metrics.get("fit_seconds", 0.0)),
+            *values,
+        )
+    return table
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return a score with its interval.
+
+    Example:
+        >>> estimate_text(Estimate(0.973, 0.962, 0.981))
+        '0.973 [0.962, 0.981]'
+    """
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def ensemble_of(result: SearchResult) -> Ensemble | None:
+    """Return the ensemble that was made of a search last; None: none was."""
+    if not has_ensemble(result.view):
+        return None
+    return read_ensemble(read_file(result.store, result.run_id, ENSEMBLE_FILE))
+
+
+def print_ensemble(ensemble: Ensemble, console: Console) -> None:
+    """Print an ensemble beside the best single model."""
+    title = f"Ensemble ({ensemble.method}): {ensemble.formula}"
+    console.print(Text(title, style="bold"))
+    if ensemble.method == "greedy" and len(ensemble.parts) == 1:
+        console.print("No mean with other trials is better than this one alone.")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(ensemble.metric)
+    table.add_column("folds that did not choose", justify="right")
+    table.add_column("test", justify="right")
+    tested = ensemble.test.get(ensemble.metric)
+    table.add_row(
+        "ensemble",
+        _nested_text(ensemble.estimate),
+        estimate_text(tested) if tested else "-",
+    )
+    table.add_row("best single model", _nested_text(ensemble.single), "")
+    console.print(table)
+    if ensemble.versus_single:
+        console.print(
+            f"Against trial {ensemble.single_trial}: {ensemble.versus_single}."
+        )
+    console.print(
+        f"Registered: model {ensemble.model!r} version {ensemble.version} as "
+        f"{ensemble.model}@{ensemble.alias} ({ensemble.gate})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _nested_text(estimate: NestedEstimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.mean:.4f} ±{estimate.deviation:.4f}"
+
+
+def _headline(result: SearchResult) -> str:
+    counts: dict[str, int] = {}
+    for run in result.trial_runs:
+        counts[run.state] = counts.get(run.state, 0) + 1
+    told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "none"
+    end = f" ({result.outcome.reason})" if result.outcome else ""
+    minutes = result.view.seconds or 0.0
+    return (
+        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {told}{end}, "
+        f"{minutes / 60:.1f} min"
+    )
+
+
+def _print_failures(result: SearchResult, console: Console) -> None:
+    """Print each distinct failure once, with its count."""
+    counts: dict[str, int] = {}
+    for run in result.trial_runs:
+        reason = run.tags.get(names.FAILURE)
+        if reason:
+            counts[reason] = counts.get(reason, 0) + 1
+    for reason, count in counts.items():
+        of_all = count_of(len(result.trial_runs), "trial")
+        text = f"{count} of {of_all} failed: {reason}"
+        console.print(Text(text, style="red"))
+
+
+def _print_pick(result: SearchResult, console: Console) -> None:
+    """Say how one trial was taken from a Pareto front."""
+    if result.goal.is_single:
+        return
+    members = sum(run.is_on_front for run in result.trial_runs)
+    console.print(
+        f"{members} trials (*) are on the Pareto front: no other one beats them in "
+        f"{' and '.join(o.metric for o in result.goal.objectives)}. Taken by the rule "
+        f"{result.goal.pick!r}: trial {result.trial_runs[0].number}. Other rules: "
+        "--pick.",
+        markup=False,
+    )
+
+
+def _print_gain(result: SearchResult, console: Console) -> None:
+    """Say what the search has won over no search, and over simple models."""
+    metric = result.objective.metric
+    best = result.trial_runs[0]
+    default = next((run for run in result.trial_runs if run.number == 0), None)
+    told = [f"best {_score_text(best, metric)}"]
+    if default is not None and f"val_{metric}" in default.metrics:
+        told.append(f"default values (trial 0) {_score_text(default, metric)}")
+    told += [
+        f"{text} {result.view.metrics[key]:.4f}"
+        for kind, text in _BASELINES.items()
+        if (key := f"baseline_{kind}_{metric}") in result.view.metrics
+    ]
+    console.print(f"{metric}: {', '.join(told)}.", markup=False)
+
+
+def _print_test(result: SearchResult, console: Console) -> None:
+    rows = result.view.params.get("n_test_rows", "?")
+    if not result.test:
+        why = (
+            "There is no untouched test set (test_size=0)"
+            if rows == "0"
+            else f"Not yet measured on the {rows} untouched rows"
+        )
+        console.print(
+            f"{why}: the scores above chose the model, so expect somewhat less on new "
+            "data.",
+            markup=False,
+        )
+        return
+    best = result.trial_runs[0]
+    epochs = count_of(int(result.view.metrics.get("refit_epochs", 0)), "epoch")
+    console.print(
+        f"Trial {best.number} refitted on all {result.view.params.get('n_rows', '?')} "
+        f"rows for {epochs}, tested "
+        f"once on {rows} untouched rows (95 % percentile bootstrap):",
+        markup=False,
+    )
+    threshold = result.view.metrics.get("threshold")
+    if threshold is not None:
+        console.print(
+            f"Labels are cut at the decision threshold {threshold:.3f}; the same cut "
+            "at a half stand as ..._at_0.5.",
+            markup=False,
+        )
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+    for name, estimate in result.test.items():
+        table.add_row("", name, estimate_text(estimate))
+    console.print(table)
+
+
+def _print_verdict(result: SearchResult, console: Console) -> None:
+    """Print the best trial's verdict and what was found, each with its remedy."""
+    best = result.trial_runs[0]
+    verdict = best.tags.get(names.VERDICT)
+    if verdict is None:
+        return
+    console.print(Text(f"Verdict on trial {best.number}: {verdict}", style="bold"))
+    print_findings(read_findings(result.store, best), console)
+    print_findings(read_findings(result.store, result.view), console)
+
+
+def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
+    """Return what was found about a trial or search, most severe first."""
+    try:
+        content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
+    except StoreError:
+        return []  # interrupted before it was judged
+    return list(json.loads(content)["findings"])
+
+
+def print_findings(findings: Sequence[Mapping[str, str]], console: Console) -> None:
+    """Print findings with their remedies, wrapped below each other."""
+    for found in findings:
+        text = f"{found['title']}: {found['message']} {found['remedy']}"
+        console.print(Padding(Text(f"{found['code']} {text}"), (0, 0, 0, 2)))
+
+
+def _print_next(result: SearchResult, console: Console) -> None:
+    registration = result.registration
+    lines = []
+    if registration is not None:
+        name, alias = registration.name, registration.alias
+        # Another version may hold the alias by now.
+        plain = f", to be had as {name}/{registration.version}"
+        alias = f" as {name}@{alias}" if alias else plain
+        lines.append(
+            f"Registered: model {registration.name!r} version "
+            f"{registration.version}{alias}"
+        )
+    gate = result.view.tags.get(names.GATE)
+    if gate and not gate.endswith("first version of this model"):
+        lines.append(f"Gate: {gate}")
+    short_id = result.run_id[:8]
+    nexts = {
+        f"ktune show {short_id}": "this search: values, folds, curves",
+        f"ktune runs {short_id}": "all its trials",
+        f"ktune report {short_id}": "over- and underfitting, as a page",
+        "ktune ui": "browse it in MLflow",
+    }
+    if registration is not None:
+        about = "the model over HTTP; also: predict, export"
+        nexts[f"ktune serve {registration.name}"] = about
+    width = max(map(len, nexts))
+    lines += ["Next:", *(f"  {verb:<{width}}  {text}" for verb, text in nexts.items())]
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _next_without_model(result: SearchResult) -> str:
+    return (
+        "No trial is complete, so there is no model to register. "
+        f"Look at the trials: ktune runs {result.run_id[:8]}"
+    )
+
+
+def _best_as_dict(result: SearchResult) -> dict[str, Any] | None:
+    if not result.trial_runs or result.trial_runs[0].state != "complete":
+        return None
+    run = result.trial_runs[0]
+    return {
+        "trial": run.number,
+        "run_id": run.run_id,
+        "score": run.metrics.get(f"val_{result.objective.metric}"),
+        "values": {name: parse_value(text) for name, text in run.params.items()},
+    }
+
+
+def _other_metrics(runs: list[RunView], objective: str) -> list[str]:
+    present = {name for run in runs for name in run.metrics}
+    others = [m for m in _LEADING if f"val_{m}" in present and m != objective]
+    return others[:2]
+
+
+def _objective_text(run: RunView, objective: Objective) -> str:
+    value = objective_value(run, objective)
+    return f"{value:,.0f}" if value and value >= 100 else _number_text(value)
+
+
+def _score_text(run: RunView, metric: str) -> str:
+    value = run.metrics.get(f"val_{metric}")
+    deviation = run.metrics.get(f"val_{metric}_std")
+    text = _number_text(value)
+    return text if deviation is None else f"{text} ±{deviation:.4f}"
+
+
+def _number_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _seconds_text(seconds: float) -> str:
+    """Return a time of few characters, for columns are scarce.
+
+    Example:
+        >>> _seconds_text(3.21), _seconds_text(26.34)
+        ('3.2s', '26s')
+    """
+    return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
+
+
+def _verdict_text(run: RunView) -> str:
+    """The verdict; of a trial that did not run to its end, that."""
+    verdict = run.tags.get(names.VERDICT, run.state)
+    return verdict if run.state == "complete" else run.state
+
+
+def _values_text(run: RunView) -> str:
+    return ", ".join(
+        f"{name}={short(parse_value(text))}" for name, text in run.params.items()
+    )
+
+
+def print_trial(
+    store: Store, view: RunView, objective: Objective, stream: TextIO
+) -> None:
+    """Print one trial: values, scores of every fold, verdict, or why it failed."""
+    trial, result = read_trial(store, view)
+    console = Console(file=stream, highlight=False, markup=False)
+    title = f"{view.experiment}, trial {trial.number}: {result.state.value}"
+    console.print(Text(f"{title} ({view.run_id[:8]})", style="bold"))
+    console.print(_facts_table(trial, result))
+    if result.failure is not None:
+        failure = result.failure
+        console.print(Text(f"{failure.kind}: {failure.message}", style="red"))
+        console.print(failure.traceback, markup=False)
+    if result.folds:
+        console.print(fold_table(result, objective))
+    verdict = view.tags.get(names.VERDICT)
+    if verdict:
+        console.print(Text(f"Verdict: {verdict}", style="bold"))
+        print_findings(read_findings(store, view), console)
+
+
+def fold_table(result: TrialResult, objective: Objective) -> Table:
+    """Return every metric at the best epoch: each fold, their mean, the train mean."""
+    names = result.folds[0].validation
+    metrics = [objective.metric, *(m for m in names if m != objective.metric)]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for fold in result.folds:
+        table.add_column(f"fold {fold.index}", justify="right")
+    table.add_column("mean", justify="right", style="bold")
+    table.add_column("train", justify="right")
+    for metric in metrics:
+        table.add_row(
+            metric,
+            *(_number_text(fold.validation[metric]) for fold in result.folds),
+            _number_text(result.mean(metric)),
+            _number_text(result.mean(metric, "train")),
+        )
+    table.add_section()
+    rows = (str(fold.n_validation) for fold in result.folds)
+    table.add_row("rows", *rows, "", str(result.folds[0].n_train), style="dim")
+    return table
+
+
+def _facts_table(trial: Trial, result: TrialResult) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+    for name, value in trial.values.items():
+        table.add_row(name, short(value))
+    table.add_section()
+    if result.best_epoch is not None:
+        table.add_row("best epoch", f"{result.best_epoch + 1} of {result.epochs}")
+    if result.batch_size is not None:
+        table.add_row("batch size", f"{result.batch_size} (half: memory ran out)")
+    if result.n_parameters is not None:
+        table.add_row("parameters", f"{result.n_parameters:,}")
+    table.add_row("seconds", f"{result.seconds:.1f} ({result.trainer})")
+    return table

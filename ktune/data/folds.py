@@ -1,0 +1,382 @@
+"""Cut off the test set and make the folds every trial of a search is judged on."""
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    train_test_split,
+)
+
+from ktune.data.dataset import Dataset, Inputs, Task, take_rows
+from ktune.errors import DataError, ExperimentError
+from ktune.utils.seeds import derive_seed
+
+N_BINS = 10
+"""Bins of a regression's target to stratify by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Row positions of one fold, within the rows that are not test rows.
+
+    Attributes:
+        index: 0, 1, 2, …
+        train: Positions trained on, ascending.
+        validation: Positions the fold is judged on, ascending.
+    """
+
+    index: int
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The data of a search, split once: rows for trials, rows for the final test.
+
+    Attributes:
+        x: Features of the rows trials may use.
+        y: Their targets.
+        folds: The folds of ``x``, the same for every trial.
+        rows: Their positions in the data set.
+        x_test: Features of the untouched test set; None when there is none.
+        y_test: Its targets.
+        test_rows: Their positions in the data set; None when the data came with a
+            test set of their own, or there is none.
+        groups: The group of each of the rows; None: there are none.
+        in_time_order: Whether the rows are, so that folds have to look ahead.
+    """
+
+    x: Inputs
+    y: np.ndarray
+    folds: tuple[Fold, ...]
+    rows: np.ndarray
+    x_test: Inputs | None = None
+    y_test: np.ndarray | None = None
+    test_rows: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    in_time_order: bool = False
+
+    @property
+    def test_digest(self) -> str:
+        """Hash of which rows are test rows; "" when there are none."""
+        if self.y_test is None:
+            return ""
+        if self.test_rows is None:
+            return f"own test set of {len(self.y_test)} rows"
+        rows = np.ascontiguousarray(self.test_rows, dtype="<i8")
+        return hashlib.sha256(rows.data).hexdigest()[:16]
+
+
+def split(
+    dataset: Dataset,
+    *,
+    cv: Any,
+    test_size: float,
+    seed: int,
+    stratify: str = "auto",
+) -> Partition:
+    """Cut off the test set first, then make the folds from the rest.
+
+    Args:
+        dataset: The whole data.
+        cv: Number of folds, or any scikit-learn splitter.
+        test_size: Share of rows held out, in [0, 1). Ignored when the data have a
+            test set of their own; 0 means no untouched test set.
+        seed: Of the search; it decides about the folds. The test rows do not depend
+            on it, so that models of several searches are measured on the same rows
+            and none of them has trained on these.
+        stratify: See `make_folds`; it holds for the test rows as well.
+
+    Raises:
+        DataError: Too few rows of a class (or in all) for the split asked for.
+        ExperimentError: The splitter does not fit the data.
+    """
+    if dataset.x_test is not None or test_size == 0:
+        rows, test_rows = np.arange(dataset.n_rows), None
+    else:
+        rows, test_rows = _hold_out(dataset, test_size, stratify)
+    y = dataset.y[rows]
+    _check_every_class_is_left(dataset, y)
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    x_test, y_test = dataset.x_test, dataset.y_test
+    if test_rows is not None:
+        x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
+    folds = make_folds(
+        cv,
+        y,
+        task=dataset.task,
+        groups=groups,
+        in_time_order=dataset.times is not None,
+        seed=seed,
+        stratify=stratify,
+        class_names=dataset.class_names,
+    )
+    x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
+    in_order = dataset.times is not None
+    return Partition(x, y, folds, rows, x_test, y_test, test_rows, groups, in_order)
+
+
+def reshuffle(
+    partition: Partition, *, cv: Any, task: Task, stratify: str, seed: int
+) -> Partition:
+    """Return the same rows in other folds.
+
+    Args:
+        partition: Made by `split`.
+        cv: Number of folds.
+        task: Tells whether to stratify.
+        stratify: See `make_folds`.
+        seed: Of the folds.
+
+    Raises:
+        ExperimentError: ``cv`` is a splitter, or time fixes the folds.
+    """
+    if not isinstance(cv, int) or partition.in_time_order:
+        raise ExperimentError(
+            "`reshuffle` makes new folds for every trial, so it needs `cv` to be a "
+            "number of folds, and rows without time. Leave it out."
+        )
+    folds = make_folds(
+        cv,
+        partition.y,
+        task=task,
+        groups=partition.groups,
+        seed=seed,
+        stratify=stratify,
+    )
+    return replace(partition, folds=folds)
+
+
+def make_folds(
+    cv: Any,
+    y: np.ndarray,
+    *,
+    task: Task,
+    groups: np.ndarray | None = None,
+    in_time_order: bool = False,
+    seed: int = 0,
+    stratify: str = "auto",
+    class_names: tuple[str, ...] = (),
+) -> tuple[Fold, ...]:
+    """Make folds by an int (stratified for classes, groups kept whole) or splitter.
+
+    Args:
+        cv: An int of at least 2, or a splitter with scikit-learn's ``split``.
+        y: Targets, shape (n,) or (n, k).
+        task: Tells whether to stratify.
+        groups: One label a row, or None.
+        in_time_order: Train on earlier rows and validate on the next ones.
+        seed: Of the search.
+        stratify: "auto": classes; "bins": also the tenths of a regression's target;
+            "none": nothing.
+        class_names: For messages, in the order of the class numbers.
+
+    Returns:
+        Folds with ascending positions.
+
+    Raises:
+        DataError: A class has fewer rows than there are folds.
+        ExperimentError: The splitter rejects the data or yields an empty side.
+    """
+    if isinstance(cv, int):
+        strata = None if in_time_order else make_strata(y, task, stratify, cv)
+        _check_class_counts(cv, y, task, class_names)
+        splitter = (
+            TimeSeriesSplit(cv)
+            if in_time_order
+            else _default_splitter(cv, strata, groups, seed)
+        )
+        labels = y if strata is None else strata
+    else:
+        splitter, labels = cv, y
+    try:
+        pairs = list(splitter.split(np.zeros(len(y)), labels, groups))
+    except ValueError as error:
+        raise ExperimentError(
+            f"`cv`: {splitter!r} cannot split these {len(y)} rows: {error}"
+        ) from error
+    folds = tuple(
+        Fold(index, np.sort(train), np.sort(validation))
+        for index, (train, validation) in enumerate(pairs)
+    )
+    _check_folds(folds, y, task, class_names)
+    return folds
+
+
+def make_strata(
+    y: np.ndarray, task: Task, stratify: str, n_folds: int = 2
+) -> np.ndarray | None:
+    """Return labels whose shares all parts of a split are to have; None: none.
+
+    Raises:
+        ExperimentError: Bins are asked for targets that are not one number a row.
+    """
+    if stratify == "none" or task is Task.MULTILABEL:
+        return None
+    if task.is_classification:
+        return y
+    if stratify != "bins":
+        return None
+    if y.ndim != 1:
+        raise ExperimentError(
+            "`stratify` by bins needs a single target; there are "
+            f"{y.shape[1]}. Leave it out."
+        )
+    n_bins = max(1, min(N_BINS, len(y) // n_folds))
+    ranks = np.argsort(np.argsort(y, kind="stable"), kind="stable")
+    return ranks * n_bins // len(y)
+
+
+def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
+    """Return for each row the last fold that validates on it, -1 for none."""
+    assignment = np.full(n_rows, -1, dtype=np.int16)
+    for fold in folds:
+        assignment[fold.validation] = fold.index
+    return assignment
+
+
+def _hold_out(
+    dataset: Dataset, test_size: float, stratify: str
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(dataset.n_rows)
+    if dataset.groups is not None:
+        return _hold_out_groups(dataset, dataset.groups, test_size)
+    if dataset.times is not None:
+        return _hold_out_latest(dataset, test_size)
+    strata = make_strata(dataset.y, dataset.task, stratify)
+    try:
+        kept, held_out = train_test_split(
+            rows,
+            test_size=test_size,
+            stratify=strata,
+            random_state=derive_seed("test"),
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{dataset.name}: cannot hold out test_size={test_size} of "
+            f"{dataset.n_rows} rows: {error} Use another `test_size`; 0.0 means no "
+            "untouched test set."
+        ) from error
+    return np.sort(kept), np.sort(held_out)
+
+
+def _hold_out_groups(
+    dataset: Dataset, groups: np.ndarray, test_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out whole groups until about ``test_size`` of the rows are held out."""
+    labels = np.unique(groups)
+    order = np.random.default_rng(derive_seed("test")).permutation(labels)
+    sizes = np.array([np.sum(groups == label) for label in order])
+    n_groups = int(np.searchsorted(np.cumsum(sizes), test_size * len(groups))) + 1
+    if n_groups >= len(labels):
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all {len(labels)} "
+            "groups. Use another `test_size`; 0.0 means no untouched test set."
+        )
+    held_out = np.isin(groups, order[:n_groups])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _hold_out_latest(
+    dataset: Dataset, test_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    n_kept = dataset.n_rows - math.ceil(test_size * dataset.n_rows)
+    if n_kept < 1:
+        raise DataError(
+            f"{dataset.name}: test_size={test_size} would hold out all "
+            f"{dataset.n_rows} rows. Use a smaller one; 0.0 means no untouched test "
+            "set."
+        )
+    rows = np.arange(dataset.n_rows)
+    return rows[:n_kept], rows[n_kept:]
+
+
+def _check_every_class_is_left(dataset: Dataset, y: np.ndarray) -> None:
+    if not dataset.task.is_classification:
+        return
+    missing = np.setdiff1d(np.arange(dataset.n_outputs), y)
+    if len(missing):
+        raise DataError(
+            f"{dataset.name}: class {missing[0]} has 0 rows outside the test set, so "
+            "it cannot be learned. Use another `test_size`, or groups that hold "
+            "several classes."
+        )
+
+
+def _default_splitter(
+    n_folds: int, strata: np.ndarray | None, groups: np.ndarray | None, seed: int
+) -> Any:
+    random_state = derive_seed(seed, "folds")
+    if groups is not None:
+        kind = GroupKFold if strata is None else StratifiedGroupKFold
+    else:
+        kind = KFold if strata is None else StratifiedKFold
+    return kind(n_folds, shuffle=True, random_state=random_state)
+
+
+def _check_class_counts(
+    n_folds: int, y: np.ndarray, task: Task, names: tuple[str, ...]
+) -> None:
+    if len(y) < 2 * n_folds:
+        raise DataError(
+            f"{len(y)} rows are too few for {n_folds} folds; use fewer folds (`cv`)."
+        )
+    if not task.is_classification:
+        return
+    counts = np.bincount(y)
+    rarest = int(np.argmin(counts))
+    if counts[rarest] < n_folds:
+        raise DataError(
+            f"class {_name(rarest, names)} has {counts[rarest]} rows outside the test "
+            f"set, too few for {n_folds} folds. Use `cv` of at most "
+            f"{max(2, counts[rarest])}, merge rare classes, or pass a splitter."
+        )
+
+
+def _check_folds(
+    folds: tuple[Fold, ...], y: np.ndarray, task: Task, names: tuple[str, ...]
+) -> None:
+    if not folds:
+        raise ExperimentError("`cv` yields no folds for these data.")
+    for fold in folds:
+        _check_sides(fold, len(y))
+        if not task.is_classification:
+            continue
+        missing = np.setdiff1d(np.unique(y), np.unique(y[fold.train]))
+        if len(missing):
+            raise DataError(
+                f"fold {fold.index} has no training row of class "
+                f"{_name(missing[0], names)}. "
+                "Shuffle or stratify in `cv`, use fewer folds, or merge rare classes."
+            )
+
+
+def _name(class_number: int, names: tuple[str, ...]) -> str:
+    return repr(names[class_number]) if names else str(class_number)
+
+
+def _check_sides(fold: Fold, n_rows: int) -> None:
+    if not len(fold.train) or not len(fold.validation):
+        raise ExperimentError(f"`cv`: fold {fold.index} has an empty side.")
+    if max(fold.train[-1], fold.validation[-1]) >= n_rows:
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} names row "
+            f"{max(fold.train[-1], fold.validation[-1])}, but without the test set "
+            f"there are {n_rows} rows. Make the splitter for these, or use "
+            "test_size=0.0."
+        )
+    shared = np.intersect1d(fold.train, fold.validation)
+    if len(shared):
+        raise ExperimentError(
+            f"`cv`: fold {fold.index} validates on {len(shared)} rows it trains on."
+        )

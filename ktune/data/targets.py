@@ -1,0 +1,173 @@
+"""Between ktune's targets and what a compiled Keras model wants and returns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import Task
+from ktune.errors import TrialFailed
+
+_MARK = "_ktune_learns_scaled_targets"
+
+
+@dataclass(frozen=True, eq=False)
+class TargetScaling:
+    """Mean and deviation of the targets of a regression, of training rows alone.
+
+    A net begins near 0 ± 1; targets of 150 ± 80 it has to find first, for which small
+    learning rates need a hundred epochs and large ones diverge.
+
+    Attributes:
+        mean: Shape () or (k,).
+        deviation: Likewise; 1 where a target is constant.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def apply(self, y: np.ndarray) -> np.ndarray:
+        """Return targets as 0 ± 1."""
+        return ((y - self.mean) / self.deviation).astype(np.float32)
+
+    def undo(self, y: np.ndarray) -> np.ndarray:
+        """Return targets in their own units again."""
+        return (y * self.deviation + self.mean).astype(np.float32)
+
+
+def fit_target_scaling(y: np.ndarray, rows: np.ndarray) -> TargetScaling | None:
+    """Return the scaling of these training rows; None: targets are no measurements."""
+    if y.dtype.kind != "f":
+        return None
+    known = y[rows].astype(np.float64)
+    deviation = known.std(axis=0)
+    return TargetScaling(known.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+
+
+def let_learn_scaled_targets(model: Any) -> None:
+    """Mark a model whose targets are to be scaled for training."""
+    setattr(model, _MARK, True)
+
+
+def learns_scaled_targets(model: Any) -> bool:
+    """Whether `let_learn_scaled_targets` was called for a model."""
+    return bool(getattr(model, _MARK, False))
+
+
+def in_units(model: Any, scaling: TargetScaling) -> Any:
+    """Return the trained model with one more layer, which undoes the scaling."""
+    import keras
+
+    mean, deviation = scaling.mean.tolist(), scaling.deviation.tolist()
+    layer = keras.layers.Rescaling(deviation, offset=mean, name="target_units")
+    if hasattr(model, "inputs") and model.inputs:
+        whole = keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
+    else:  # a subclassed model is no graph that could be continued
+        whole = keras.Sequential([model, layer], name=model.name)
+    optimizer = keras.optimizers.deserialize(
+        keras.optimizers.serialize(model.optimizer)
+    )
+    whole.compile(optimizer, loss=model.loss)
+    return whole
+
+
+def encode_targets(
+    y: np.ndarray,
+    model: Any,
+    task: Task,
+    n_outputs: int,
+    scaling: TargetScaling | None = None,
+) -> np.ndarray:
+    """Return targets in the form the model's loss wants.
+
+    Class numbers become one-hot rows for a ``categorical_crossentropy`` and a
+    float32 column for a model with one output; a sparse loss takes them as they are.
+
+    Args:
+        y: Targets as in ``Dataset.y``.
+        model: A compiled Keras model with one output.
+        task: What ``y`` is.
+        n_outputs: Number of classes, labels or regression targets.
+        scaling: Of a regression's targets, for a model that learns them scaled.
+
+    Returns:
+        An array with the same number of rows.
+    """
+    if scaling is not None and learns_scaled_targets(model):
+        y = scaling.apply(y)
+    if task is Task.REGRESSION or task is Task.MULTILABEL:
+        return y.astype(np.float32).reshape(len(y), -1)
+    if uses_sparse_loss(model):
+        return y.astype(np.int32)
+    if _has_one_output(model, task):
+        return y.astype(np.float32).reshape(-1, 1)
+    return np.eye(n_outputs, dtype=np.float32)[y]
+
+
+def as_predictions(
+    outputs: np.ndarray,
+    task: Task,
+    *,
+    is_logits: bool,
+    scaling: TargetScaling | None = None,
+) -> np.ndarray:
+    """Return a model's outputs as ``compute_metrics`` takes predictions.
+
+    Args:
+        outputs: What ``model.predict`` returns, shape (n, k).
+        task: What is predicted.
+        is_logits: Whether the loss was made with ``from_logits=True``.
+        scaling: What the model's outputs are scaled by; None: they are in units.
+
+    Raises:
+        TrialFailed: The outputs are not finite.
+    """
+    outputs = np.asarray(outputs, dtype=np.float32)
+    if not np.isfinite(outputs).all():
+        raise TrialFailed("the model's outputs are not finite numbers (NaN or inf)")
+    if task is Task.REGRESSION:
+        is_column = outputs.ndim == 2 and outputs.shape[1] == 1
+        values = outputs[:, 0] if is_column else outputs
+        return values if scaling is None else scaling.undo(values)
+    if task is Task.MULTILABEL:
+        return _sigmoid(outputs) if is_logits else outputs
+    if task is Task.BINARY and outputs.shape[-1] == 1:
+        column = outputs.reshape(-1)
+        return _sigmoid(column) if is_logits else np.clip(column, 0, 1)
+    rows = _softmax(outputs) if is_logits else np.clip(outputs, 1e-12, None)
+    rows = rows / rows.sum(axis=-1, keepdims=True)
+    return rows[:, 1] if task is Task.BINARY else rows
+
+
+def returns_logits(model: Any) -> bool:
+    """Whether the compiled loss takes logits, so the outputs are no probabilities."""
+    return bool(getattr(model.loss, "from_logits", False))
+
+
+def uses_sparse_loss(model: Any) -> bool:
+    """Whether the compiled loss takes class numbers."""
+    return "sparse" in _loss_name(model)
+
+
+def _has_one_output(model: Any, task: Task) -> bool:
+    shape = getattr(model, "output_shape", None)
+    if isinstance(shape, tuple):
+        return bool(shape[-1] == 1)
+    # A subclassed model does not tell its shape. Two columns of class probabilities
+    # go with a categorical loss, one column with any other.
+    return task is Task.BINARY and "categorical" not in _loss_name(model)
+
+
+def _loss_name(model: Any) -> str:
+    loss = model.loss
+    named = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    return str(named or getattr(loss, "__name__", "")).lower()
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -80, 80))))
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

@@ -1,0 +1,1 @@
+"""The evaluation of one configuration: its folds, epochs, limits, and its refit."""

@@ -1,0 +1,140 @@
+"""The books of a trial in training: scores by epoch and fold, and the best epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ktune.data.dataset import Task
+from ktune.data.preprocessing import PreparedFold
+from ktune.errors import TrialFailed
+from ktune.metrics.scores import LOSS, Objective, compute_metrics, curve_metrics
+from ktune.protocols import FoldEpoch
+from ktune.trial import FoldResult
+
+SIDES = ("train", "validation")
+"""The two sides of a fold, in the order they are reported."""
+
+SHORT = {"train": "train", "validation": "val"}
+"""How a side is called in the names of curves and metrics."""
+
+
+class EpochBook:
+    """Collects what folds look like after each epoch and finds the best epoch.
+
+    All folds are read at one epoch: the best of the *mean* curve, as ``xgboost.cv``
+    does, so that no fold picks its own lucky epoch.
+
+    Args:
+        folds: The prepared folds, in the order of every list given to `add`.
+        task: What is predicted.
+        metrics: Canonical names of the metrics to keep, without ``loss``.
+        objective: Decides which epoch is best.
+        takes_last_epoch: Choose no epoch; the last one counts.
+    """
+
+    def __init__(
+        self,
+        folds: Sequence[PreparedFold],
+        *,
+        task: Task,
+        metrics: tuple[str, ...],
+        objective: Objective,
+        takes_last_epoch: bool = False,
+    ) -> None:
+        self._folds = folds
+        self._task = task
+        self._metrics = metrics
+        self._objective = objective
+        self._takes_last_epoch = takes_last_epoch
+        followed = tuple(dict.fromkeys([*metrics, objective.metric]))
+        cheap = curve_metrics(task, followed)
+        # An objective that is not cheap is worth its price: pruning needs it.
+        is_followed = objective.metric in (*cheap, LOSS)
+        self._followed = cheap if is_followed else (*cheap, objective.metric)
+        self._curves: dict[str, list[list[float]]] = {}
+        self._best_folds: list[FoldEpoch] = []
+        self.n_epochs = 0
+        self.best_epoch = -1
+        self.best_value = objective.worst
+
+    def add(self, epoch_of_folds: Sequence[FoldEpoch]) -> float:
+        """Take one more epoch of every fold; return the fold mean of the objective.
+
+        Raises:
+            TrialFailed: The objective is not a finite number.
+        """
+        for side in SIDES:
+            scores = [
+                self._score(fold, outcome, side, self._followed)
+                for fold, outcome in zip(self._folds, epoch_of_folds, strict=True)
+            ]
+            for name in scores[0]:
+                curve = self._curves.setdefault(f"{SHORT[side]}_{name}", [])
+                curve.append([score[name] for score in scores])
+        value = float(np.mean(self._curves[f"val_{self._objective.metric}"][-1]))
+        if not np.isfinite(value):
+            raise TrialFailed(
+                f"the objective {self._objective.metric!r} is {value} after epoch "
+                f"{self.n_epochs + 1}"
+            )
+        if self._takes_last_epoch or self._objective.is_better(value, self.best_value):
+            self.best_epoch, self.best_value = self.n_epochs, value
+            self._best_folds = list(epoch_of_folds)
+        self.n_epochs += 1
+        return value
+
+    def epochs_since_best(self) -> int:
+        """How many epochs have passed since the best one."""
+        return self.n_epochs - 1 - self.best_epoch
+
+    def curves(self) -> dict[str, tuple[tuple[float, ...], ...]]:
+        """Return curve name to values[fold][epoch]."""
+        return {
+            name: tuple(zip(*by_epoch, strict=True))
+            for name, by_epoch in self._curves.items()
+        }
+
+    def fold_results(self) -> tuple[FoldResult, ...]:
+        """Score every fold at the best epoch by every metric."""
+        names = tuple(dict.fromkeys([*self._metrics, *self._followed]))
+        return tuple(
+            FoldResult(
+                index=fold.index,
+                n_train=len(fold.train),
+                n_validation=len(fold.validation),
+                validation=self._score(fold, outcome, "validation", names),
+                train=self._score(fold, outcome, "train", names),
+            )
+            for fold, outcome in zip(self._folds, self._best_folds, strict=True)
+        )
+
+    def out_of_fold(self) -> dict[str, np.ndarray]:
+        """Return ``row``, ``fold``, ``target`` and ``prediction`` at the best epoch."""
+        folds = self._folds
+        rows = np.concatenate([fold.validation for fold in folds])
+        return {
+            "row": rows.astype(np.int32),
+            "fold": np.concatenate(
+                [np.full(len(f.validation), f.index, np.int16) for f in folds]
+            ),
+            "target": folds[0].y[rows],
+            "prediction": np.concatenate(
+                [outcome.validation_predictions for outcome in self._best_folds]
+            ),
+        }
+
+    def _score(
+        self,
+        fold: PreparedFold,
+        outcome: FoldEpoch,
+        side: str,
+        names: tuple[str, ...],
+    ) -> dict[str, float]:
+        is_train = side == "train"
+        rows = fold.train_sample if is_train else fold.validation
+        loss = outcome.train_loss if is_train else outcome.validation_loss
+        predictions = (
+            outcome.train_predictions if is_train else outcome.validation_predictions
+        )
+        scores = compute_metrics(names, fold.y[rows], predictions, self._task)
+        return {LOSS: float(loss), **scores}

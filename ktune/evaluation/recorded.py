@@ -1,0 +1,304 @@
+"""Set up the data and recipe of an earlier search from what MLflow holds of it.
+
+The recorded sources are written to a folder of their own and loaded from there, so the
+working copy may have changed since, or be gone.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ktune.data import load_data
+from ktune.data.dataset import EXAMPLE_ROWS, Dataset, Inputs, take_rows
+from ktune.data.folds import Fold, Partition, split
+from ktune.errors import DataError, ExperimentError, KtuneError
+from ktune.evaluation.evaluate import Workbench, make_workbench
+from ktune.experiment.experiment import Experiment, override
+from ktune.experiment.loading import MODULE_PREFIX, load_experiment
+from ktune.metrics.threshold import Threshold, tune_threshold
+from ktune.tracking import names
+from ktune.tracking.reader import RunView, read_file, read_folder
+from ktune.tracking.store import Store
+from ktune.utils.runtime import set_determinism
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedSearch:
+    """What MLflow holds of a search, apart from its trials.
+
+    Attributes:
+        view: The parent run.
+        sources: Name to content of the experiment file and its local modules.
+        entry: Which of them to load, which variable of it, and where they stood.
+        changes: Fields of the experiment that options replaced.
+        left_out: Such fields whose values could not be recorded.
+        folds: Row positions, as `ktune.tracking.search_logger.folds_arrays` names them.
+        environment: Versions and machine.
+        data_digest: Hash of the data.
+    """
+
+    view: RunView
+    sources: Mapping[str, bytes]
+    entry: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    left_out: tuple[str, ...]
+    folds: Mapping[str, np.ndarray]
+    environment: Mapping[str, Any]
+    data_digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A search set up again.
+
+    Attributes:
+        bench: Data, folds and recipe.
+        dataset: The data, as they are now.
+        is_same_data: Whether their digest is the recorded one.
+        has_recorded_folds: Whether the recorded rows fit the data; else they were
+            split anew.
+    """
+
+    bench: Workbench
+    dataset: Dataset
+    is_same_data: bool
+    has_recorded_folds: bool
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
+
+
+def read_recorded(
+    store: Store, search: RunView, trial: int | None = None
+) -> RecordedSearch:
+    """Read what MLflow holds of a search.
+
+    Args:
+        store: Where it stands.
+        search: The parent run.
+        trial: Number of the trial whose sources are wanted, for a search that was
+            resumed with others; None: those of the last trials.
+
+    Raises:
+        StoreError: An artifact is missing or not readable.
+    """
+    run_id = search.run_id
+    record = json.loads(read_file(store, run_id, names.SEARCH_FILE))
+    content = read_file(store, run_id, names.FOLDS_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as folds:
+        arrays = {name: folds[name] for name in folds.files}
+    folder, entry = names.SOURCE_FOLDER, record.get("entry") or {}
+    later = _later_sources(store, run_id, trial)
+    if later is not None:
+        folder, entry = later, json.loads(read_file(store, run_id, f"{later}.json"))
+    return RecordedSearch(
+        view=search,
+        sources=read_folder(store, run_id, folder),
+        entry=entry,
+        changes=record.get("changes") or {},
+        left_out=tuple(record.get("changes_left_out") or ()),
+        folds=arrays,
+        environment=json.loads(read_file(store, run_id, names.ENVIRONMENT_FILE)),
+        data_digest=search.tags.get(names.DATA_DIGEST, ""),
+    )
+
+
+def _later_sources(store: Store, run_id: str, trial: int | None) -> str | None:
+    """Return the folder of what a resumed search had gone on with at a trial."""
+    prefix = names.LATER_SOURCES
+    found = [item.path for item in store.client.list_artifacts(run_id) if item.is_dir]
+    firsts = [int(p.removeprefix(prefix)) for p in found if p.startswith(prefix)]
+    known = [first for first in firsts if trial is None or first <= trial]
+    return f"{prefix}{max(known)}" if known else None
+
+
+@contextlib.contextmanager
+def rebuild(
+    recorded: RecordedSearch,
+    *,
+    experiment: Experiment | None = None,
+) -> Iterator[Rebuilt]:
+    """Set up an earlier search; its sources can be imported for as long as this lasts.
+
+    Args:
+        recorded: What MLflow holds.
+        experiment: Taken instead of the recorded sources, for a search that was
+            started from Python and has none.
+
+    Raises:
+        ExperimentError: There are no sources, or they do not run here.
+        DataError: The data are gone or cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        if experiment is None:
+            experiment = stack.enter_context(_loaded(recorded))
+        experiment = override(experiment, recorded.changes)
+        set_determinism(experiment.deterministic)
+        dataset = _load(experiment)
+        partition = recorded_partition(recorded.folds, dataset)
+        has_recorded_folds = partition is not None
+        if partition is None:
+            partition = split(
+                dataset,
+                cv=experiment.cv,
+                test_size=experiment.test_size,
+                seed=experiment.seed,
+                stratify=experiment.stratify,
+            )
+        yield Rebuilt(
+            bench=make_workbench(experiment, dataset, partition),
+            dataset=dataset,
+            is_same_data=dataset.digest == recorded.data_digest,
+            has_recorded_folds=has_recorded_folds,
+        )
+
+
+def recorded_partition(
+    arrays: Mapping[str, np.ndarray], dataset: Dataset
+) -> Partition | None:
+    """Split data as recorded; None when they do not have these rows.
+
+    Args:
+        arrays: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``.
+        dataset: The data as they are now.
+    """
+    rows, test_rows = arrays["rows"], arrays.get("test_rows")
+    n_rows = len(rows) + (0 if test_rows is None else len(test_rows))
+    if n_rows != dataset.n_rows:
+        return None
+    n_folds = sum(name.startswith("validation") for name in arrays)
+    folds = tuple(
+        Fold(
+            index,
+            arrays[f"train{index}"].astype(np.int64),
+            arrays[f"validation{index}"].astype(np.int64),
+        )
+        for index in range(n_folds)
+    )
+    x_test, y_test = dataset.x_test, dataset.y_test
+    if test_rows is not None:
+        x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
+    return Partition(
+        x=dataset.x if test_rows is None else take_rows(dataset.x, rows),
+        y=dataset.y[rows],
+        folds=folds,
+        rows=rows,
+        x_test=x_test,
+        y_test=y_test,
+        test_rows=test_rows,
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        in_time_order=dataset.times is not None,
+    )
+
+
+def threshold_of_trial(
+    store: Store, bench: Workbench, trial_run_id: str
+) -> Threshold | None:
+    """Return the decision threshold the experiment asks for; None: none.
+
+    Args:
+        store: Where the trial stands.
+        bench: Of its search.
+        trial_run_id: On whose out-of-fold predictions it is tuned, if it is.
+    """
+    wanted = bench.experiment.threshold
+    if not isinstance(wanted, str):
+        return None if wanted is None else Threshold(wanted)
+    content = read_file(store, trial_run_id, names.OUT_OF_FOLD_FILE)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return tune_threshold(
+            arrays["target"], arrays["prediction"], bench.objective.metric
+        )
+
+
+def _load(experiment: Experiment) -> Dataset:
+    try:
+        return load_data(experiment.data, name=experiment.name, task=experiment.task)
+    except KtuneError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"the data of {experiment.name!r} cannot be read again: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _loaded(recorded: RecordedSearch) -> Iterator[Experiment]:
+    """Load the experiment from its recorded sources."""
+    if recorded.entry.get("file") not in recorded.sources:
+        raise ExperimentError(
+            f"search {recorded.view.run_id[:8]} was started from Python, so MLflow "
+            "holds no experiment file of it. Give the experiment yourself: "
+            "ktune.reproduce(RUN, experiment=...)"
+        )
+    with tempfile.TemporaryDirectory(prefix="ktune-") as name:
+        folder = Path(name)
+        write_sources(folder, recorded)
+        entry = recorded.entry
+        with _imports_from(folder, recorded.sources):
+            try:
+                reference = f"{folder / entry['file']}:{entry['variable']}"
+                yield load_experiment(reference).experiment
+            except ExperimentError as error:
+                told = str(error).replace(f"{folder}{os.sep}", "(recorded) ")
+                raise ExperimentError(told) from error
+
+
+def write_sources(folder: Path, recorded: RecordedSearch) -> None:
+    """Write the recorded sources, and link what else stood beside the original.
+
+    Data files are often found by the place of the experiment file. Modules are not
+    linked: what was not recorded was not imported.
+    """
+    for name, content in recorded.sources.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    original = recorded.entry.get("paths", {}).get(recorded.entry["file"])
+    if original and Path(original).parent.is_dir():
+        _link_others(Path(original).parent, folder)
+
+
+def _link_others(original: Path, copy: Path) -> None:
+    for path in original.iterdir():
+        twin = copy / path.name
+        if twin.is_dir() and path.is_dir():
+            _link_others(path, twin)
+        elif not twin.exists() and path.suffix != ".py" and path.name != "__pycache__":
+            with contextlib.suppress(OSError):  # a system without links
+                twin.symlink_to(path.resolve(), target_is_directory=path.is_dir())
+
+
+@contextlib.contextmanager
+def _imports_from(folder: Path, sources: Mapping[str, bytes]) -> Iterator[None]:
+    """Have the recorded modules imported, not those of the same names loaded before."""
+    roots = {PurePosixPath(name).parts[0].removesuffix(".py") for name in sources}
+
+    def is_recorded(module: str) -> bool:
+        root = module.partition(".")[0]
+        return root in roots or root.startswith(MODULE_PREFIX)
+
+    before = {
+        name: sys.modules.pop(name) for name in [*filter(is_recorded, sys.modules)]
+    }
+    path = list(sys.path)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        for name in [*filter(is_recorded, sys.modules)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+        sys.path[:] = path

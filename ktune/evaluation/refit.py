@@ -1,0 +1,191 @@
+"""Train the chosen trial on all rows that are not test rows, and test it once."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import Inputs, take_rows
+from ktune.data.preprocessing import FittedPreprocessing, prepare_refit
+from ktune.data.resampling import resample_fold
+from ktune.data.targets import (
+    as_predictions,
+    in_units,
+    learns_scaled_targets,
+    returns_logits,
+)
+from ktune.evaluation.evaluate import Workbench
+from ktune.evaluation.latency import measure_latency
+from ktune.metrics.intervals import Estimate, estimate_metrics
+from ktune.metrics.threshold import Threshold, cut_at, of_labels
+from ktune.protocols import TrainingTask
+from ktune.trainers import choose_trainer
+from ktune.trial import Trial
+from ktune.utils.runtime import set_determinism
+from ktune.utils.seeds import derive_seed
+
+PREDICT_BATCH = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A model trained on everything but the test rows.
+
+    Attributes:
+        model: The Keras model.
+        preprocessing: What raw rows go through before the model.
+        epochs: For how many epochs it was trained.
+        seconds: Wall time of the training.
+        latency_ms: Wall time to predict one row; see `ktune.evaluation.latency`.
+        test: Metric name to score on the untouched test set, with its interval;
+            empty when there is no test set. With a threshold also ``<metric>_at_0.5``.
+        threshold: From which probability on a row is positive; None: 0.5.
+    """
+
+    model: Any
+    preprocessing: FittedPreprocessing
+    epochs: int
+    seconds: float
+    latency_ms: float
+    test: Mapping[str, Estimate]
+    threshold: Threshold | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trial's model, trained once more.
+
+    Attributes:
+        model: The Keras model.
+        preprocessing: What raw rows go through before it.
+        epochs: For how many epochs it was trained.
+    """
+
+    model: Any
+    preprocessing: FittedPreprocessing
+    epochs: int
+
+
+def refit(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    threshold: Threshold | None = None,
+) -> Refit:
+    """Train the trial's configuration anew and measure it on the test set.
+
+    Args:
+        bench: The data and the recipe of the search.
+        trial: The configuration chosen.
+        epochs: How many epochs cross-validation found best.
+        threshold: What the labels of the test scores are cut at; None: 0.5.
+    """
+    started = time.perf_counter()
+    trained = train_again(bench, trial, epochs=epochs)
+    seconds = time.perf_counter() - started
+    return measured(bench, trained, seconds=seconds, threshold=threshold)
+
+
+def measured(
+    bench: Workbench,
+    trained: Trained,
+    *,
+    seconds: float,
+    threshold: Threshold | None = None,
+) -> Refit:
+    """Measure a trained model on the test set, and how long it takes for a row."""
+    model, preprocessing = trained.model, trained.preprocessing
+    row = preprocessing.transform(take_rows(bench.partition.x, np.arange(1)))
+    return Refit(
+        model=model,
+        preprocessing=preprocessing,
+        epochs=trained.epochs,
+        seconds=seconds,
+        latency_ms=measure_latency(model, row),
+        test=_test(bench, model, preprocessing, threshold),
+        threshold=threshold,
+    )
+
+
+def train_again(
+    bench: Workbench,
+    trial: Trial,
+    *,
+    epochs: int,
+    rows: np.ndarray | None = None,
+    seed: int | None = None,
+) -> Trained:
+    """Train a trial's configuration once more, without validation rows.
+
+    Args:
+        bench: The data and the recipe of the search.
+        trial: The configuration.
+        epochs: For how many epochs.
+        rows: Positions to train on; None: all that are not test rows. Preprocessing
+            is fitted on all of these in either case.
+        seed: None: the one of the trial's refit.
+    """
+    set_determinism(bench.experiment.deterministic)
+    fold, preprocessing = prepare_refit(
+        bench.partition, bench.experiment.preprocess, bench.kind
+    )
+    settings = replace(
+        bench.recipe.settings_of(trial), epochs=epochs, early_stopping=False
+    )
+    seed = derive_seed(trial.seed, "refit") if seed is None else seed
+    fold = resample_fold(
+        fold if rows is None else replace(fold, train=rows),
+        settings.resample,
+        seed=seed,
+        is_classification=bench.data.task.is_classification,
+    )
+    task = TrainingTask(
+        build=lambda: bench.recipe.model(trial.values),
+        folds=[fold],
+        settings=settings,
+        seeds=[seed],
+        data=bench.data,
+        fit=bench.recipe.fit(trial.values),
+    )
+    training = choose_trainer(bench.experiment.trainer, task).start(task)
+    try:
+        for _ in range(epochs):
+            training.run_epoch()
+        model = training.model(0)
+        if fold.target_scaling is not None and learns_scaled_targets(model):
+            model = in_units(model, fold.target_scaling)
+        return Trained(model, preprocessing, epochs)
+    finally:
+        training.close()
+
+
+def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
+    """Return what the model's own ``predict`` says about raw rows."""
+    rows = preprocessing.transform(x)
+    return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
+
+
+def _test(
+    bench: Workbench,
+    model: Any,
+    preprocessing: FittedPreprocessing,
+    threshold: Threshold | None,
+) -> Mapping[str, Estimate]:
+    """Score a model on the untouched test set; {} where there is none."""
+    partition, task = bench.partition, bench.data.task
+    if partition.x_test is None or partition.y_test is None:
+        return {}
+    outputs = predict(model, preprocessing, partition.x_test)
+    predictions = as_predictions(outputs, task, is_logits=returns_logits(model))
+    names = tuple(name for name in bench.recorded_metrics if name != "loss")
+    y, seed = partition.y_test, bench.experiment.seed
+    at_half = estimate_metrics(names, y, predictions, task, seed=seed)
+    if threshold is None:
+        return at_half
+    cut = cut_at(predictions, threshold.value)
+    tuned = estimate_metrics(of_labels(names), y, cut, task, seed=seed)
+    both = {f"{name}_at_0.5": at_half[name] for name in tuned}
+    return {**at_half, **tuned, **both}

@@ -1,0 +1,219 @@
+"""Which trial is best: by one objective, or by several of which none beats all.
+
+With several objectives the trials that no other one beats in everything are the Pareto
+front. One of them has to be registered, and the rule for that is stated:
+
+| pick | the trial taken from the Pareto front |
+|---|---|
+| `one_standard_error` | of those whose first objective is within one standard error \
+(over its folds) of the best one's, the best in the second objective |
+| `balanced` | the one nearest to the best of everything, each objective scaled to \
+0 … 1 over the front |
+| `best` | the best in the first objective |
+
+Source: one standard error, Breiman, Friedman, Olshen & Stone, Classification and
+Regression Trees (1984), section 3.4.3; nearest to the ideal point, Miettinen, Nonlinear
+Multiobjective Optimization (1999), section 2.2.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ktune.metrics.scores import Objective
+from ktune.trial import Trial, TrialResult, TrialState
+
+_ORDER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is after.
+
+    Attributes:
+        objectives: The first one leads: it decides the best epoch.
+        pick: Which member of a Pareto front is taken.
+    """
+
+    objectives: tuple[Objective, ...]
+    pick: str = "best"
+
+    @property
+    def first(self) -> Objective:
+        """The leading objective."""
+        return self.objectives[0]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one objective, so that one trial beats all."""
+        return len(self.objectives) == 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What of a trial decides its place.
+
+    Attributes:
+        number: Of the trial.
+        state: How it ended.
+        scores: The value of each objective; empty: it has none.
+        standard_error: Of the first objective, over the folds.
+    """
+
+    number: int
+    state: TrialState
+    scores: tuple[float, ...] = ()
+    standard_error: float = 0.0
+
+
+def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
+    """Return trial numbers, best first.
+
+    Complete trials come before pruned and failed ones; of several objectives the trial
+    picked first, then the rest of the Pareto front; then by the first objective.
+
+    Example:
+        >>> goal = Goal((Objective("accuracy", "max"),))
+        >>> trials = [
+        ...     Standing(0, TrialState.PRUNED, (0.9,)),
+        ...     Standing(1, TrialState.COMPLETE, (0.7,)),
+        ...     Standing(2, TrialState.COMPLETE, (0.8,)),
+        ... ]
+        >>> rank(trials, goal)
+        [2, 1, 0]
+    """
+    front = [] if goal.is_single else pareto_front(standings, goal.objectives)
+    picked = pick_from_front(front, goal) if front else None
+    members = {standing.number for standing in front}
+    sign = -1.0 if goal.first.direction == "max" else 1.0
+
+    def place(standing: Standing) -> tuple[int, bool, bool, float]:
+        first = sign * standing.scores[0] if standing.scores else math.inf
+        return (
+            _ORDER.index(standing.state),
+            standing.number != picked,
+            standing.number not in members,
+            first,
+        )
+
+    return [standing.number for standing in sorted(standings, key=place)]
+
+
+def pareto_front(
+    standings: Sequence[Standing], objectives: Sequence[Objective]
+) -> list[Standing]:
+    """Return the complete trials that nothing else beats in every objective.
+
+    Of equal ones the first counts.
+
+    Example:
+        >>> goals = [Objective("accuracy", "max"), Objective("n_parameters", "min")]
+        >>> done = TrialState.COMPLETE
+        >>> trials = [Standing(0, done, (0.9, 50)), Standing(1, done, (0.8, 60))]
+        >>> [trial.number for trial in pareto_front(trials, goals)]
+        [0]
+    """
+    complete = [
+        standing
+        for standing in standings
+        if standing.state is TrialState.COMPLETE and standing.scores
+    ]
+    losses = _losses(complete, objectives)
+    return [
+        standing
+        for position, standing in enumerate(complete)
+        if not _is_beaten(losses, position)
+    ]
+
+
+def rank_results(
+    results: Iterable[tuple[Trial, TrialResult]], goal: Goal
+) -> list[tuple[Trial, TrialResult]]:
+    """Return trials with a score, best first; see `rank`."""
+    scored = {
+        trial.number: (trial, result)
+        for trial, result in results
+        if result.score is not None
+    }
+    standings = [standing_of(*pair, goal.first) for pair in scored.values()]
+    return [scored[number] for number in rank(standings, goal)]
+
+
+def front_of_results(
+    results: Iterable[tuple[Trial, TrialResult]], goal: Goal
+) -> list[Standing]:
+    """Return the Pareto front of trials with a score; see `pareto_front`."""
+    standings = [standing_of(*pair, goal.first) for pair in results]
+    return pareto_front(standings, goal.objectives)
+
+
+def standing_of(trial: Trial, result: TrialResult, objective: Objective) -> Standing:
+    """Return what of a result decides its place.
+
+    Args:
+        trial: What was evaluated.
+        result: What was found; it has a score.
+        objective: The leading one.
+    """
+    assert result.score is not None
+    folds = [
+        fold.validation[objective.metric]
+        for fold in result.folds
+        if objective.metric in fold.validation
+    ]
+    return Standing(
+        number=trial.number,
+        state=result.state,
+        scores=result.scores or (result.score,),
+        standard_error=standard_error(folds),
+    )
+
+
+def standard_error(fold_scores: Sequence[float]) -> float:
+    """Return the standard error of a mean over folds; 0 for fewer than two.
+
+    Example:
+        >>> round(standard_error([0.90, 0.92, 0.94, 0.96]), 4)
+        0.0129
+    """
+    if len(fold_scores) < 2:
+        return 0.0
+    return float(np.std(fold_scores, ddof=1) / math.sqrt(len(fold_scores)))
+
+
+def pick_from_front(front: Sequence[Standing], goal: Goal) -> int:
+    """Return the number of the trial to take; see the table of this module."""
+    losses = _losses(front, goal.objectives)
+    best = int(losses[:, 0].argmin())
+    if goal.pick == "best":
+        return front[best].number
+    if goal.pick == "balanced":
+        return front[int(_distances(losses).argmin())].number
+    limit = losses[best, 0] + front[best].standard_error
+    second = np.where(losses[:, 0] <= limit, losses[:, 1], np.inf)
+    return front[int(second.argmin())].number
+
+
+def _is_beaten(losses: np.ndarray, position: int) -> bool:
+    """Whether another trial is better, or is equal and came first."""
+    is_as_good = (losses <= losses[position]).all(axis=1)
+    is_better = is_as_good & (losses < losses[position]).any(axis=1)
+    return bool(is_better.any() or is_as_good[:position].any())
+
+
+def _losses(
+    standings: Sequence[Standing], objectives: Sequence[Objective]
+) -> np.ndarray:
+    """Return scores turned so that less is better, shape (trials, objectives)."""
+    signs = [-1.0 if objective.direction == "max" else 1.0 for objective in objectives]
+    scores = [standing.scores for standing in standings]
+    return np.array(scores, dtype=float).reshape(-1, len(objectives)) * signs
+
+
+def _distances(losses: np.ndarray) -> np.ndarray:
+    """Return how far each is from the best of everything."""
+    least, most = losses.min(axis=0), losses.max(axis=0)
+    spread = np.where(most > least, most - least, 1.0)
+    return np.asarray(np.linalg.norm((losses - least) / spread, axis=1))

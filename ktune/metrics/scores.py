@@ -1,0 +1,402 @@
+"""Scores of predictions: names, directions and how each is computed.
+
+Two sorts: *curve metrics* are read after every epoch for every fold, so they come
+from one confusion matrix by plain numpy (a scikit-learn call costs a millisecond of
+input checks, more than a small model's epoch). All others come from scikit-learn, at
+the best epoch only.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer, get_scorer_names
+
+from ktune.data.dataset import Task
+from ktune.errors import ExperimentError
+from ktune.metrics.calibration import calibration_error, reliability_bins
+from ktune.utils.text import did_you_mean
+
+Direction: TypeAlias = Literal["max", "min"]
+
+LOSS = "loss"
+"""The model's own loss; it comes from the trainer, not from predictions."""
+
+N_PARAMETERS = "n_parameters"
+LATENCY = "latency_ms"
+
+COSTS = (N_PARAMETERS, LATENCY)
+"""What a model costs: objectives beside a metric, read off the model itself."""
+
+DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
+    Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss", "roc_auc"),
+    Task.MULTICLASS: (
+        "accuracy",
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+        "log_loss",
+        "roc_auc_ovr",
+    ),
+    Task.MULTILABEL: (
+        "accuracy",
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+        "log_loss",
+    ),
+    Task.REGRESSION: ("mae", "rmse", "r2"),
+}
+
+CALIBRATION_ERROR = "calibration_error"
+"""Expected calibration error of class probabilities; not one of scikit-learn's."""
+
+_LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
+
+_KERAS_NAMES = {
+    "acc": "accuracy",
+    "binary_accuracy": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "auc": "roc_auc",
+    "f1_score": "f1_macro",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "r2_score": "r2",
+}
+
+_CURVE_METRICS: Mapping[Task, tuple[str, ...]] = {
+    Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss"),
+    Task.MULTICLASS: (
+        "accuracy",
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+        "log_loss",
+        "balanced_accuracy",
+    ),
+    Task.MULTILABEL: DEFAULT_METRICS[Task.MULTILABEL],
+    Task.REGRESSION: ("mae", "mse", "rmse", "r2"),
+}
+
+_TINY = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search makes as good as possible: the fold mean of one metric."""
+
+    metric: str
+    direction: Direction
+
+    @property
+    def worst(self) -> float:
+        """The value no other is worse than."""
+        return -np.inf if self.direction == "max" else np.inf
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether ``value`` is strictly better than ``than``."""
+        return value > than if self.direction == "max" else value < than
+
+
+def canonical_name(name: str) -> str:
+    """Return ktune's name of a metric: ``val_acc`` is ``accuracy``.
+
+    Raises:
+        ExperimentError: There is no such metric.
+    """
+    bare = name.removeprefix("val_")
+    bare = _KERAS_NAMES.get(bare, bare)
+    if bare in known_metrics():
+        return bare
+    shown = sorted({m for names in DEFAULT_METRICS.values() for m in names})
+    raise ExperimentError(
+        f"{name!r} is not a metric. Known: {', '.join([LOSS, *shown])} and "
+        "scikit-learn's scorer names."
+        + did_you_mean(name, [*known_metrics(), *_with_val(known_metrics())])
+    )
+
+
+def known_metrics() -> list[str]:
+    """Return every metric name ktune understands, for any task."""
+    own = {m for names in _CURVE_METRICS.values() for m in names}
+    return sorted({LOSS, CALIBRATION_ERROR, *own, *get_scorer_names()})
+
+
+def make_objective(name: str) -> Objective:
+    """Return the objective of a metric's or a cost's name, with its direction."""
+    if name in COSTS:
+        return Objective(name, "min")
+    metric = canonical_name(name)
+    return Objective(metric, "min" if metric in _LOWER_IS_BETTER else "max")
+
+
+def metrics_of_task(task: Task, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the default metrics of a task, then ``extra`` ones, without repeats."""
+    return tuple(dict.fromkeys([*DEFAULT_METRICS[task], *extra]))
+
+
+def curve_metrics(task: Task, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the wanted metrics that are cheap enough for every epoch."""
+    return tuple(name for name in wanted if name in _CURVE_METRICS[task])
+
+
+def compute_metrics(
+    names: tuple[str, ...], y: np.ndarray, predictions: np.ndarray, task: Task
+) -> dict[str, float]:
+    """Score predictions by several metrics.
+
+    Args:
+        names: Canonical metric names, without ``loss``.
+        y: Targets as in ``Dataset.y``.
+        predictions: Probability of class 1, shape (n,), for binary; one probability
+            a class or label, shape (n, k); or predicted values, shaped like ``y``.
+        task: What ``y`` is.
+
+    Returns:
+        Metric name to value; NaN where a metric is not defined on these rows.
+    """
+    cheap = _CURVE_FUNCTIONS[task](y, predictions)
+    return {
+        name: cheap[name] if name in cheap else _score(name, y, predictions, task)
+        for name in names
+    }
+
+
+def predicted_classes(predictions: np.ndarray, task: Task) -> np.ndarray:
+    """Return class numbers, shape (n,), or 0/1 labels, shape (n, k)."""
+    if task is Task.MULTICLASS:
+        return predictions.argmax(axis=1)
+    return (predictions > 0.5).astype(np.int64)
+
+
+def confusion_matrix(
+    y: np.ndarray, predicted: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Count rows by [true class, predicted class], shape (n_classes, n_classes)."""
+    pairs = y.astype(np.int64) * n_classes + predicted
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def _with_val(names: list[str]) -> list[str]:
+    return [f"val_{name}" for name in names]
+
+
+def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
+    """Score by scikit-learn's scorer of that name; NaN where it is not defined."""
+    if name == CALIBRATION_ERROR:
+        return _calibration_error(y, predictions, task)
+    if task.is_classification and len(np.unique(y)) < 2:
+        return float("nan")
+    if name == "roc_auc" and task is Task.BINARY:
+        return _roc_auc(y == 1, predictions)
+    if name == "roc_auc_ovr" and task is Task.MULTICLASS:
+        return _roc_auc_one_versus_rest(y, predictions)
+    try:
+        return _score_by_scikit_learn(name, y, predictions, task)
+    except (ValueError, AttributeError) as error:
+        if _fits(name, task, y.shape[1:]):
+            return float("nan")  # these rows are at fault: a class is absent, say
+        raise ExperimentError(
+            f"metric {name!r} cannot score a {task} task: {error}"
+        ) from error
+
+
+def _roc_auc(is_positive: np.ndarray, predictions: np.ndarray) -> float:
+    """Return the chance that a positive row is ranked above a negative one.
+
+    By the sum of ranks (Mann-Whitney); scikit-learn's own takes ten times as long, and
+    it is read for every fold of every trial.
+    """
+    n_positive = int(is_positive.sum())
+    n_pairs = n_positive * (len(is_positive) - n_positive)
+    ranks = rankdata(predictions)[is_positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / n_pairs)
+
+
+def _roc_auc_one_versus_rest(y: np.ndarray, predictions: np.ndarray) -> float:
+    """Return the mean over classes; NaN where one is absent."""
+    n_classes = predictions.shape[1]
+    if len(np.unique(y)) < n_classes:
+        return float("nan")
+    each = [_roc_auc(y == k, predictions[:, k]) for k in range(n_classes)]
+    return float(np.mean(each))
+
+
+def _calibration_error(y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
+    if not task.is_classification:
+        raise ExperimentError(
+            f"metric {CALIBRATION_ERROR!r} cannot score a {task} task: it is for the "
+            "probabilities of classes."
+        )
+    return calibration_error(reliability_bins(y, predictions, task))
+
+
+def _score_by_scikit_learn(
+    name: str, y: np.ndarray, predictions: np.ndarray, task: Task
+) -> float:
+    replay = _Classifier if task is not Task.REGRESSION else _Regressor
+    with warnings.catch_warnings():
+        # It warns of what is not defined on these rows, for every fold of a trial.
+        warnings.simplefilter("ignore")
+        return float(get_scorer(name)(replay(predictions, task), None, y))
+
+
+@functools.cache
+def _fits(name: str, task: Task, columns: tuple[int, ...]) -> bool:
+    """Whether a metric is defined on rows of this task that lack nothing."""
+    y, predictions = _rows_that_lack_nothing(task, columns)
+    try:
+        _score_by_scikit_learn(name, y, predictions, task)
+    except (ValueError, AttributeError):
+        return False
+    return True
+
+
+def _rows_that_lack_nothing(
+    task: Task, columns: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions: every class, positive numbers, no whole ones."""
+    numbers = np.arange(6)
+    if task is Task.MULTICLASS:
+        return numbers % 3, np.eye(3)[numbers % 3]
+    rows = numbers % 2 if task is not Task.REGRESSION else (numbers + 0.5) / 6
+    y = np.broadcast_to(rows.reshape(-1, *[1] * len(columns)), (6, *columns))
+    return y, y.astype(np.float64)
+
+
+class _Classifier(ClassifierMixin, BaseEstimator):
+    """Replays known predictions, so that any scikit-learn scorer can read them."""
+
+    def __init__(self, predictions: np.ndarray, task: Task) -> None:
+        self.predictions = predictions
+        self.task = task
+        self.classes_ = _classes(predictions, task)
+
+    def predict(self, x: None) -> np.ndarray:
+        return predicted_classes(self.predictions, self.task)
+
+    def predict_proba(self, x: None) -> np.ndarray:
+        if self.task is Task.BINARY:
+            return np.column_stack([1 - self.predictions, self.predictions])
+        if self.task is Task.MULTICLASS:
+            # float32 rows sum to 1 only to 1e-7, which scikit-learn warns about.
+            rows = self.predictions.astype(np.float64)
+            return rows / rows.sum(axis=1, keepdims=True)
+        return self.predictions
+
+
+def _classes(predictions: np.ndarray, task: Task) -> np.ndarray | list[np.ndarray]:
+    """Return ``classes_`` as scikit-learn's own classifiers have it."""
+    if task is Task.MULTILABEL:
+        return [np.arange(2) for _ in range(predictions.shape[1])]
+    return np.arange(2 if task is Task.BINARY else predictions.shape[1])
+
+
+class _Regressor(RegressorMixin, BaseEstimator):
+    """Replays known predictions for scikit-learn's regression scorers."""
+
+    def __init__(self, predictions: np.ndarray, task: Task) -> None:
+        self.predictions = predictions
+        self.task = task
+        self.is_fitted_ = True
+
+    def predict(self, x: None) -> np.ndarray:
+        return self.predictions
+
+
+def _binary_curve_metrics(y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    counts = confusion_matrix(y, predicted_classes(predictions, Task.BINARY), 2)
+    true_positive = counts[1, 1]
+    precision = _ratio(true_positive, counts[:, 1].sum())
+    recall = _ratio(true_positive, counts[1].sum())
+    likelihood = np.where(y == 1, predictions, 1 - predictions)
+    return {
+        "accuracy": float(np.trace(counts) / len(y)),
+        "precision": precision,
+        "recall": recall,
+        "f1": _ratio(2 * true_positive, counts[1].sum() + counts[:, 1].sum()),
+        "log_loss": _mean_negative_log(likelihood),
+    }
+
+
+def _multiclass_curve_metrics(
+    y: np.ndarray, predictions: np.ndarray
+) -> dict[str, float]:
+    counts = confusion_matrix(
+        y, predicted_classes(predictions, Task.MULTICLASS), predictions.shape[1]
+    )
+    diagonal, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    # As in scikit-learn: average over the classes that occur on either side.
+    present = (true + predicted) > 0
+    recall = diagonal[present] / np.maximum(true[present], 1)
+    precision = diagonal[present] / np.maximum(predicted[present], 1)
+    f1 = 2 * diagonal[present] / (true + predicted)[present]
+    rows = predictions / predictions.sum(axis=1, keepdims=True)
+    return {
+        "accuracy": float(diagonal.sum() / len(y)),
+        "precision_macro": float(precision.mean()),
+        "recall_macro": float(recall.mean()),
+        "f1_macro": float(f1.mean()),
+        "balanced_accuracy": float(recall[true[present] > 0].mean()),
+        "log_loss": _mean_negative_log(rows[np.arange(len(y)), y]),
+    }
+
+
+def _multilabel_curve_metrics(
+    y: np.ndarray, predictions: np.ndarray
+) -> dict[str, float]:
+    labels = predicted_classes(predictions, Task.MULTILABEL)
+    hits = (labels * y).sum(axis=0)
+    true, predicted = y.sum(axis=0), labels.sum(axis=0)
+    f1 = 2 * hits / np.maximum(true + predicted, 1)
+    likelihood = np.where(y == 1, predictions, 1 - predictions)
+    return {
+        "accuracy": float((labels == y).all(axis=1).mean()),
+        "precision_macro": float((hits / np.maximum(predicted, 1)).mean()),
+        "recall_macro": float((hits / np.maximum(true, 1)).mean()),
+        "f1_macro": float(f1.mean()),
+        "log_loss": _mean_negative_log(likelihood),
+    }
+
+
+def _regression_curve_metrics(
+    y: np.ndarray, predictions: np.ndarray
+) -> dict[str, float]:
+    y = y.astype(np.float64)
+    error = predictions.reshape(y.shape) - y
+    mse = float(np.mean(error**2))
+    spread = np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r2 = 1 - np.sum(error**2, axis=0) / spread
+    return {
+        "mae": float(np.mean(np.abs(error))),
+        "mse": mse,
+        "rmse": float(np.sqrt(mse)),
+        "r2": float(np.mean(r2)) if np.all(spread > 0) else float("nan"),
+    }
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """Divide; 0 where the denominator is 0, as scikit-learn's ``zero_division=0``."""
+    return float(numerator / denominator) if denominator else 0.0
+
+
+def _mean_negative_log(likelihood: np.ndarray) -> float:
+    return float(-np.log(np.clip(likelihood, _TINY, 1.0).astype(np.float64)).mean())
+
+
+_CURVE_FUNCTIONS: Mapping[
+    Task, Callable[[np.ndarray, np.ndarray], dict[str, float]]
+] = {
+    Task.BINARY: _binary_curve_metrics,
+    Task.MULTICLASS: _multiclass_curve_metrics,
+    Task.MULTILABEL: _multilabel_curve_metrics,
+    Task.REGRESSION: _regression_curve_metrics,
+}

@@ -1,0 +1,1 @@
+"""A refitted model: register, gate, promote, ensemble, predict, export."""

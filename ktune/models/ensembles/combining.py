@@ -1,0 +1,127 @@
+"""Put the members of an ensemble into one Keras model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import Inputs, Task
+from ktune.data.targets import as_predictions, returns_logits
+from ktune.errors import ExperimentError
+from ktune.evaluation.refit import PREDICT_BATCH
+from ktune.models.ensembles.blend import Blend
+
+_FURTHEST = 1e-4
+"""How far the one model may be from its members, combined outside."""
+
+
+def combine(
+    models: Sequence[Any],
+    blend: Blend,
+    rows: Inputs,
+    *,
+    names: Sequence[str],
+    task: Task,
+) -> Any:
+    """Return one compiled Keras model that predicts what the members do together.
+
+    Args:
+        models: The members, in the order of ``blend.members``.
+        blend: How to combine them.
+        rows: Some preprocessed rows, to check the result on.
+        names: One a member, all different.
+        task: What is predicted.
+
+    Raises:
+        ExperimentError: Keras cannot put these models into one, or the one does not
+            predict what they do together.
+    """
+    import keras
+
+    inputs = _inputs(rows)
+    try:
+        for model, name in zip(models, names, strict=True):
+            model.name = name  # layers of a model must not share a name
+            _forget_training(model)
+        outputs = [_as_predictions(model, model(inputs), task) for model in models]
+        combined = keras.Model(inputs, blend.layers(_alike(outputs)), name="ensemble")
+    except (ValueError, TypeError) as error:
+        raise ExperimentError(
+            f"the models of this search cannot be put into one Keras model: {error}"
+        ) from error
+    combined.compile(optimizer="sgd", loss=_loss(combined, task))
+    _check(combined, models, blend, rows, task)
+    return combined
+
+
+def _forget_training(model: Any) -> None:
+    """Drop a member's optimizer, whose moments would be saved with the ensemble."""
+    model.optimizer = None
+    model.compiled = False
+
+
+def _inputs(rows: Inputs) -> Any:
+    """Return input tensors for rows like these."""
+    import keras
+
+    def tensor(part: np.ndarray, name: str | None = None) -> Any:
+        return keras.Input(part.shape[1:], dtype=part.dtype.name, name=name)
+
+    if isinstance(rows, Mapping):
+        return {name: tensor(part, name) for name, part in rows.items()}
+    return tensor(np.asarray(rows))
+
+
+def _as_predictions(model: Any, output: Any, task: Task) -> Any:
+    """Return a model's output as probabilities, where it is none yet."""
+    from keras import layers
+
+    if task is Task.REGRESSION or not returns_logits(model):
+        return output
+    is_exclusive = task.is_classification and output.shape[-1] > 1
+    activation = "softmax" if is_exclusive else "sigmoid"
+    return layers.Activation(activation, name=f"{model.name}_{activation}")(output)
+
+
+def _alike(outputs: list[Any]) -> list[Any]:
+    """Return outputs of two classes with as many columns each: two where any has."""
+    from keras import layers
+
+    widths = {output.shape[-1] for output in outputs}
+    if widths != {1, 2}:
+        return outputs
+
+    def both(output: Any) -> Any:
+        if output.shape[-1] == 2:
+            return output
+        other = layers.Rescaling(-1.0, offset=1.0)(output)
+        return layers.Concatenate()([other, output])
+
+    return [both(output) for output in outputs]
+
+
+def _loss(model: Any, task: Task) -> str:
+    if task is Task.REGRESSION:
+        return "mean_squared_error"
+    is_exclusive = task.is_classification and model.output_shape[-1] > 1
+    return "sparse_categorical_crossentropy" if is_exclusive else "binary_crossentropy"
+
+
+def _check(
+    combined: Any, models: Sequence[Any], blend: Blend, rows: Inputs, task: Task
+) -> None:
+    """Compare with the members' predictions, combined outside of Keras."""
+
+    def predictions(model: Any) -> np.ndarray:
+        outputs = model.predict(rows, batch_size=PREDICT_BATCH, verbose=0)
+        return as_predictions(outputs, task, is_logits=returns_logits(model))
+
+    expected = blend.apply(np.stack([predictions(model) for model in models]))
+    furthest = float(np.max(np.abs(predictions(combined) - expected)))
+    scale = max(1.0, float(np.max(np.abs(expected))))
+    if not furthest <= _FURTHEST * scale:
+        raise ExperimentError(
+            "the models of this search cannot be put into one Keras model: it would "
+            f"predict otherwise than they do together, by {furthest:.2g}. Do all end "
+            "in softmax or sigmoid, or in logits with from_logits=True?"
+        )

@@ -1,0 +1,97 @@
+"""An ensemble that was made: members, estimates, where it stands."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ktune.metrics.intervals import Estimate
+from ktune.models.ensembles.selection import NestedEstimate
+from ktune.tracking import names
+from ktune.tracking.reader import RunView
+from ktune.tracking.records import RunRecord, as_json_bytes
+from ktune.tracking.store import Store
+
+ENSEMBLE_FILE = "ensemble.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A trial with its weight in an ensemble."""
+
+    number: int
+    run_id: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What came of making an ensemble.
+
+    Attributes:
+        method: "greedy", "stacking" or "bagging".
+        parts: The trials in it.
+        metric: What it was chosen and judged by.
+        estimate: By folds that took no part in choosing; None where that cannot be.
+        single: The same of choosing the best single model.
+        single_trial: Number of the best single trial.
+        test: Scores on the untouched test rows.
+        versus_single: The comparison with the best single model there, in words; ""
+            where it could not be made.
+        model: Name of the registered model.
+        version: Its version.
+        alias: "champion" or "challenger".
+        gate: Why.
+    """
+
+    method: str
+    parts: tuple[Part, ...]
+    metric: str
+    estimate: NestedEstimate | None
+    single: NestedEstimate | None
+    single_trial: int
+    test: Mapping[str, Estimate]
+    versus_single: str
+    model: str
+    version: int
+    alias: str
+    gate: str
+
+    @property
+    def formula(self) -> str:
+        """Who takes part, and how much."""
+        if self.method == "bagging":
+            return f"the fold models of trial {self.parts[0].number}"
+        ordered = sorted(self.parts, key=lambda part: -part.weight)
+        return " + ".join(f"{p.weight:.2f} × trial {p.number}" for p in ordered)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "formula": self.formula}
+
+
+def note_ensemble(store: Store, search_run_id: str, ensemble: Ensemble) -> None:
+    """Keep an ensemble with its search: all of it as a file, the gist as a tag."""
+    files = {ENSEMBLE_FILE: as_json_bytes(ensemble.as_dict())}
+    store.update_run(search_run_id, RunRecord("", "RUNNING", files=files))
+    gist = (
+        f"{ensemble.model}/{ensemble.version} ({ensemble.method}): {ensemble.formula}"
+    )
+    store.set_tags(search_run_id, {names.ENSEMBLE: gist[:5000]})
+
+
+def read_ensemble(content: bytes) -> Ensemble:
+    """Return what `note_ensemble` has kept."""
+    record = json.loads(content)
+    record.pop("formula")
+    for name in ("estimate", "single"):
+        if record[name] is not None:
+            record[name] = NestedEstimate(tuple(record[name]["scores"]))
+    record["parts"] = tuple(Part(**part) for part in record["parts"])
+    record["test"] = {name: Estimate(**e) for name, e in record["test"].items()}
+    return Ensemble(**record)
+
+
+def has_ensemble(search: RunView) -> bool:
+    """Whether an ensemble has been made of a search."""
+    return names.ENSEMBLE in search.tags

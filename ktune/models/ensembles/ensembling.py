@@ -1,0 +1,252 @@
+"""Make an ensemble of a search: choose, estimate, refit, combine, register."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import take_rows
+from ktune.evaluation.evaluate import Workbench, fold_seeds
+from ktune.evaluation.recorded import threshold_of_trial
+from ktune.evaluation.refit import Refit, Trained, measured, train_again
+from ktune.listener import Listener
+from ktune.metrics.threshold import Threshold, tune_threshold
+from ktune.models.ensembles import require_method
+from ktune.models.ensembles.blend import Blend, Mean
+from ktune.models.ensembles.combining import combine
+from ktune.models.ensembles.ensemble import Ensemble, Part, note_ensemble
+from ktune.models.ensembles.library import Library, read_library
+from ktune.models.ensembles.selection import (
+    Choose,
+    all_folds,
+    best_single,
+    choose_greedily,
+    estimate_nested,
+    stack,
+)
+from ktune.models.registry.card import write_card
+from ktune.models.registry.champion import (
+    Candidate,
+    objective_of_predictions,
+    predictions_of,
+    predictions_of_version,
+    register_best,
+)
+from ktune.models.registry.gate import Decision, decide
+from ktune.models.registry.registration import version_of_trial
+from ktune.tracking import names
+from ktune.tracking.reader import RunView, best_trial, find_run, read_trial
+from ktune.tracking.store import Store
+from ktune.trial import Trial
+
+_CHECKED_ROWS = 256
+_CHOICES: Mapping[str, Choose] = {"greedy": choose_greedily, "stacking": stack}
+
+
+@dataclass(frozen=True, eq=False)
+class Ensembler:
+    """What is needed to make ensembles of a search.
+
+    Attributes:
+        store: Where the search stands, and the ensemble will.
+        search: The search.
+        bench: Its data, folds and recipe.
+        example: A few raw rows.
+        data_digest: Of the data.
+        listener: Is told what is being done.
+    """
+
+    store: Store
+    search: RunView
+    bench: Workbench
+    example: Any
+    data_digest: str
+    listener: Listener
+
+    def make(
+        self, method: str = "greedy", trial_run: RunView | None = None
+    ) -> Ensemble:
+        """Make an ensemble, compare it with the best single model, register it.
+
+        Args:
+            method: "greedy", "stacking" or "bagging".
+            trial_run: Whose fold models are bagged; None: the best trial's.
+
+        Raises:
+            KtuneError: The search has too few trials, or its models cannot be put
+                into one.
+        """
+        require_method(method)
+        library = read_library(
+            self.store,
+            self.search,
+            task=self.bench.data.task,
+            objective=objective_of_predictions(self.bench),
+        )
+        started = time.perf_counter()
+        if method == "bagging":
+            chosen = trial_run or best_trial(self.store, self.search)
+            parts: tuple[Part, ...] = (Part(chosen.number, chosen.run_id, 1.0),)
+            estimate = None
+            trainings, model_names = self._bag(chosen)
+            size = len(trainings)
+            blend: Blend = Mean(tuple(range(size)), (1 / size,) * size)
+        else:
+            self.listener.on_phase("choosing members by out-of-fold predictions")
+            choose = _CHOICES[method]
+            blend = choose(library, all_folds(library))
+            estimate = estimate_nested(library, choose)
+            parts = _parts(library, blend)
+            trainings, model_names = self._refit(parts)
+        threshold = self._threshold(library, method, parts, blend)
+        fitted = self._combined(trainings, model_names, blend, started, threshold)
+        return self._register(library, method, parts, estimate, fitted)
+
+    def _refit(self, parts: Sequence[Part]) -> tuple[list[Trained], list[str]]:
+        """Train every member on all rows that are not test rows."""
+        trainings = []
+        for part in parts:
+            self.listener.on_phase(f"refitting trial {part.number} for the ensemble")
+            trial, epochs = self._trial(part.run_id)
+            trainings.append(train_again(self.bench, trial, epochs=epochs))
+        return trainings, [f"trial_{part.number}" for part in parts]
+
+    def _bag(self, run: RunView) -> tuple[list[Trained], list[str]]:
+        """Train a trial's models once more, each on the training rows of its fold.
+
+        Preprocessing is fitted on all rows that are not test rows, so that one serves
+        all members; nothing is estimated from these models but on the test rows.
+        """
+        trial, epochs = self._trial(run.run_id)
+        folds, trainings = self.bench.folds, []
+        for fold, seed in zip(folds, fold_seeds(trial, folds), strict=True):
+            told = f"training the model of fold {fold.index} of trial {trial.number}"
+            self.listener.on_phase(told)
+            trainings.append(
+                train_again(
+                    self.bench, trial, epochs=epochs, rows=fold.train, seed=seed
+                )
+            )
+        return trainings, [f"trial_{trial.number}_fold_{f.index}" for f in folds]
+
+    def _trial(self, run_id: str) -> tuple[Trial, int]:
+        """Return a trial and the number of epochs found best for it."""
+        trial, result = read_trial(self.store, find_run(self.store, run_id))
+        assert result.best_epoch is not None
+        return trial, result.best_epoch + 1
+
+    def _combined(
+        self,
+        trainings: Sequence[Trained],
+        model_names: Sequence[str],
+        blend: Blend,
+        started: float,
+        threshold: Threshold | None,
+    ) -> Refit:
+        self.listener.on_phase("putting the members into one Keras model")
+        preprocessing = trainings[0].preprocessing
+        x = self.bench.partition.x
+        rows = take_rows(x, np.arange(min(_CHECKED_ROWS, len(self.bench.partition.y))))
+        model = combine(
+            [training.model for training in trainings],
+            blend,
+            preprocessing.transform(rows),
+            names=model_names,
+            task=self.bench.data.task,
+        )
+        epochs = max(training.epochs for training in trainings)
+        return measured(
+            self.bench,
+            Trained(model, preprocessing, epochs),
+            seconds=time.perf_counter() - started,
+            threshold=threshold,
+        )
+
+    def _threshold(
+        self, library: Library, method: str, parts: Sequence[Part], blend: Blend
+    ) -> Threshold | None:
+        """Return where probabilities are cut: tuned on what members say together."""
+        wanted = self.bench.experiment.threshold
+        if method == "bagging" or not isinstance(wanted, str):
+            return threshold_of_trial(self.store, self.bench, parts[0].run_id)
+        blended = blend.apply(library.predictions[list(blend.members)])
+        return tune_threshold(library.y, blended, self.bench.objective.metric)
+
+    def _register(
+        self,
+        library: Library,
+        method: str,
+        parts: tuple[Part, ...],
+        estimate: Any,
+        fitted: Refit,
+    ) -> Ensemble:
+        self.listener.on_phase("registering the ensemble")
+        metric = library.objective.metric
+        single = best_trial(self.store, self.search)
+        versus = self._versus_single(single, fitted)
+        tag = {
+            "method": f"an ensemble by {method}",
+            "weights": {part.run_id: part.weight for part in parts},
+            "estimates": {} if estimate is None else {metric: estimate.mean},
+        }
+        registration, decision = register_best(
+            self.store,
+            self.bench,
+            Candidate(
+                search_run_id=self.search.run_id,
+                trial_run_id="",
+                fitted=fitted,
+                example=self.example,
+                class_names=self.bench.data.class_names,
+                data_digest=self.data_digest,
+                tags={names.ENSEMBLE: json.dumps(tag)},
+            ),
+        )
+        ensemble = Ensemble(
+            method=method,
+            parts=parts,
+            metric=metric,
+            estimate=estimate,
+            single=estimate_nested(library, best_single),
+            single_trial=single.number,
+            test=dict(fitted.test),
+            versus_single=versus,
+            model=registration.name,
+            version=registration.version,
+            alias=registration.alias or "",
+            gate=decision.reason,
+        )
+        write_card(self.store, registration.name, registration.version)
+        note_ensemble(self.store, self.search.run_id, ensemble)
+        return ensemble
+
+    def _versus_single(self, single: RunView, fitted: Refit) -> str:
+        """Compare with the best single model on the test rows, in words."""
+        version = version_of_trial(self.store, single.run_id)
+        ours = predictions_of(self.bench, fitted)
+        partition = self.bench.partition
+        if version is None or ours is None or partition.y_test is None:
+            return ""
+        assert partition.x_test is not None
+        theirs = predictions_of_version(
+            self.store, version, self.bench, partition.x_test
+        )
+        decision: Decision = decide(
+            ours,
+            theirs,
+            partition.y_test,
+            task=self.bench.data.task,
+            objective=objective_of_predictions(self.bench),
+            seed=self.bench.experiment.seed,
+        )
+        return decision.reason.replace("the champion", "the best single model")
+
+
+def _parts(library: Library, blend: Blend) -> tuple[Part, ...]:
+    return tuple(
+        Part(library.runs[place].number, library.runs[place].run_id, weight)
+        for place, weight in zip(blend.members, blend.weights(), strict=True)
+    )

@@ -1,0 +1,123 @@
+"""Put carried preprocessing and a trained Keras model into one Keras model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktune.models.export.embedded_preprocessing import Block, Fill, Step
+from ktune.models.export.rows_file import SINGLE_INPUT
+
+
+@dataclass(frozen=True)
+class InputForm:
+    """What an exported model takes at one input.
+
+    Attributes:
+        shape: Of one row.
+        dtype: Type of the numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+def complete_model(
+    model: Any, blocks: Sequence[Block], inputs: Mapping[str, InputForm]
+) -> Any:
+    """Return a functional model: rows in, the trained model's outputs out.
+
+    The preprocessing is made of Keras's own operations, so whoever loads the file
+    needs Keras alone.
+
+    Args:
+        model: The trained model; its layers are used, not copied.
+        blocks: Preprocessing, as `embedded_preprocessing.carry` returns it.
+        inputs: What the whole takes, by name.
+    """
+    import keras
+
+    tensors = {
+        name: keras.Input(form.shape, dtype=form.dtype, name=name)
+        for name, form in inputs.items()
+    }
+    if list(inputs) != [SINGLE_INPUT]:
+        return keras.Model(tensors, model(tensors))
+    rows = tensors[SINGLE_INPUT]
+    return keras.Model(rows, model(preprocess(rows, blocks)))
+
+
+def unrolled(model: Any) -> Any:
+    """Return a copy whose recurrent layers are written out step by step.
+
+    TFLite has no loops over lists of tensors, which recurrent layers are made of.
+    Returns the model itself where there is none.
+
+    Raises:
+        ValueError: The layers cannot be copied, or the number of steps is not known.
+    """
+    import keras
+
+    if not any(_is_recurrent(layer) for layer in _layers(model)):
+        return model
+    copy = keras.models.clone_model(model, clone_function=_unroll, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def preprocess(rows: Any, blocks: Sequence[Block]) -> Any:
+    """Return preprocessed rows, by Keras's operations; of symbolic rows too.
+
+    Args:
+        rows: float32, raw.
+        blocks: As `embedded_preprocessing.carry` returns them; none: rows stay.
+    """
+    from keras import ops
+
+    if not blocks:
+        return rows
+    results = []
+    for block in blocks:
+        part = rows
+        if block.columns is not None and block.columns != tuple(range(rows.shape[-1])):
+            part = ops.take(rows, np.asarray(block.columns, dtype=np.int32), axis=-1)
+        for step in block.steps:
+            part = _apply(part, step)
+        results.append(part)
+    return results[0] if len(results) == 1 else ops.concatenate(results, axis=-1)
+
+
+def _apply(x: Any, step: Step) -> Any:
+    from keras import ops
+
+    if isinstance(step, Fill):
+        return ops.where(ops.isnan(x), np.float32(step.values), x)
+    if step.center is not None:
+        x = x - np.float32(step.center)
+    x = x * np.float32(step.factor)
+    return x if step.summand is None else x + np.float32(step.summand)
+
+
+def _layers(model: Any) -> list[Any]:
+    flatten = getattr(model, "_flatten_layers", None)
+    return list(flatten()) if flatten else []
+
+
+def _is_recurrent(layer: Any) -> bool:
+    import keras
+
+    return isinstance(layer, keras.layers.RNN)
+
+
+def _unroll(layer: Any) -> Any:
+    import keras
+
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.RNN):
+        config["unroll"] = True
+    if isinstance(layer, keras.layers.Bidirectional):
+        for side in ("layer", "backward_layer"):
+            if config.get(side):
+                config[side]["config"]["unroll"] = True
+    return layer.__class__.from_config(config)

@@ -1,0 +1,253 @@
+"""Export a registered model: write, run elsewhere, compare, keep or refuse."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktune.data.preprocessing import FittedPreprocessing
+from ktune.errors import ExportError, ExportRefused
+from ktune.metrics.scores import compute_metrics
+from ktune.metrics.threshold import of_labels
+from ktune.models.export.parity import check_lossy, largest_difference, replay
+from ktune.models.export.preparing import Prepared, prepare
+from ktune.models.export.real_rows import RealRows, find_real_rows
+from ktune.models.export.sidecar import write_sidecar
+from ktune.models.registry.stored_model import StoredModel
+from ktune.protocols import Exporter
+from ktune.tracking.store import Store
+from ktune.utils.runtime import diverted_stderr, quiet_libraries
+
+REPORT_FILE = "export.json"
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What was found about one exported file or folder.
+
+    Attributes:
+        format: The word after ``--to``.
+        path: Below the folder of the export.
+        n_bytes: Size.
+        n_rows: Rows compared.
+        difference: Largest one from the registered model, see
+            `ktune.models.export.parity.largest_difference`.
+        tolerance: Largest one allowed; None: the format is lossy.
+        agreement: Of a lossy format, 1 is perfectly; see `check_lossy`.
+        metric: Of the scores; "" where there are none.
+        score: Of the registered model on the test set; None where not measured.
+        exported_score: Of the exported one.
+        quantized: What of it is integers, "" if nothing is.
+    """
+
+    format: str
+    path: str
+    n_bytes: int
+    n_rows: int
+    difference: float
+    tolerance: float | None
+    agreement: float | None = None
+    metric: str = ""
+    score: float | None = None
+    exported_score: float | None = None
+    quantized: str = ""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A finished export.
+
+    Attributes:
+        model: Which model, as ``NAME/VERSION``.
+        folder: Where the files are.
+        files: What was written and how it compares.
+        rows: Where the rows compared come from.
+        not_inside: Why the preprocessing stands in a file beside; "" if it is inside.
+    """
+
+    model: str
+    folder: str
+    files: tuple[ExportedFile, ...]
+    rows: str
+    not_inside: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+
+def export_model(
+    store: Store,
+    model: StoredModel,
+    exporters: Sequence[Exporter],
+    folder: Path,
+    *,
+    given_rows: Path | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> Export:
+    """Write a model in several formats; all of them agree with it, or nothing stays.
+
+    Args:
+        store: Where the model stands.
+        model: The registered model.
+        exporters: One a format.
+        folder: To be made.
+        given_rows: Rows to compare on; None: those of the search.
+        on_phase: Told what is going on.
+
+    Raises:
+        ExportError: The folder is taken, or a format cannot hold the model.
+        ExportRefused: A file that was written does not agree.
+    """
+    check_folder(folder)
+    on_phase("reading rows to compare on")
+    rows = find_real_rows(store, model, given_rows)
+    with _draft(folder) as draft, tempfile.TemporaryDirectory() as scratch:
+        prepared = _prepare(model, rows)
+        if prepared.reason:
+            transformer = model.part("transformer")
+            write_sidecar(draft, transformer, model.spec, prepared.reason)
+        files = []
+        for exporter in exporters:
+            on_phase(f"writing {exporter.name}")
+            with diverted_stderr(), quiet_libraries():
+                path = exporter.write(prepared.job, draft)
+            on_phase(f"running {exporter.name} in a process of its own")
+            files.append(_compare(exporter, path, model, rows, Path(scratch)))
+        export = Export(
+            model.found.label, str(folder), tuple(files), rows.origin, prepared.reason
+        )
+        content = {**export.as_dict(), "metadata": dict(prepared.job.metadata)}
+        (draft / REPORT_FILE).write_text(json.dumps(content, indent=2), "utf-8")
+        draft.rename(folder)
+    return export
+
+
+def check_folder(folder: Path) -> None:
+    """Check that an export can be put there.
+
+    Raises:
+        ExportError: There is something already, or no place for it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(
+            f"{folder} is there already. Name another folder with -o, or remove it."
+        )
+    if not folder.parent.is_dir():
+        raise ExportError(f"there is no folder {str(folder.parent)!r} for {folder}.")
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A folder beside the final one; gone at the end unless it was renamed."""
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        draft.mkdir()
+        yield draft
+        # An empty folder may stand where the export goes; rename replaces it.
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _prepare(model: StoredModel, rows: RealRows) -> Prepared:
+    code, spec = model.code, model.spec
+    return prepare(
+        model=code.model,
+        preprocessing=FittedPreprocessing(
+            code.transformer, _as_array(spec["scale"]), _as_array(spec["shift"])
+        ),
+        columns=model.columns,
+        name=model.found.name,
+        rows=rows.representative,
+        facts={
+            "model": model.found.label,
+            "task": model.task.value,
+            "class_names": list(model.class_names),
+            "returns_logits": bool(spec["returns_logits"]),
+            "threshold": model.threshold,
+        },
+    )
+
+
+def _compare(
+    exporter: Exporter, path: Path, model: StoredModel, rows: RealRows, scratch: Path
+) -> ExportedFile:
+    """Run a file on real rows and compare; on the whole test set if it is lossy.
+
+    Raises:
+        ExportRefused: It does not agree.
+    """
+    is_lossy = exporter.tolerance is None
+    raw = rows.test.x if is_lossy and rows.test is not None else rows.compared
+    found = replay(exporter, path, raw, scratch)
+    reference = model.predict(raw)
+    try:
+        difference = largest_difference(found.outputs, reference)
+        if tuple(found.metadata["class_names"]) != model.class_names:
+            raise ExportRefused("class names are not those of the registered model")
+        file = ExportedFile(
+            format=exporter.name,
+            path=path.name,
+            n_bytes=_size(path),
+            n_rows=len(reference),
+            difference=difference,
+            tolerance=exporter.tolerance,
+            quantized=str(found.metadata.get("quantized", "")),
+        )
+        if exporter.tolerance is None:
+            return _judge_lossy(file, found.outputs, reference, model, rows)
+        if difference > exporter.tolerance:
+            raise ExportRefused(
+                f"differs from the registered model by up to {difference:.1e} on "
+                f"{len(reference)} {rows.origin}; at most {exporter.tolerance:.0e} is "
+                "allowed"
+            )
+    except ExportRefused as error:
+        raise ExportRefused(f"{exporter.name}: {error}") from error
+    return file
+
+
+def _judge_lossy(
+    file: ExportedFile,
+    outputs: np.ndarray,
+    reference: np.ndarray,
+    model: StoredModel,
+    rows: RealRows,
+) -> ExportedFile:
+    ours, theirs = model.as_predictions(outputs), model.as_predictions(reference)
+    cut = model.cut
+    agreement = check_lossy(cut(ours), cut(theirs), model.task)
+    if rows.test is None:
+        return replace(file, agreement=agreement)
+    metric, y = rows.test.metric, rows.test.y
+    if of_labels((metric,)):
+        ours, theirs = cut(ours), cut(theirs)
+    score, exported_score = (
+        compute_metrics((metric,), y, part, model.task)[metric]
+        for part in (theirs, ours)
+    )
+    return replace(
+        file,
+        agreement=agreement,
+        metric=metric,
+        score=score,
+        exported_score=exported_score,
+    )
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _as_array(number: Any) -> Any:
+    return None if number is None else np.asarray(number)

@@ -1,0 +1,108 @@
+"""An ``.onnx`` file, for ONNX Runtime and everything else that reads it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ktune.errors import ExportError
+from ktune.models.export.metadata import LABELS_FILE, METADATA_FILE, metadata_files
+from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
+
+_OPSET = 17  # tf2onnx 1.17 refuses 20 and is tested by its authors up to 18
+
+
+class OnnxExporter:
+    """By way of a SavedModel: Keras's own ONNX export turns constants into inputs."""
+
+    name = "onnx"
+    tolerance = 1e-5
+    packages = ("onnx", "tf2onnx", "onnxruntime")
+    runtime = ("onnx", "onnxruntime")
+
+    def write(self, job: "ExportJob", folder: Path) -> Path:
+        """Convert by tf2onnx and write the file with its metadata."""
+        path = folder / f"{job.name}.onnx"
+        with tempfile.TemporaryDirectory() as scratch:
+            write_saved_model(job.model, Path(scratch))
+            _convert(Path(scratch), path)
+        _finish(path, job.metadata)
+        return path
+
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Run it by ONNX Runtime."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(
+            str(path), providers=["CPUExecutionProvider"]
+        )
+        return np.asarray(session.run(None, dict(rows))[0])
+
+    def read_metadata(self, path: Path) -> Mapping[str, Any]:
+        """Read them from the model's properties."""
+        import onnx
+
+        model = onnx.load(str(path), load_external_data=False)
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        found: Mapping[str, Any] = json.loads(properties[METADATA_FILE])
+        return found
+
+
+def _convert(saved_model: Path, path: Path) -> None:
+    """Run tf2onnx in a process of its own: it changes TensorFlow's global state."""
+    options = ["--saved-model", str(saved_model), "--signature_def", SIGNATURE]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tf2onnx.convert", *options),
+            *("--output", str(path), "--opset", str(_OPSET)),
+        ],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 or not path.exists():
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise ExportError(f"tf2onnx cannot convert this model: {lines[-1]}")
+
+
+def _finish(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write out what ONNX has no operation for, and add the metadata."""
+    import onnx
+
+    model = onnx.load(str(path))
+    _replace_erfc(model.graph)
+    files = metadata_files(metadata)
+    properties = {METADATA_FILE: files[METADATA_FILE], LABELS_FILE: files[LABELS_FILE]}
+    onnx.helper.set_model_props(model, properties)
+    onnx.save(model, str(path))
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Write erfc(x), which exact GELU is made of, as 1 - erf(x).
+
+    tf2onnx 1.17 hands the operation on although ONNX has none of that name.
+    """
+    from onnx import helper, numpy_helper
+
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf, one = f"{node.name}__erf", f"{node.name}__one"
+        constant = numpy_helper.from_array(np.array(1.0, np.float32), one)
+        graph.initializer.append(constant)
+        nodes.append(helper.make_node("Erf", list(node.input), [erf], f"{erf}_node"))
+        nodes.append(helper.make_node("Sub", [one, erf], list(node.output), node.name))
+    del graph.node[:]
+    graph.node.extend(nodes)

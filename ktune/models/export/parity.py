@@ -1,0 +1,127 @@
+"""Compare an exported model with the registered one, run in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ktune
+from ktune.data.dataset import Inputs, Task
+from ktune.errors import ExportRefused
+from ktune.metrics.scores import predicted_classes
+from ktune.models.export.rows_file import write_rows_file
+from ktune.protocols import Exporter
+
+LEAST_AGREEMENT = 0.9
+"""Share of rows on which a lossy format must predict the same class."""
+
+LARGEST_RELATIVE_ERROR = 0.1
+"""Largest error of a lossy format in a regression: RMS, in deviations of outputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What an exported model said in a process of its own.
+
+    Attributes:
+        outputs: Shape (n, k).
+        metadata: As they stand in the file.
+    """
+
+    outputs: np.ndarray
+    metadata: Mapping[str, Any]
+
+
+def replay(exporter: Exporter, path: Path, rows: Inputs, folder: Path) -> Replay:
+    """Run an exported model on raw rows in a fresh process.
+
+    Args:
+        exporter: Of its format.
+        path: What was exported.
+        rows: Raw rows.
+        folder: For files on the way.
+
+    Raises:
+        ExportRefused: It does not load or does not run.
+    """
+    outputs = folder / "outputs.npz"
+    words = [exporter.name, str(path), str(write_rows_file(rows, folder)), str(outputs)]
+    done = subprocess.run(
+        [sys.executable, "-m", "ktune.models.export.replay", *words],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise ExportRefused(f"{exporter.name}: does not run: {lines[-1][:600]}")
+    with np.load(outputs, allow_pickle=False) as file:
+        return Replay(file["outputs"], json.loads(str(file["metadata"])))
+
+
+def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
+    """Return the largest difference; of outputs beyond one, relative to the largest.
+
+    Raises:
+        ExportRefused: Shapes differ, or outputs are not finite.
+
+    Example:
+        >>> round(largest_difference(np.array([[0.25]]), np.array([[0.5]])), 6)
+        0.25
+        >>> round(largest_difference(np.array([[101.0]]), np.array([[100.0]])), 6)
+        0.01
+    """
+    if outputs.shape != reference.shape:
+        raise ExportRefused(
+            f"outputs have shape {outputs.shape}, those of the registered model "
+            f"{reference.shape}"
+        )
+    if not np.isfinite(outputs).all():
+        raise ExportRefused("outputs are not finite numbers (NaN or inf)")
+    largest = max(1.0, float(np.abs(reference).max()))
+    return float(np.abs(outputs.astype(np.float64) - reference).max()) / largest
+
+
+def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> float:
+    """Return how well a lossy format agrees: 1 is perfectly.
+
+    For classes the share of rows with the same one; for regression one minus the RMS
+    error in standard deviations of the reference.
+
+    Args:
+        predictions: Of the lossy format, as `predicted_classes` takes them.
+        reference: Of the registered model.
+        task: What is predicted.
+
+    Raises:
+        ExportRefused: It agrees so badly that it is another model.
+    """
+    if task is Task.REGRESSION:
+        error = np.sqrt(np.mean((predictions.astype(np.float64) - reference) ** 2))
+        relative = float(error / max(float(reference.std()), 1e-12))
+        if relative > LARGEST_RELATIVE_ERROR:
+            raise ExportRefused(
+                f"outputs are off by {relative:.2f} standard deviations (RMS)"
+            )
+        return 1 - relative
+    ours = predicted_classes(predictions, task)
+    agreement = float((ours == predicted_classes(reference, task)).mean())
+    if agreement < LEAST_AGREEMENT:
+        raise ExportRefused(
+            f"predicts the same as the registered model for {agreement:.0%} of the "
+            f"rows only; at least {LEAST_AGREEMENT:.0%} are asked for"
+        )
+    return agreement
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(ktune.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}

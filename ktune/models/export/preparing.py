@@ -1,0 +1,95 @@
+"""Get a model ready for all exporters: preprocessing inside, if it can be carried."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ktune.data.dataset import Inputs, input_shape
+from ktune.data.preprocessing import FittedPreprocessing
+from ktune.models.export.complete_model import (
+    InputForm,
+    complete_model,
+    unrolled,
+)
+from ktune.models.export.embedded_preprocessing import NotCarried, carry
+from ktune.models.export.rows_file import SINGLE_INPUT, as_arrays
+from ktune.models.export.sidecar import TRANSFORMER_FILE
+from ktune.protocols import ExportJob
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A model ready for export.
+
+    Attributes:
+        job: For all exporters.
+        preprocessing: What raw rows go through before the trained model.
+        reason: Why it cannot stand inside; "" if it does.
+    """
+
+    job: ExportJob
+    preprocessing: FittedPreprocessing
+    reason: str
+
+
+def prepare(
+    *,
+    model: Any,
+    preprocessing: FittedPreprocessing,
+    columns: Sequence[str],
+    name: str,
+    rows: Inputs,
+    facts: Mapping[str, Any],
+) -> Prepared:
+    """Put preprocessing and model together, as far as a tensor of numbers goes.
+
+    Args:
+        model: The trained Keras model.
+        preprocessing: Fitted.
+        columns: Names of the columns of a table; empty for arrays.
+        name: Stem of the files to write.
+        rows: Raw rows that represent the data.
+        facts: The metadata that are known already, see `ktune.models.export.metadata`.
+    """
+    reason = ""
+    try:
+        blocks = carry(preprocessing, columns)
+    except NotCarried as error:
+        blocks, reason = (), str(error)
+        rows = preprocessing.transform(rows)
+    inputs = _input_forms(model, rows, is_own_input=not blocks)
+    metadata = {
+        **facts,
+        "inputs": {
+            name: {"shape": list(form.shape), "type": form.dtype}
+            for name, form in inputs.items()
+        },
+        "columns": [] if reason else list(columns),
+        "preprocessing": TRANSFORMER_FILE if reason else "inside",
+    }
+    example = {
+        name: part.astype(inputs[name].dtype, copy=False)
+        for name, part in as_arrays(rows).items()
+    }
+    job = ExportJob(
+        model=complete_model(model, blocks, inputs),
+        unroll=lambda: complete_model(unrolled(model), blocks, inputs),
+        name=name,
+        metadata=metadata,
+        example=example,
+    )
+    return Prepared(job, preprocessing, reason)
+
+
+def _input_forms(
+    model: Any, rows: Inputs, *, is_own_input: bool
+) -> dict[str, InputForm]:
+    """Return what the whole takes: floats, unless ints go right into the model."""
+    shapes = input_shape(rows)
+    if not isinstance(shapes, Mapping):
+        shapes = {SINGLE_INPUT: shapes}
+    tensors = (getattr(model, "inputs", None) or []) if is_own_input else []
+    if len(tensors) == 1 and len(shapes) == 1:
+        return {name: InputForm(s, tensors[0].dtype) for name, s in shapes.items()}
+    types = {tensor.name: tensor.dtype for tensor in tensors}
+    return {n: InputForm(s, types.get(n, "float32")) for n, s in shapes.items()}

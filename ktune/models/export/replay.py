@@ -1,0 +1,37 @@
+"""Run an exported model in a process of its own.
+
+Arguments: format, exported file, rows, outputs to write. With preprocessing beside the
+model, the rows are raw and go through that file first, as a user would have to.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ktune.models.export.exporters import make_exporter
+from ktune.models.export.rows_file import read_rows_file
+
+
+def main(words: list[str]) -> None:
+    """Write the outputs and the metadata of an exported model to an npz file."""
+    format_name, path, rows_file, outputs_file = words
+    exporter = make_exporter(format_name)
+    metadata = exporter.read_metadata(Path(path))
+    rows = read_rows_file(Path(rows_file))
+    if metadata["preprocessing"] != "inside":
+        # Only then, for scikit-learn takes seconds.
+        from ktune.models.export.sidecar import apply_sidecar
+
+        rows = apply_sidecar(Path(path).parent, rows, metadata)
+    inputs = {
+        name: np.asarray(part).astype(metadata["inputs"][name]["type"], copy=False)
+        for name, part in rows.items()
+    }
+    outputs = exporter.replay(Path(path), inputs)
+    np.savez(outputs_file, outputs=outputs, metadata=json.dumps(dict(metadata)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

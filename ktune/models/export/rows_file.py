@@ -1,0 +1,40 @@
+"""Rows on their way to another process: a table as parquet, arrays as npz."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ktune.data.dataset import Inputs
+
+SINGLE_INPUT = "rows"
+"""Name of the input of a model that has only one."""
+
+
+def write_rows_file(rows: Inputs, folder: Path) -> Path:
+    """Write rows of any form to a file; return which."""
+    if isinstance(rows, pd.DataFrame):
+        path = folder / "rows.parquet"
+        rows.to_parquet(path)
+        return path
+    path = folder / "rows.npz"
+    arrays: dict[str, Any] = dict(as_arrays(rows))
+    np.savez(path, **arrays)
+    return path
+
+
+def read_rows_file(path: Path) -> dict[str, Any]:
+    """Return what was written, by the name of the input; a table under its only one."""
+    if path.suffix == ".parquet":
+        return {SINGLE_INPUT: pd.read_parquet(path)}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def as_arrays(rows: Inputs) -> Mapping[str, np.ndarray]:
+    """Return rows as an array an input."""
+    if isinstance(rows, Mapping):
+        return {name: np.asarray(part) for name, part in rows.items()}
+    return {SINGLE_INPUT: np.asarray(rows)}

@@ -1,0 +1,91 @@
+"""TFLite files (LiteRT): convert, add metadata, run. The three variants share this."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ktune.errors import ExportError
+from ktune.models.export.metadata import append_to_archive, read_from_archive
+from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
+
+if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+    from ktune.protocols import ExportJob
+
+_BATCH = 256
+
+
+def write_tflite(
+    job: "ExportJob", path: Path, configure: Callable[[Any], None] = lambda _: None
+) -> Path:
+    """Convert a model and write it with its metadata.
+
+    The metadata are a zip archive at the end of the file, as TFLite's own tools put
+    label files there (`unzip model.tflite` shows them).
+
+    Args:
+        job: The model.
+        path: File to write.
+        configure: Sets options of TensorFlow's converter.
+
+    Raises:
+        ExportError: TFLite has no operations for the model.
+    """
+    import tensorflow as tf
+
+    try:
+        model = job.unroll()
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ExportError(
+            "TFLite needs recurrent layers unrolled over a fixed number of steps, "
+            f"which fails for this model: {error}"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(model, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[SIGNATURE]
+        )
+        configure(converter)
+        try:
+            content = converter.convert()
+        except Exception as error:
+            raise ExportError(
+                f"TFLite cannot hold this model: {str(error).strip().splitlines()[0]}"
+            ) from error
+    path.write_bytes(content)
+    append_to_archive(path, job.metadata)
+    return path
+
+
+def representative_rows(job: "ExportJob") -> Callable[[], Iterator[dict[str, Any]]]:
+    """Return a function that yields example rows one by one, for quantisation."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for index in range(len(next(iter(job.example.values())))):
+            yield {name: part[index : index + 1] for name, part in job.example.items()}
+
+    return rows
+
+
+def run_tflite(path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the outputs for rows, an array an input, by LiteRT."""
+    runner = _interpreter(path).get_signature_runner(SIGNATURE)
+    n_rows = len(next(iter(rows.values())))
+    parts = []
+    for first in range(0, n_rows, _BATCH):
+        batch = {name: part[first : first + _BATCH] for name, part in rows.items()}
+        parts.append(np.array(next(iter(runner(**batch).values()))))
+    return np.concatenate(parts)
+
+
+def read_tflite_metadata(path: Path) -> Mapping[str, Any]:
+    """Return the metadata at the end of the file."""
+    return read_from_archive(path)
+
+
+def _interpreter(path: Path) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(str(path))

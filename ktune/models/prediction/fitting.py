@@ -1,0 +1,176 @@
+"""Bring rows that were read into the form a registered model takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ktune.errors import DataError
+from ktune.models.prediction.images import read_images
+from ktune.models.prediction.reading import NewRows, choose_array, read_rows
+from ktune.utils.text import did_you_mean
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRows:
+    """Rows as the model takes them.
+
+    Attributes:
+        name: The file or folder, for messages.
+        rows: A table, an array, or an array an input.
+        files: Of each row, where they are images.
+        notes: What was done to them that the user should know.
+    """
+
+    name: str
+    rows: Any
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load_rows(path: Path, spec: Mapping[str, Any], array: str | None) -> FittedRows:
+    """Read rows for a model.
+
+    Args:
+        path: A csv, parquet, npz or npy file, or a folder of images.
+        spec: Of the model, see `ktune.models.registry.packaging`.
+        array: Name of the array in an npz file, where several may be meant.
+
+    Raises:
+        DataError: They are not there, or not what the model takes.
+    """
+    if path.is_dir():
+        return _images(path, spec)
+    read = read_rows(path)
+    if spec["input_names"]:
+        return _several(read, spec)
+    if isinstance(read.content, pd.DataFrame):
+        if spec["columns"]:
+            return _table(read, read.content, spec["columns"])
+        return _numbers_of_table(read, read.content, spec)
+    rows = _of_shape(read.name, choose_array(read, array), spec)
+    if spec["columns"]:
+        return FittedRows(read.name, pd.DataFrame(rows, columns=spec["columns"]))
+    return FittedRows(read.name, rows)
+
+
+def _table(read: NewRows, table: pd.DataFrame, columns: list[str]) -> FittedRows:
+    table = table.rename(columns=str)
+    known = set(columns)
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        others = [name for name in table.columns if name not in known]
+        extra = f"; it has {_listed(others)} instead" if others else ""
+        raise DataError(
+            f"{read.name}: column {missing[0]!r} is missing"
+            f"{_more(missing)}{extra}. The model takes: {_listed(columns)}."
+            + did_you_mean(missing[0], others)
+        )
+    ignored = [name for name in table.columns if name not in known]
+    notes = (f"not used by the model: {_listed(ignored)}",) if ignored else ()
+    _check_not_empty(read.name, len(table))
+    return FittedRows(read.name, table[columns], notes=notes)
+
+
+def _numbers_of_table(
+    read: NewRows, table: pd.DataFrame, spec: Mapping[str, Any]
+) -> FittedRows:
+    """A table for a model of arrays: columns by position, for instance pixels."""
+    text = [name for name in table.columns if not _is_numeric(table[name])]
+    if text:
+        value = next(v for v in table[text[0]] if not _is_number(v))
+        raise DataError(
+            f"{read.name}: column {text[0]!r} holds {value!r}; the model takes numbers."
+        )
+    return FittedRows(read.name, _of_shape(read.name, table.to_numpy(), spec))
+
+
+def _several(read: NewRows, spec: Mapping[str, Any]) -> FittedRows:
+    names = spec["input_names"]
+    arrays = read.content
+    if isinstance(arrays, pd.DataFrame):
+        raise DataError(
+            f"{read.name}: the model has {len(names)} inputs ({_listed(names)}). Give "
+            "an npz file with an array of that name for each."
+        )
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{read.name}: array {missing[0]!r} is missing; there are "
+            f"{_listed(list(arrays))}. The model takes {_listed(names)}."
+            + did_you_mean(missing[0], arrays)
+        )
+    return FittedRows(read.name, {name: arrays[name] for name in names})
+
+
+def _images(folder: Path, spec: Mapping[str, Any]) -> FittedRows:
+    if spec["input_names"] or spec["columns"]:
+        raise DataError(
+            f"{folder} is a folder, but the model takes tables or several inputs. Give "
+            "a csv, parquet or npz file."
+        )
+    images = read_images(folder, tuple(spec["input_shape"]))
+    height, width = spec["input_shape"][:2]
+    notes = (f"images of another size are resized to {height}×{width}",)
+    full = _full_light(spec)
+    pixels = images.pixels
+    if full != 255:
+        pixels = pixels.astype(np.float32) * np.float32(full / 255)
+    return FittedRows(str(folder), pixels, images.files, notes)
+
+
+def _full_light(spec: Mapping[str, Any]) -> float:
+    """Return the value that stands for full light in the rows the model takes."""
+    if isinstance(spec["scale"], float | int) and spec["scale"]:
+        return round(1.0 / spec["scale"], 6)
+    is_integer = np.dtype(spec["input_type"]).kind in "iu"
+    return 255.0 if is_integer else 1.0
+
+
+def _of_shape(name: str, rows: np.ndarray, spec: Mapping[str, Any]) -> np.ndarray:
+    shape = tuple(spec["input_shape"])
+    width = int(np.prod(shape))
+    fits = rows.ndim > 1 and (
+        rows.shape[1:] == shape or (rows.ndim == 2 and rows.shape[1] == width)
+    )
+    if not fits:
+        flat = f", or rows of {width} numbers" if len(shape) > 1 else ""
+        raise DataError(
+            f"{name}: the rows have shape {tuple(rows.shape[1:])}; the model takes "
+            f"rows of shape {shape}{flat}."
+        )
+    if rows.dtype.kind not in "biuf":
+        raise DataError(f"{name}: the rows are of type {rows.dtype}, not numbers.")
+    _check_not_empty(name, len(rows))
+    return rows.reshape((-1, *shape))
+
+
+def _check_not_empty(name: str, n_rows: int) -> None:
+    if n_rows == 0:
+        raise DataError(f"{name} has no rows.")
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return bool(
+        pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _listed(names: list[str], at_most: int = 20) -> str:
+    shown = ", ".join(repr(str(name)) for name in names[:at_most])
+    return shown + (", …" if len(names) > at_most else "")
+
+
+def _more(missing: list[str]) -> str:
+    return f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""

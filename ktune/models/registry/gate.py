@@ -1,0 +1,74 @@
+"""The gate: a new model becomes champion only if it is better by more than noise."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ktune.data.dataset import Task
+from ktune.metrics.scores import Objective, compute_metrics
+from ktune.utils.seeds import derive_seed
+
+N_RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a candidate is promoted, and why."""
+
+    is_promoted: bool
+    reason: str
+
+    def with_note(self, note: str) -> "Decision":
+        """Return the decision with something to know about how it came about."""
+        return replace(self, reason=f"{self.reason}. Note: {note}") if note else self
+
+
+def decide(
+    candidate: np.ndarray,
+    champion: np.ndarray,
+    y: np.ndarray,
+    *,
+    task: Task,
+    objective: Objective,
+    seed: int = 0,
+) -> Decision:
+    """Compare two models on the same untouched rows by a paired bootstrap.
+
+    The rows are drawn anew, both models are scored on each draw, and the candidate is
+    promoted only if at least 97.5 % of the differences favour it. Pairing removes the
+    noise both share: some draws of rows are easier than others for any model.
+
+    Args:
+        candidate: Predictions as `compute_metrics` takes them.
+        champion: Likewise, for the same rows.
+        y: Their targets.
+        task: What is predicted.
+        objective: What the models are judged by; a metric of predictions.
+        seed: Of the search.
+
+    Source:
+        Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 8.
+    """
+    sign = 1.0 if objective.direction == "max" else -1.0
+    rng = np.random.default_rng(derive_seed(seed, "gate"))
+    names = (objective.metric,)
+
+    def gain(rows: np.ndarray) -> float:
+        new = compute_metrics(names, y[rows], candidate[rows], task)
+        old = compute_metrics(names, y[rows], champion[rows], task)
+        return sign * (new[objective.metric] - old[objective.metric])
+
+    whole = gain(np.arange(len(y)))
+    if np.isnan(whole):
+        reason = f"{objective.metric} is not defined on the {len(y)} test rows"
+        return Decision(False, reason)
+    gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
+    low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    told = (
+        f"{objective.metric} on {len(y)} test rows better by "
+        f"{whole:+.4f} [{low:+.4f}, {high:+.4f}]"
+    )
+    if low > 0:
+        return Decision(True, f"{told}: more than noise")
+    return Decision(False, f"{told}: within noise of the champion")

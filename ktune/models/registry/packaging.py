@@ -1,0 +1,162 @@
+"""Put a refitted model, its preprocessing and its code into one MLflow model."""
+
+import importlib.metadata
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ktune.data.dataset import Inputs, Task, input_shape
+from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
+from ktune.data.targets import returns_logits
+from ktune.evaluation.refit import PREDICT_BATCH, Refit, predict
+
+_CODE = Path(__file__).with_name("served_model.py")
+_MOST_COLUMNS = 100
+_NEEDED = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "skops")
+
+
+@dataclass(frozen=True, eq=False)
+class PackagedModel:
+    """What is to be registered.
+
+    Attributes:
+        fitted: Model and preprocessing.
+        example: A few raw rows.
+        task: What it predicts.
+        class_names: In the order of the columns ``predict`` returns.
+    """
+
+    fitted: Refit
+    example: Inputs
+    task: Task
+    class_names: Sequence[str] = ()
+
+
+def save_package(package: PackagedModel, folder: Path, *, identity: Any) -> None:
+    """Write an MLflow model folder: signature, input example, requirements, parts.
+
+    Args:
+        package: What to save.
+        folder: Must not exist yet.
+        identity: The `mlflow.models.Model` that carries the logged model's ids.
+    """
+    import mlflow.pyfunc
+
+    with tempfile.TemporaryDirectory() as parts:
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(_CODE),
+            artifacts=_save_parts(package, Path(parts)),
+            signature=make_signature(package),
+            input_example=_input_example(package.example),
+            # Spelled out, because MLflow would import everything again to infer them.
+            pip_requirements=requirements(),
+            mlflow_model=identity,
+        )
+
+
+def requirements() -> list[str]:
+    """Return what loading the model needs, in the versions installed here."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in _NEEDED]
+
+
+def make_signature(package: PackagedModel) -> Any:
+    """Return a signature that takes raw rows of any number type.
+
+    MLflow refuses float64 for a float32 signature and integers for floats. Tables are
+    therefore declared as columns of any type, other arrays as tensors of objects: the
+    served code converts them as training did. Columns are named where text needs them
+    by name; unnamed ones take arrays as well as tables. Wide tables are tensors too,
+    for MLflow checks columns at 2 µs a cell.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    example = package.example
+    any_rows = np.dtype("O")
+    if isinstance(example, pd.DataFrame) and text_columns(example):
+        inputs = [ColSpec(AnyType(), name=str(name)) for name in example.columns]
+    elif isinstance(example, Mapping):
+        inputs = [TensorSpec(any_rows, (-1,), name=name) for name in example]
+    elif example.ndim == 2 and example.shape[1] <= _MOST_COLUMNS:
+        inputs = [ColSpec(AnyType()) for _ in range(example.shape[1])]
+    else:
+        inputs = [TensorSpec(any_rows, (-1,))]
+    fitted = package.fitted
+    outputs = predict(fitted.model, fitted.preprocessing, example)
+    spec = TensorSpec(np.dtype(outputs.dtype), (-1, *outputs.shape[1:]))
+    return ModelSignature(Schema(inputs), Schema([spec]))
+
+
+def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str, Any]:
+    """Return what the served code has to know, as JSON values."""
+    preprocessing, example = package.fitted.preprocessing, package.example
+    table = example if isinstance(example, pd.DataFrame) else None
+    several = isinstance(example, Mapping)
+    return {
+        "columns": [] if table is None else [str(name) for name in table.columns],
+        "text_columns": [] if table is None else text_columns(table),
+        "categories": known_categories(preprocessing.transformer),
+        "input_names": list(example) if several else [],
+        "input_shape": _row_shape(example),
+        "input_type": _number_type(example),
+        "scale": _plain(preprocessing.scale),
+        "shift": _plain(preprocessing.shift),
+        "keeps_integers": preprocessing.is_identity,
+        "trusted_types": list(trusted_types),
+        "task": package.task.value,
+        "returns_logits": returns_logits(package.fitted.model),
+        "class_names": list(package.class_names),
+        # For whoever turns the probabilities into decisions; `predict` does not.
+        "threshold": None
+        if package.fitted.threshold is None
+        else package.fitted.threshold.value,
+        "batch_size": PREDICT_BATCH,
+    }
+
+
+def _save_parts(package: PackagedModel, folder: Path) -> dict[str, str]:
+    """Write model, transformer and spec; return artifact name to path."""
+    parts = {"model": folder / "model.keras", "spec": folder / "spec.json"}
+    package.fitted.model.save(parts["model"])
+    trusted: Sequence[str] = []
+    if package.fitted.preprocessing.transformer is not None:
+        parts["transformer"] = folder / "transformer.skops"
+        trusted = _save_transformer(package.fitted.preprocessing, parts["transformer"])
+    parts["spec"].write_text(json.dumps(make_spec(package, trusted)), "utf-8")
+    return {name: str(path) for name, path in parts.items()}
+
+
+def _save_transformer(preprocessing: FittedPreprocessing, path: Path) -> Sequence[str]:
+    import skops.io
+
+    skops.io.dump(preprocessing.transformer, path)
+    return [str(name) for name in skops.io.get_untrusted_types(file=path)]
+
+
+def _row_shape(example: Inputs) -> Any:
+    """Shape of a row as JSON: a list, or a list an input."""
+    shape = input_shape(example)
+    if isinstance(shape, Mapping):
+        return {name: list(lengths) for name, lengths in shape.items()}
+    return list(shape)
+
+
+def _number_type(example: Inputs) -> str:
+    """Type of the numbers of an array; "" for other inputs."""
+    return str(example.dtype) if isinstance(example, np.ndarray) else ""
+
+
+def _input_example(example: Inputs) -> Any:
+    return dict(example) if isinstance(example, Mapping) else example
+
+
+def _plain(number: Any) -> Any:
+    return None if number is None else np.asarray(number).tolist()

@@ -1,0 +1,176 @@
+"""Compare trials: what can be said, and what cannot be said and why."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ktune.errors import UnknownReference
+from ktune.metrics.scores import LOSS, Objective, make_objective
+from ktune.report.comparison.paired_test import (
+    Difference,
+    adjust_by_holm,
+    corrected_t_test,
+    unpaired_test,
+)
+from ktune.report.comparison.view import MOST_CONTENDERS, Comparison, Contender, Duel
+
+SIGNIFICANT = 0.05
+
+
+def compare(contenders: Sequence[Contender]) -> Comparison:
+    """Compare two to eight trials; each is tested against the first.
+
+    Raises:
+        UnknownReference: Fewer or more, or one has no scores.
+    """
+    _check(contenders)
+    metrics = _common_metrics(contenders)
+    objective = _objective(contenders, metrics)
+    duels = [_duel(contenders[0], other, objective) for other in contenders[1:]]
+    return Comparison(
+        contenders=contenders,
+        objective=objective,
+        metrics=[objective.metric, *(m for m in metrics if m != objective.metric)],
+        duels=_conclude(duels, objective),
+        warnings=_warnings(contenders, objective),
+    )
+
+
+def _check(contenders: Sequence[Contender]) -> None:
+    if not 2 <= len(contenders) <= MOST_CONTENDERS:
+        raise UnknownReference(
+            f"`compare` takes two to {MOST_CONTENDERS} trials or searches; "
+            f"got {len(contenders)}"
+        )
+    for contender in contenders:
+        if not contender.view.has_scores:
+            raise UnknownReference(
+                f"{contender.label} failed, so there is nothing to compare. "
+                "`ktune runs SEARCH` lists trials with scores."
+            )
+
+
+def _common_metrics(contenders: Sequence[Contender]) -> list[str]:
+    """Metrics of all contenders; the loss only where it is surely the same one."""
+    shared = [
+        metric
+        for metric in contenders[0].view.result.folds[0].validation
+        if all(metric in c.view.result.folds[0].validation for c in contenders)
+    ]
+    is_one_search = len({c.search_id for c in contenders}) == 1
+    return [m for m in shared if m != LOSS or is_one_search]
+
+
+def _objective(contenders: Sequence[Contender], metrics: Sequence[str]) -> Objective:
+    for contender in contenders:
+        objective = contender.view.context.objective
+        if objective.metric in metrics:
+            return objective
+    if not metrics:
+        names = ", ".join(c.label for c in contenders)
+        raise UnknownReference(f"{names} have no metric in common: different tasks?")
+    return make_objective(metrics[0])
+
+
+def _duel(first: Contender, other: Contender, objective: Objective) -> Duel:
+    why_not = _why_meaningless(first, other, objective)
+    if why_not:
+        return Duel(
+            first.label,
+            other.label,
+            None,
+            None,
+            why_not,
+            f"{other.label} is not compared",
+        )
+    unpaired = _why_unpaired(first, other)
+    a = first.view.scores(objective.metric, "validation")
+    b = other.view.scores(objective.metric, "validation")
+    share = max(_test_share(first), _test_share(other))
+    difference = (
+        unpaired_test(b.tolist(), a.tolist(), test_share=share)
+        if unpaired
+        else corrected_t_test((b - a).tolist(), test_share=share)
+    )
+    return Duel(first.label, other.label, difference, None, unpaired, "")
+
+
+def _why_meaningless(first: Contender, other: Contender, objective: Objective) -> str:
+    if first.data_digest != other.data_digest:
+        return (
+            f"judged on different data ({first.data_name} {first.data_digest}, "
+            f"{other.data_name} {other.data_digest}): a difference would not tell "
+            "whether it comes from the trials or from the rows"
+        )
+    for contender in (first, other):
+        scores = contender.view.scores(objective.metric, "validation")
+        if len(scores) < 2:
+            return f"{contender.label} has one fold, so its noise is unknown"
+        if not np.isfinite(scores).all():
+            return f"{objective.metric} is undefined in a fold of {contender.label}"
+    return ""
+
+
+def _why_unpaired(first: Contender, other: Contender) -> str:
+    if first.folds_digest == other.folds_digest:
+        return ""
+    return (
+        "unpaired: the folds are not the same (another `cv`, `seed` or `test_size`, "
+        "or `reshuffle`), so rows that are hard in one are not in the other, and only "
+        "a larger difference can be told from chance"
+    )
+
+
+def _test_share(contender: Contender) -> float:
+    folds = contender.view.result.folds
+    return sum(f.n_validation for f in folds) / sum(f.n_train for f in folds)
+
+
+def _conclude(duels: Sequence[Duel], objective: Objective) -> list[Duel]:
+    """Adjust the p-values of all tests together, then put them into words."""
+    tested = [duel.difference for duel in duels if duel.difference is not None]
+    adjusted = iter(adjust_by_holm([d.p_value for d in tested]))
+    concluded = []
+    for duel in duels:
+        if duel.difference is None:
+            concluded.append(duel)
+            continue
+        p = next(adjusted)
+        text = _in_words(duel, duel.difference, p, objective)
+        concluded.append(
+            Duel(duel.first, duel.other, duel.difference, p, duel.note, text)
+        )
+    return concluded
+
+
+def _in_words(duel: Duel, difference: Difference, p: float, goal: Objective) -> str:
+    if p >= SIGNIFICANT:
+        return (
+            f"{duel.other} cannot be told from {duel.first}: it may be anything from "
+            f"{_signed(difference.low)} to {_signed(difference.high)} away"
+        )
+    is_better = goal.is_better(difference.mean, 0.0)
+    return (
+        f"{duel.other} is {'better' if is_better else 'worse'} than {duel.first} by "
+        f"{abs(difference.mean):.4f}"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def _warnings(contenders: Sequence[Contender], objective: Objective) -> list[str]:
+    found = []
+    if len({c.data_digest for c in contenders}) > 1:
+        found.append("The contenders were judged on different data.")
+    elif len({c.folds_digest for c in contenders}) > 1:
+        found.append("The contenders were judged on different folds of the same data.")
+    if any(c.view.context.objective != objective for c in contenders):
+        found.append(
+            "They were searched by different objectives; each is the best by its own."
+        )
+    pruned = [c.label for c in contenders if not c.view.result.is_complete]
+    if pruned:
+        found.append(f"{', '.join(pruned)}: pruned, judged before its time.")
+    return found

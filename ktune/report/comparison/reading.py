@@ -1,0 +1,105 @@
+"""Read the contenders of a comparison from MLflow."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from ktune.diagnosis import Context, diagnose_trial
+from ktune.errors import StoreError
+from ktune.metrics.scores import LATENCY
+from ktune.report.comparison.comparing import compare
+from ktune.report.comparison.view import Comparison, Contender
+from ktune.report.reading import read_context, read_trial_view
+from ktune.tracking import names
+from ktune.tracking.reader import (
+    RunView,
+    best_trial,
+    find_run,
+    find_search,
+    read_run_file,
+    test_estimates,
+)
+from ktune.tracking.store import Store
+
+_LETTERS = "ABCDEFGH"
+
+
+def read_comparison(store: Store, references: Sequence[str]) -> Comparison:
+    """Compare the trials meant by references; a search stands for its best trial.
+
+    Args:
+        store: Where they stand.
+        references: As users name them: run ids or unique prefixes, ``best``, names of
+            experiments.
+
+    Raises:
+        UnknownReference: One does not exist, or there are too few or too many.
+        StoreError: A record is missing.
+    """
+    letters = [
+        _LETTERS[i] if i < len(_LETTERS) else str(i) for i in range(len(references))
+    ]
+    searches: dict[str, tuple[Context, str]] = {}
+    return compare(
+        [
+            _contender(store, find_run(store, reference), letter, searches)
+            for reference, letter in zip(references, letters, strict=True)
+        ]
+    )
+
+
+def _contender(
+    store: Store, run: RunView, letter: str, searches: dict[str, tuple[Context, str]]
+) -> Contender:
+    search = run if run.is_search else find_search(store, run.tags[names.PARENT])
+    trial = best_trial(store, search) if run.is_search else run
+    if search.run_id not in searches:
+        searches[search.run_id] = (
+            read_context(store, search),
+            _folds_digest(store, search),
+        )
+    context, folds_digest = searches[search.run_id]
+    view = read_trial_view(store, trial, context)
+    is_refitted = search.tags.get(names.BEST_RUN) == trial.run_id
+    return Contender(
+        label=f"{letter} ({search.experiment} trial {view.number})",
+        run_id=trial.run_id,
+        experiment=search.experiment,
+        search_id=search.run_id,
+        view=view,
+        diagnosis=diagnose_trial(view),
+        data_digest=search.tags.get(names.DATA_DIGEST, ""),
+        data_name=search.tags.get("ktune.data", ""),
+        folds_digest=_digest_of_trial(search, trial, folds_digest),
+        test=test_estimates(search) if is_refitted else {},
+        latency_ms=trial.metrics.get(
+            LATENCY, search.metrics.get(LATENCY) if is_refitted else None
+        ),
+    )
+
+
+def _digest_of_trial(search: RunView, trial: RunView, folds_digest: str) -> str:
+    """Return that of the search, but of the trial itself where it has its own folds."""
+    is_reshuffled = search.params.get("reshuffle") == "True"
+    return f"{folds_digest}/{trial.run_id}" if is_reshuffled else folds_digest
+
+
+def _folds_digest(store: Store, search: RunView) -> str:
+    """Hash which rows of the data set each fold validates on.
+
+    The file itself would not do: its bytes hold the time they were written at.
+    """
+    try:
+        content = read_run_file(store, search, names.FOLDS_FILE)
+    except StoreError:
+        return search.run_id  # unknown: like no other
+    hasher = hashlib.sha256()
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        rows = arrays["rows"]
+        for name in sorted(arrays.files):
+            if name.startswith(("train", "validation")):
+                hasher.update(name.encode())
+                hasher.update(rows[arrays[name]].astype("<i8").tobytes())
+    return hasher.hexdigest()[:16]

@@ -1,5 +1,0 @@
-"""Run a trial again from what MLflow holds, and compare number by number."""
-
-from ktune.reproduction.reproducing import Reproduction, reproduce
-
-__all__ = ["Reproduction", "reproduce"]

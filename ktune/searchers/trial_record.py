@@ -1,0 +1,128 @@
+"""A trial in the ledger, there and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from ktune.errors import ConstraintViolated, OutOfMemory
+from ktune.searchers.configuration import Path, Step
+from ktune.searchers.parameter import Parameter
+from ktune.trial import Trial, TrialResult, TrialState
+
+PARAMETER = "ktune.parameter:"
+NUMBER = "ktune.number"
+VALUES = "ktune.values"
+PATH = "ktune.path"
+SEED = "ktune.seed"
+EPOCHS = "ktune.epochs"
+PARENT = "ktune.parent"
+DRIVER = "ktune.driver"
+NOTE = "ktune.note"
+RESULT = "ktune.result"
+DROPPED = "ktune.dropped"
+
+_TOO_LARGE = (ConstraintViolated.__name__, OutOfMemory.__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger knows of a trial.
+
+    Attributes:
+        trial: As it was asked.
+        path: Its values with the parameters they are of.
+        state: How it ended; None: it has not.
+        score: Fold mean of the objective at the best epoch; None: there is none.
+        reports: Step to what was reported after it.
+        started: When it was first asked, in local time.
+        finished: When it was told.
+        note: What the engine wants to remember of it.
+        is_running: Whether it is being evaluated, or was when its driver died.
+        driver: Number of its driver, where a search has several.
+    """
+
+    trial: Trial
+    path: Path
+    state: TrialState | None
+    score: float | None
+    reports: Mapping[int, float]
+    started: datetime | None
+    finished: datetime | None
+    note: Mapping[str, Any]
+    is_running: bool = False
+    driver: int | None = None
+
+
+def record_of(
+    trial: Trial, path: Path, note: Mapping[str, Any], driver: int | None = None
+) -> dict[str, Any]:
+    """Return a trial as user attributes."""
+    record = {
+        VALUES: dict(trial.values),
+        PATH: [step.key for step in path],
+        SEED: trial.seed,
+        EPOCHS: trial.epochs,
+        PARENT: trial.parent,
+        NOTE: dict(note) or None,
+        DRIVER: driver,
+        # Last: a trial counts once it has its number.
+        NUMBER: trial.number,
+    }
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def record_of_result(result: TrialResult) -> dict[str, Any]:
+    """Return a result as the value of a user attribute."""
+    scores = result.scores or (result.score,)
+    has_score = all(score is not None and math.isfinite(score) for score in scores)
+    is_lost = result.is_complete and not has_score
+    return {
+        "state": str(TrialState.FAILED if is_lost else result.state),
+        "score": result.score if has_score else None,
+        "scores": list(result.scores) if has_score else [],
+        "violation": _violation(result),
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+    }
+
+
+def _violation(result: TrialResult) -> float:
+    """Return 1 for a model that is too large or too slow, of which samplers learn."""
+    failure = result.failure
+    return float(failure is not None and failure.kind in _TOO_LARGE)
+
+
+def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
+    """Read a trial back."""
+    attributes = trial.user_attrs
+    values = attributes[VALUES]
+    found = (parameters[key] for key in attributes[PATH])
+    path = tuple(
+        Step(key, parameter, values[parameter.name])
+        for key, parameter in zip(attributes[PATH], found, strict=True)
+    )
+    result = attributes.get(RESULT, {})
+    is_told = trial.state.is_finished() and "state" in result
+    return Entry(
+        trial=Trial(
+            number=attributes[NUMBER],
+            values=values,
+            seed=attributes[SEED],
+            epochs=attributes.get(EPOCHS),
+            parent=attributes.get(PARENT),
+        ),
+        path=path,
+        state=TrialState(result["state"]) if is_told else None,
+        score=result.get("score") if is_told else None,
+        reports=dict(trial.intermediate_values),
+        started=trial.datetime_start,
+        finished=trial.datetime_complete,
+        note=attributes.get(NOTE, {}),
+        is_running=not trial.state.is_finished(),
+        driver=attributes.get(DRIVER),
+    )

@@ -1,0 +1,429 @@
+"""The books of one search in MLflow: its parent run and a child run a trial."""
+
+import ast
+import io
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ktune.data.folds import Partition
+from ktune.experiment.environment import Environment
+from ktune.experiment.experiment import Experiment
+from ktune.metrics.ranking import Goal
+from ktune.tracking import names
+from ktune.tracking.delivery import Delivery
+from ktune.tracking.reader import (
+    RunView,
+    find_search,
+    list_half_written,
+    list_trials,
+    read_folder,
+    read_trial,
+)
+from ktune.tracking.records import (
+    MetricPoint,
+    RunRecord,
+    as_json_bytes,
+    best_metrics,
+    finite,
+    params_of,
+    short,
+    trial_record,
+)
+from ktune.tracking.store import Store
+from ktune.tracking.waiting import Owner
+from ktune.trial import Trial, TrialResult
+from ktune.utils.text import count_of
+
+_RECORDED_FIELDS = (
+    "engine",
+    "max_parameters",
+    "max_latency_ms",
+    "trials",
+    "timeout",
+    "trial_timeout",
+    "seed",
+    "test_size",
+    "scale_target",
+    "stratify",
+    "reshuffle",
+    "trainer",
+    "jobs",
+    "deterministic",
+    "license",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchStart:
+    """What is known when a search starts.
+
+    Attributes:
+        experiment: What is searched.
+        goal: What trials are judged by.
+        data: Name, digest, task and sizes of the data.
+        partition: Its split.
+        class_names: In the order of class numbers.
+        environment: Machine and versions.
+        sources: Path to content of the experiment file and its local modules.
+        entry: Which of these to load, which variable of it, and where they stood.
+        git: ``commit`` and ``diff``, or nothing.
+        command: How to run the search again.
+        changes: Fields that options replaced.
+        storage: Address of the database of its study, without a password; empty where
+            the study is a file.
+    """
+
+    experiment: Experiment
+    goal: Goal
+    data: Mapping[str, Any]
+    partition: Partition
+    class_names: Sequence[str]
+    environment: Environment
+    sources: Mapping[str, bytes]
+    git: Mapping[str, str]
+    command: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    storage: str = ""
+
+
+class SearchBooks:
+    """Writes a search and its trials; remembers which run belongs to which trial.
+
+    What trials and the end of the search leave may wait for a server that is away;
+    everything else is written when there is one (see `catch_up`).
+
+    Args:
+        store: Where to write.
+        start: What is known when the search starts.
+        past: The search to go on with; None: a new one.
+        tell: Is told when the server of the store goes away, and when it is back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        start: SearchStart,
+        past: RunView | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._class_names = start.class_names
+        self._experiment_id = store.experiment_id(start.experiment.name)
+        self.trial_runs: dict[int, str] = {}
+        if past is None:
+            self._open(start)
+        else:
+            self._reopen(past, start)
+        owner = Owner(self.run_id, start.experiment.name, store.location.shown)
+        self._delivery = Delivery(store, owner, tell)
+        self._has_waited = False
+
+    def _open(self, start: SearchStart) -> None:
+        store = self._store
+        self.run_id = store.start_run(self._experiment_id, start_record(start))
+        store.log_dataset(
+            self.run_id,
+            name=str(start.data["name"]),
+            digest=str(start.data["digest"]),
+            profile=start.data,
+        )
+
+    def _reopen(self, past: RunView, start: SearchStart) -> None:
+        self.run_id = past.run_id
+        self._store.reopen(past.run_id)
+        if not start.storage:  # other drivers may be writing
+            for run in list_half_written(self._store, past):
+                self._store.give_up(run.run_id)
+        self._find_trial_runs(past)
+        self._note_later_sources(start)
+
+    def _find_trial_runs(self, search: RunView) -> None:
+        for run in list_trials(self._store, search):
+            self.trial_runs[run.number] = run.run_id
+
+    def salvage(self, number: int) -> TrialResult | None:
+        """Return what a driver that has died recorded of a trial, if it was complete.
+
+        What it has left half written is marked as interrupted.
+        """
+        search = find_search(self._store, self.run_id)
+        for run in list_half_written(self._store, search):
+            if run.number == number:
+                self._store.give_up(run.run_id)
+        for run in list_trials(self._store, search):
+            if run.number == number:
+                return read_trial(self._store, run)[1]
+        return None
+
+    def take_in(self, known: Collection[int]) -> list[tuple[Trial, TrialResult]]:
+        """Return the trials that other drivers have recorded, but those ``known``."""
+        search = find_search(self._store, self.run_id)
+        runs = [r for r in list_trials(self._store, search) if r.number not in known]
+        self.trial_runs.update({run.number: run.run_id for run in runs})
+        return [read_trial(self._store, run) for run in runs]
+
+    def _note_later_sources(self, start: SearchStart) -> None:
+        """Keep the sources the search goes on with, where they are others by now."""
+        before = read_folder(self._store, self.run_id, names.SOURCE_FOLDER)
+        if not start.sources or start.sources == before:
+            return
+        folder = f"{names.LATER_SOURCES}{1 + max(self.trial_runs, default=-1)}"
+        files = {f"{folder}/{name}": text for name, text in start.sources.items()}
+        files[f"{folder}.json"] = as_json_bytes(dict(start.entry))
+        self._store.update_run(self.run_id, RunRecord("", "RUNNING", files=files))
+
+    @property
+    def experiment_id(self) -> str:
+        """Id of the MLflow experiment."""
+        return self._experiment_id
+
+    @property
+    def n_waiting(self) -> int:
+        """How many records wait for the server of the store."""
+        return self._delivery.n_waiting
+
+    def catch_up(self) -> None:
+        """Write all that waits for the server, before it is read or built upon.
+
+        Raises:
+            ServerAway: The server is not back.
+        """
+        self._delivery.catch_up()
+        if self._has_waited:
+            self._find_trial_runs(find_search(self._store, self.run_id))
+            self._has_waited = False
+
+    def close(self) -> None:
+        """Leave what waits to `ktune sync`; nothing more is to be written."""
+        self._delivery.close()
+
+    def track(
+        self,
+        trial: Trial,
+        result: TrialResult,
+        verdict: str,
+        diagnosis: Mapping[str, Any],
+    ) -> None:
+        """Write the child run of a trial, complete, with what was found about it.
+
+        If the server is away it waits, and is in `trial_runs` after `catch_up`.
+        """
+        record = trial_record(trial, result, self._class_names)
+        record = replace(
+            record,
+            tags={**record.tags, names.VERDICT: verdict},
+            files={**record.files, names.DIAGNOSIS_FILE: as_json_bytes(diagnosis)},
+        )
+        run_id = self._delivery.add_run(self._experiment_id, self.run_id, record)
+        if run_id is None:
+            self._has_waited = True
+        else:
+            self.trial_runs[trial.number] = run_id
+
+    def note_best(
+        self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
+    ) -> None:
+        """Copy what matters of the best trial to the parent run."""
+        points = [*best_metrics(result), *finite(extra)]
+        record = RunRecord(name="", status="RUNNING", metrics=points)
+        self._store.update_run(self.run_id, record)
+        self._store.set_tags(
+            self.run_id,
+            {
+                names.BEST_TRIAL: str(trial.number),
+                names.BEST_RUN: self.trial_runs[trial.number],
+                names.NOTE: description(trial, result, record.metrics),
+            },
+        )
+
+    def note_front(self, numbers: Collection[int]) -> None:
+        """Mark the trials that no other one beats in every objective."""
+        for number, run_id in self.trial_runs.items():
+            is_member = str(number in numbers).lower()
+            self._store.set_tags(run_id, {names.PARETO_FRONT: is_member})
+
+    def note_references(self, references: Mapping[str, Any], objective: str) -> None:
+        """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
+        points = [
+            MetricPoint(f"baseline_{model}_{objective}", scores[objective])
+            for model, scores in references["baselines"].items()
+            if objective in scores
+        ]
+        files = {names.REFERENCES_FILE: as_json_bytes(references)}
+        record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
+        self._delivery.update_run(self.run_id, record)
+
+    def note_verdict(self, number: int, verdict: str) -> None:
+        """Replace the verdict of a trial that looks otherwise at the end."""
+        self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
+
+    def note_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
+        """Keep the verdict on the best trial and the findings about the search."""
+        self._store.set_tags(self.run_id, {names.VERDICT: verdict})
+        self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
+
+    def add_file(self, name: str, content: bytes) -> None:
+        """Add an artifact to the parent run."""
+        record = RunRecord(name="", status="RUNNING", files={name: content})
+        self._store.update_run(self.run_id, record)
+
+    def note_model(self, version: str, gate: str) -> None:
+        """Say on the parent run which model version came of it, and its standing."""
+        self._store.set_tags(
+            self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
+        )
+
+    def finish(self, *, status: str, reason: str) -> None:
+        """End the parent run."""
+        record = RunRecord(name="", status=status, tags={names.REASON: reason})
+        self._delivery.update_run(self.run_id, record)
+
+
+def start_record(start: SearchStart) -> RunRecord:
+    """Return what the parent run holds from the beginning."""
+    experiment = start.experiment
+    return RunRecord(
+        name=f"search of {experiment.name}",
+        status="RUNNING",
+        tags={
+            names.KIND: names.SEARCH,
+            **_goal_tags(start.goal),
+            "ktune.version": start.environment.ktune,
+            "ktune.data": str(start.data["name"]),
+            names.DATA_DIGEST: str(start.data["digest"]),
+            "ktune.command": start.command,
+            **({names.STORAGE: start.storage} if start.storage else {}),
+            **(
+                {"mlflow.source.git.commit": c}
+                if (c := start.git.get("commit"))
+                else {}
+            ),
+        },
+        params=params_of(_search_params(start)),
+        files=_search_files(start),
+    )
+
+
+def description(
+    trial: Trial, result: TrialResult, points: Sequence[MetricPoint]
+) -> str:
+    """Return what MLflow's page shows on top of a search, as Markdown."""
+    values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
+    tested = {
+        p.key.removeprefix("test_"): p.value
+        for p in points
+        if p.key.startswith("test_")
+        and not p.key.endswith(("_low", "_high", "_at_0.5"))
+    }
+    scores = "".join(
+        f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
+        for name, value in tested.items()
+    )
+    return (
+        f"Best: trial {trial.number}, score {result.score:.4f} over "
+        f"{len(result.folds)} folds, "
+        f"{count_of((result.best_epoch or 0) + 1, 'epoch')}.\n\n"
+        f"| parameter | value |\n|---|---|\n{values}"
+        + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
+    )
+
+
+def parse_value(text: str) -> Any:
+    """Return the value a param's text stands for.
+
+    Example:
+        >>> parse_value("0.001"), parse_value("adam"), parse_value("True")
+        (0.001, 'adam', True)
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _goal_tags(goal: Goal) -> dict[str, str]:
+    tags = {
+        names.OBJECTIVE: goal.first.metric,
+        names.DIRECTION: goal.first.direction,
+    }
+    if goal.is_single:
+        return tags
+    objectives = ", ".join(f"{o.metric} {o.direction}" for o in goal.objectives)
+    return {**tags, names.OBJECTIVES: objectives, names.PICK: goal.pick}
+
+
+def _search_params(start: SearchStart) -> dict[str, Any]:
+    experiment = start.experiment
+    return {
+        **{name: getattr(experiment, name) for name in _RECORDED_FIELDS},
+        "sampler": experiment.chosen_sampler,
+        "pruner": experiment.chosen_pruner,
+        "executor": experiment.chosen_executor,
+        "objective": ", ".join(o.metric for o in start.goal.objectives),
+        "cv": experiment.cv,
+        "preprocess": experiment.preprocess,
+        "data": start.data["name"],
+        "n_rows": start.data["n_rows"],
+        "n_test_rows": start.data["n_test_rows"],
+    }
+
+
+def _search_files(start: SearchStart) -> dict[str, bytes]:
+    files = {
+        names.SEARCH_FILE: as_json_bytes(
+            {
+                "params": _search_params(start),
+                "data": dict(start.data),
+                "class_names": list(start.class_names),
+                "command": start.command,
+                "changes": _plain(start.changes),
+                "changes_left_out": sorted({*start.changes} - {*_plain(start.changes)}),
+                "entry": dict(start.entry),
+                "git_commit": start.git.get("commit"),
+            }
+        ),
+        names.ENVIRONMENT_FILE: as_json_bytes(start.environment.as_dict()),
+        names.REQUIREMENTS_FILE: start.environment.requirements().encode(),
+        names.FOLDS_FILE: _folds_file(start.partition),
+    }
+    for name, content in start.sources.items():
+        files[f"{names.SOURCE_FOLDER}/{name}"] = content
+    if start.git.get("diff"):
+        files[names.GIT_DIFF_FILE] = start.git["diff"].encode()
+    return files
+
+
+def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what JSON cannot hold; it has to be given again to resume."""
+
+    def is_plain(value: Any) -> bool:
+        value = list(value) if isinstance(value, tuple) else value
+        try:
+            return bool(json.loads(json.dumps(value)) == value)
+        except (TypeError, ValueError):
+            return False
+
+    return {name: value for name, value in changes.items() if is_plain(value)}
+
+
+def folds_arrays(partition: Partition) -> dict[str, np.ndarray]:
+    """Return positions: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``."""
+    arrays = {"rows": partition.rows.astype(np.int64)}
+    if partition.test_rows is not None:
+        arrays["test_rows"] = partition.test_rows.astype(np.int64)
+    for fold in partition.folds:
+        arrays[f"train{fold.index}"] = fold.train.astype(np.int32)
+        arrays[f"validation{fold.index}"] = fold.validation.astype(np.int32)
+    return arrays
+
+
+def _folds_file(partition: Partition) -> bytes:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {**folds_arrays(partition)}
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

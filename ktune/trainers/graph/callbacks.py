@@ -1,0 +1,99 @@
+"""Epoch-level Keras callbacks for folds that train outside of Keras models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ktune.protocols import TrainingTask
+from ktune.trainers.callbacks import CallbackDriver, make_callbacks
+from ktune.trainers.common import build_model, metric_logs
+from ktune.trainers.graph.start import set_weights, start_of
+
+
+class FoldCallbacks:
+    """The callbacks of every fold, each with a Keras model that mirrors its fold.
+
+    Callbacks read and write the model: its weights and its learning rate. Weights are
+    copied to it before they are called, and what they changed is copied back.
+
+    Args:
+        task: Its settings hold the callbacks.
+        targets: Of every fold, as the loss wants them, for compiled metrics.
+    """
+
+    def __init__(self, task: TrainingTask, targets: Sequence[np.ndarray]) -> None:
+        self._task = task
+        self._targets = targets
+        self.models = [build_model(task, k) for k in range(len(task.folds))]
+        self._drivers = [self._make_driver(k) for k in range(len(task.folds))]
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """Whether any callback has set ``model.stop_training``."""
+        return any(driver.wants_to_stop for driver in self._drivers)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Fire what comes before an epoch."""
+        for driver in self._drivers:
+            driver.begin_epoch(epoch)
+
+    def end_epoch(
+        self,
+        epoch: int,
+        fold_index: int,
+        train_loss: float,
+        scores: list[tuple[np.ndarray, float]],
+    ) -> None:
+        """Fire what comes after an epoch of one fold.
+
+        Args:
+            epoch: Counted from 0.
+            fold_index: Which fold.
+            train_loss: Mean loss while training.
+            scores: Outputs and mean loss for train sample and validation; empty when
+                there is nothing to score.
+        """
+        logs = {"loss": train_loss}
+        if scores:
+            fold = self._task.folds[fold_index]
+            # Training accuracy is that of the train sample after the epoch, not the
+            # running mean of Keras, which lags behind by half an epoch.
+            logs = {**self._metrics(fold_index, fold.train_sample, scores[0]), **logs}
+            validation = self._metrics(fold_index, fold.validation, scores[1])
+            logs |= {f"val_{name}": value for name, value in validation.items()}
+        self._drivers[fold_index].end_epoch(epoch, logs)
+
+    def show(self, fold_index: int, weights: np.ndarray, rest: list[Any]) -> None:
+        """Copy a fold's state to the model its callbacks see."""
+        set_weights(self.models[fold_index], weights, rest)
+
+    def read(self, fold_index: int) -> tuple[np.ndarray, list[Any]]:
+        """Return the state of the model, which callbacks may have changed."""
+        return start_of(self.models[fold_index])
+
+    def learning_rate(self, fold_index: int) -> float:
+        """Return the learning rate callbacks have left."""
+        return float(self.models[fold_index].optimizer.learning_rate)
+
+    def finish(self) -> None:
+        """Fire what comes after the last epoch."""
+        for driver in self._drivers:
+            driver.finish()
+
+    def _make_driver(self, fold_index: int) -> CallbackDriver:
+        n_train = len(self._task.folds[fold_index].train)
+        return CallbackDriver(
+            make_callbacks(self._task.settings.callbacks),
+            self.models[fold_index],
+            epochs=self._task.settings.epochs,
+            steps=-(-n_train // self._task.settings.batch_size),
+        )
+
+    def _metrics(
+        self, fold_index: int, rows: np.ndarray, score: tuple[np.ndarray, float]
+    ) -> dict[str, float]:
+        outputs, loss = score
+        model = self.models[fold_index]
+        targets = self._targets[fold_index][rows]
+        return {**metric_logs(model, targets, outputs), "loss": loss}

@@ -1,0 +1,224 @@
+"""A Keras optimizer as a pure function of one flat vector of weights a fold.
+
+An optimizer makes a dozen small operations a weight tensor and step, which is most of
+the time of a small model. All weights of all folds in one matrix take the same dozen
+operations once. Each is elementwise, so the numbers stay the same, bit for bit.
+What `FusedOptimizer` has a kernel for is faster still; this takes the others.
+"""
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ktune.trainers.graph.optimizer_numbers import clip_of, input_names, settings_of
+from ktune.trainers.graph.weight_layout import LANES, WeightLayout
+
+
+class FlatOptimizer:
+    """Keras's own update rule, without variables.
+
+    Args:
+        optimizer: A Keras optimizer that is not built yet; it is changed, so it must
+            not be used for anything else.
+        layout: Of the weights.
+        n_folds: How many folds go side by side.
+        constraints: One a weight tensor, such as ``MaxNorm``, or None.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        layout: WeightLayout,
+        n_folds: int,
+        constraints: Sequence[Any],
+    ) -> None:
+        self._optimizer = optimizer
+        self._layout = layout
+        self._constraints = constraints
+        self._n_folds = n_folds
+        config = optimizer.get_config()
+        self._names = input_names(config, type(optimizer).__name__)
+        self._clip = clip_of(config)
+        self.has_schedule = has_schedule(optimizer)
+        # A fold has its own learning rate and step count: callbacks may change the
+        # one, and folds of different size differ in the other. A schedule may branch
+        # on the step, so it gets a scalar.
+        shape = () if self.has_schedule else (n_folds, 1, LANES)
+        self._block_shape = (n_folds, layout.size // LANES, LANES)
+        self._weights = keras.Variable(np.zeros(self._block_shape, "float32"))
+        self._free_of_variables()
+        self._inputs = {name: self._make_input(name) for name in self._names}
+        self._replace("_iterations", keras.Variable(np.zeros(shape, "int64")))
+        if not self.has_schedule:
+            rate = keras.Variable(np.zeros(shape, "float32"))
+            self._replace("_learning_rate", rate)
+        optimizer.build([self._weights])
+        self._state = [v for v in optimizer.variables if not self._is_input(v)]
+
+    def settings(
+        self, learning_rates: Sequence[float], config: Mapping[str, Any]
+    ) -> np.ndarray:
+        """Return the numbers of a trial in the form `step` takes.
+
+        Args:
+            learning_rates: One a fold; callbacks may change them fold by fold.
+            config: The trial's optimizer's ``get_config``.
+
+        Returns:
+            Shape (n_folds, 1 + n_inputs), float32.
+        """
+        return settings_of(learning_rates, config, self._names)
+
+    def initial_state(self) -> list[Any]:
+        """Return the state before the first step, as tensors."""
+        return [tf.constant(variable.numpy()) for variable in self._state]
+
+    def open(self, weights: Any, state: Sequence[Any]) -> Any:
+        """Return what a loop carries along."""
+        return weights, list(state)
+
+    def weights(self, carried: Any) -> list[list[Any]]:
+        """Return the present weights of every fold as the model's tensors."""
+        return [self._layout.split(row) for row in tf.unstack(carried[0])]
+
+    def clip(self, gradients: Sequence[Any], settings: Any) -> Sequence[Any]:
+        """Limit the gradients of one fold; ``settings`` is its row."""
+        if self._clip is None:
+            return gradients
+        name, clip = self._clip
+        return clip(gradients, settings[1 + self._names.index(name)])
+
+    def step(
+        self, carried: Any, gradients: Sequence[Any], settings: Any, is_active: Any
+    ) -> Any:
+        """Make one step in every fold.
+
+        Args:
+            carried: From `open` or the last step.
+            gradients: For each fold its tensors, already clipped.
+            settings: From `settings`.
+            is_active: Whether a fold has rows, shape (n_folds,); None: all have.
+        """
+        flat = tf.stack([self._layout.join(parts) for parts in gradients])
+        weights, state = carried
+        weights, state = self._update(weights, state, flat, settings)
+        new = (self._constrained(weights), state)
+        return new if is_active is None else _where(is_active, new, carried)
+
+    def close(self, carried: Any) -> tuple[Any, list[Any]]:
+        """Return weights and state."""
+        weights, state = carried
+        return weights, state
+
+    def _update(
+        self, weights: Any, state: Sequence[Any], gradients: Any, settings: Any
+    ) -> tuple[Any, list[Any]]:
+        blocks = tf.reshape(weights, self._block_shape)
+        mapping = [(self._weights, blocks), *zip(self._state, state, strict=True)]
+        # The same in every fold, unlike the learning rate.
+        mapping += zip(self._inputs.values(), tf.unstack(settings[0, 1:]), strict=True)
+        if not self.has_schedule:
+            rate = self._optimizer._learning_rate
+            column = settings[:, 0][:, None, None]
+            mapping.append((rate, tf.broadcast_to(column, rate.shape)))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            gradients = tf.reshape(gradients, self._block_shape)
+            self._optimizer.apply([gradients], [self._weights])
+        new_state = [scope.get_current_value(variable) for variable in self._state]
+        new_weights = scope.get_current_value(self._weights)
+        return tf.reshape(new_weights, weights.shape), new_state
+
+    def _constrained(self, weights: Any) -> Any:
+        """Apply the constraints of weights, such as ``MaxNorm``."""
+        if not any(self._constraints):
+            return weights
+        rows = [
+            self._layout.join(
+                [
+                    part if constraint is None else constraint(part)
+                    for part, constraint in zip(
+                        self._layout.split(row), self._constraints, strict=True
+                    )
+                ]
+            )
+            for row in tf.unstack(weights)
+        ]
+        return tf.stack(rows)
+
+    def _free_of_variables(self) -> None:
+        """Use the backend-independent methods, which respect a StatelessScope.
+
+        TensorFlow's versions (keras 3.15, backend/tensorflow/optimizer.py) assign to
+        variables directly, which is why ``stateless_apply`` is refused there.
+        """
+        from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+        for name in (
+            "_var_key",
+            "assign",
+            "assign_add",
+            "assign_sub",
+            "_backend_update_step",
+        ):
+            method = types.MethodType(getattr(BaseOptimizer, name), self._optimizer)
+            setattr(self._optimizer, name, method)
+        self._optimizer._apply_weight_decay = self._decay_weights
+        self._optimizer._clip_gradients = lambda gradients: gradients  # see `clip`
+
+    def _decay_weights(self, variables: Sequence[Any]) -> None:
+        """Shrink weights as ``TFOptimizer._apply_weight_decay`` does."""
+        if self._optimizer.weight_decay is None:
+            return
+        rate = tf.cast(self._optimizer.learning_rate, "float32")
+        decay = tf.cast(self._optimizer.weight_decay, "float32")
+        for variable in variables:
+            variable.assign(variable.value - variable.value * decay * rate)
+
+    def _make_input(self, name: str) -> Any:
+        """Put a variable in the place of a number."""
+        setattr(self._optimizer, name, _Nonzero(getattr(self._optimizer, name)))
+        return getattr(self._optimizer, name)
+
+    def _replace(self, attribute: str, variable: Any) -> None:
+        self._optimizer._untrack_variable(getattr(self._optimizer, attribute))
+        setattr(self._optimizer, attribute, variable)
+
+    def _is_input(self, variable: Any) -> bool:
+        rate = None if self.has_schedule else self._optimizer._learning_rate
+        return any(variable is each for each in (rate, *self._inputs.values()))
+
+
+class _Nonzero(keras.Variable):
+    """A number that is an input, and not zero: SGD asks whether its momentum is."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(np.float32(value))
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+    __hash__ = keras.Variable.__hash__
+
+
+def has_schedule(optimizer: Any) -> bool:
+    """Whether the learning rate is a function of the step."""
+    return not isinstance(optimizer._learning_rate, keras.Variable)
+
+
+def _where(is_active: Any, new: Any, old: Any) -> Any:
+    """Keep the old state of folds that had no rows."""
+
+    def choose(new: Any, old: Any) -> Any:
+        if not len(new.shape):  # one number for all folds, as with a schedule
+            return tf.where(is_active[0], new, old)
+        shape = [-1] + [1] * (len(new.shape) - 1)
+        return tf.where(tf.reshape(is_active, shape), new, old)
+
+    return tf.nest.map_structure(choose, new, old)

@@ -1,0 +1,126 @@
+"""What the graph trainer cannot do, said in words the user can act on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ktune.protocols import TrainingTask
+from ktune.trainers.callbacks import acts_on_batches, make_callbacks
+from ktune.trainers.common import bytes_of
+from ktune.utils.runtime import memory_bytes
+
+MEMORY_SHARE = 0.4
+"""Share of the machine's memory that features may take to be held as tensors."""
+
+ELEMENTWISE_OPTIMIZERS = (
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "RMSprop",
+    "SGD",
+)
+"""Keras optimizers that treat each weight by itself, whatever tensor it sits in."""
+
+
+class NotForGraph(Exception):
+    """Found while tracing: this model cannot be trained in one graph."""
+
+
+def why_not(task: TrainingTask, model: Any) -> str | None:
+    """Say why a task cannot be trained in a graph; None: it can.
+
+    Args:
+        task: What to train.
+        model: One model as ``task.build`` returns it.
+    """
+    checks: Sequence[Callable[[TrainingTask, Any], str | None]] = (
+        _check_backend,
+        _check_fit,
+        _check_model,
+        _check_loss,
+        _check_optimizer,
+        _check_callbacks,
+        _check_memory,
+    )
+    # In this order, and no further than the first: later ones rely on earlier ones.
+    return next((reason for check in checks if (reason := check(task, model))), None)
+
+
+def _check_backend(task: TrainingTask, model: Any) -> str | None:
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        return f"the Keras backend is {backend}, not tensorflow"
+    return None
+
+
+def _check_fit(task: TrainingTask, model: Any) -> str | None:
+    return None if task.fit is None else "the HyperModel has a `fit` of its own"
+
+
+def _check_model(task: TrainingTask, model: Any) -> str | None:
+    import keras
+
+    for name in ("train_step", "test_step", "compute_loss", "compute_metrics"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            return f"{type(model).__name__} has its own {name}()"
+    if model.run_eagerly:
+        return "the model was compiled with run_eagerly=True"
+    if isinstance(model.output_shape, list | Mapping):
+        return "the model has several outputs"
+    if not model.trainable_variables:
+        return "the model has nothing to train"
+    if {v.dtype for v in model.trainable_variables} != {"float32"}:
+        return "the weights are not all float32"
+    return None
+
+
+def _check_loss(task: TrainingTask, model: Any) -> str | None:
+    if isinstance(model.loss, str) or callable(model.loss):
+        return None
+    return "the model was not compiled with exactly one loss"
+
+
+def _check_optimizer(task: TrainingTask, model: Any) -> str | None:
+    import keras
+
+    optimizer = model.optimizer
+    name = type(optimizer).__name__
+    if name not in ELEMENTWISE_OPTIMIZERS or type(optimizer) is not getattr(
+        keras.optimizers, name
+    ):
+        return f"optimizer {name} is none of {', '.join(ELEMENTWISE_OPTIMIZERS)}"
+    if optimizer.built:
+        return "the optimizer has state before training begins"
+    for setting in ("use_ema", "gradient_accumulation_steps", "loss_scale_factor"):
+        if getattr(optimizer, setting):
+            return f"the optimizer has {setting}"
+    excluded = (
+        "_exclude_from_weight_decay_names",
+        "_exclude_from_weight_decay_pattern",
+    )
+    if any(getattr(optimizer, attribute, None) for attribute in excluded):
+        return "some weights are excluded from weight decay"
+    return None
+
+
+def _check_callbacks(task: TrainingTask, model: Any) -> str | None:
+    for callback in make_callbacks(task.settings.callbacks):
+        if acts_on_batches(callback):
+            return f"callback {type(callback).__name__} acts on every batch"
+    return None
+
+
+def _check_memory(task: TrainingTask, model: Any) -> str | None:
+    arrays = {id(fold.x): fold.x for fold in task.folds}
+    size = sum(bytes_of(x) for x in arrays.values())
+    limit = MEMORY_SHARE * memory_bytes()
+    if size > limit:
+        return (
+            f"the features take {size / 2**30:.1f} GiB, more than "
+            f"{MEMORY_SHARE:.0%} of the memory"
+        )
+    return None

@@ -1,0 +1,489 @@
+"""One epoch of training and scoring, for several folds, as one TensorFlow function.
+
+A program is pure: state goes in, new state comes out, and data, batch order and
+learning rate are arguments. Nothing of a trial stays behind in it, which is why one
+program serves any number of trials whose models have the same structure.
+
+In the code, *weights* is the matrix of all trainable weights, one row a fold; *rest* is
+what a fold's model has besides: the state of random generators, moving averages.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+from tensorflow.python.eager import context
+
+from ktune.trainers.graph.flat_optimizer import FlatOptimizer
+from ktune.trainers.graph.fused_optimizer import FusedOptimizer, can_fuse
+from ktune.trainers.graph.limits import NotForGraph
+from ktune.trainers.graph.weight_layout import WeightLayout
+
+SCORING_CHUNK = 512
+"""Rows scored at a time, so that activations of a whole fold are never held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything training changes.
+
+    Attributes:
+        weights: Shape (n_folds, n_weights), float32.
+        optimizer: State of the optimizer.
+        rest: For each fold, the values of the model's other variables.
+    """
+
+    weights: Any
+    optimizer: list[Any]
+    rest: list[list[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The order of one epoch, for folds side by side.
+
+    Every fold goes through its full batches, then its partial one, in the same kinds
+    of step whatever the other folds' sizes are: a partial batch takes operations of
+    open shape, whose last bit may differ from those of fixed shape.
+
+    Attributes:
+        full: Row positions of the batches all folds have, shape
+            (n_steps, n_folds, batch_size), int32.
+        uneven: Further full batches, which only some folds have, likewise.
+        uneven_counts: ``batch_size``, or 0 where the fold has no such batch; shape
+            (n_uneven_steps, n_folds), int32.
+        partial: The last batch of each fold, padded; n_partial_steps is 0 or 1.
+        partial_counts: How many of its rows are real, 0 when there is none.
+    """
+
+    full: np.ndarray
+    uneven: np.ndarray
+    uneven_counts: np.ndarray
+    partial: np.ndarray
+    partial_counts: np.ndarray
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays in the order a program takes them."""
+        uneven = (self.uneven, self.uneven_counts)
+        return (self.full, *uneven, self.partial, self.partial_counts)
+
+
+def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> Batches:
+    """Cut the order of each fold into batches."""
+    sizes = np.array([len(order) for order in orders])
+    n_full, n_partial = sizes // batch_size, sizes % batch_size
+    n_most, n_common = n_full.max(), n_full.min()
+    rows = np.zeros((len(orders), n_most * batch_size), np.int32)
+    partial = np.zeros((1, len(orders), batch_size), np.int32)
+    for fold, order in enumerate(orders):
+        end = n_full[fold] * batch_size
+        rows[fold, :end] = order[:end]
+        partial[0, fold, : n_partial[fold]] = order[end:]
+    steps = rows.reshape(len(orders), n_most, batch_size).transpose(1, 0, 2)
+    n_partial_steps = int(n_partial.any())
+    is_real = np.arange(n_common, n_most)[:, None] < n_full
+    return Batches(
+        full=steps[:n_common],
+        uneven=steps[n_common:],
+        uneven_counts=(is_real * batch_size).astype(np.int32),
+        partial=partial[:n_partial_steps],
+        partial_counts=n_partial[None, :].astype(np.int32)[:n_partial_steps],
+    )
+
+
+class EpochProgram:
+    """A model's training, compiled.
+
+    Args:
+        model: A compiled, built Keras model. The program takes it over, optimizer
+            included: its own variables are never read or written.
+        n_folds: How many folds go side by side.
+        is_uneven: Whether some have more full batches than others.
+        is_light: Whether a step takes so little arithmetic that TensorFlow's graph
+            optimizer costs more than it gains.
+    """
+
+    def __init__(
+        self, model: Any, *, n_folds: int, is_uneven: bool, is_light: bool
+    ) -> None:
+        self._model = model
+        self._is_uneven = is_uneven
+        self._is_light = is_light
+        self._layout = WeightLayout(model.trainable_variables)
+        self._known = {id(variable) for variable in model.variables}
+        self._optimizer = _make_optimizer(
+            model, self._layout, n_folds, is_light=is_light
+        )
+        self._n_folds = n_folds
+        # Traced once each and called for every fold. Not inlined, they are also
+        # optimised once: the first trial of a structure starts twice as soon, and
+        # steps take no longer.
+        self._gradient = _function(self._trace_gradient, _noinline=True)
+        self._score = _function(self._trace_scores, _noinline=True)
+        self._compiled: Any = None
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate follows the optimizer's own schedule."""
+        return self._optimizer.has_schedule
+
+    def settings(
+        self, learning_rates: Sequence[float], config: Mapping[str, Any]
+    ) -> np.ndarray:
+        """Return the numbers of a trial's optimizer, which are inputs.
+
+        Args:
+            learning_rates: One a fold.
+            config: ``get_config`` of the trial's optimizer.
+        """
+        return self._optimizer.settings(learning_rates, config)
+
+    def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> State:
+        """Return the state before the first step.
+
+        Args:
+            weights: Shape (n_folds, n_weights).
+            rest: For each fold, the values of ``non_trainable_variables``.
+        """
+        return State(
+            tf.constant(np.pad(weights, ((0, 0), (0, self._layout.n_padding)))),
+            self._optimizer.initial_state(),
+            [[tf.convert_to_tensor(value) for value in values] for values in rest],
+        )
+
+    def compile(
+        self,
+        state: State,
+        settings: np.ndarray,
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> None:
+        """Trace the program for arguments like these, unless it is done already.
+
+        Args as `run_epoch`; numbers of rows and steps may differ later.
+
+        Raises:
+            NotForGraph: The model does something a graph cannot hold.
+        """
+        if self._compiled is not None:
+            return
+        trace = self._trace_train if scored is None else self._trace_all
+        function = _function(trace)
+        arguments = self._arguments(state, settings, data, batches, scored)
+        with _rewriting(fuses=not self._is_light):
+            compiled = function.get_concrete_function(*_specs(arguments))
+        if any(t.dtype == tf.resource for t in compiled.captured_inputs):
+            raise NotForGraph("a layer keeps state outside of Keras variables")
+        self._compiled = compiled
+
+    def run_epoch(
+        self,
+        state: State,
+        settings: np.ndarray,
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> tuple[State, np.ndarray, list[Any]]:
+        """Train all folds one epoch, then score them.
+
+        Args:
+            state: Where they stand.
+            settings: From `settings`.
+            data: Features, targets and row weights, each a list with one entry a
+                fold; row weights may be empty.
+            batches: What to train on.
+            scored: For each fold, two lots of rows; None: do not score.
+
+        Returns:
+            The new state; the mean training loss, shape (n_folds,); and for each
+            fold and lot the outputs and the mean loss.
+        """
+        arguments = self._arguments(state, settings, data, batches, scored)
+        with _rewriting(is_on=not self._is_light):
+            new_state, losses, *scores = self._compiled(*arguments)
+        return State(*new_state), losses.numpy(), scores[0] if scores else []
+
+    def _arguments(
+        self,
+        state: State,
+        settings: np.ndarray,
+        data: tuple[Any, ...],
+        batches: Batches,
+        scored: Sequence[tuple[Any, Any]] | None,
+    ) -> tuple[Any, ...]:
+        arguments = (
+            (state.weights, state.optimizer, state.rest),
+            tf.constant(settings),
+            data,
+            tuple(tf.constant(part) for part in batches.arrays),
+        )
+        return arguments if scored is None else (*arguments, scored)
+
+    def _trace_all(
+        self, state: Any, settings: Any, data: Any, batches: Any, scored: Any
+    ) -> tuple[Any, Any, Any]:
+        state, losses = self._trace_train(state, settings, data, batches)
+        weights, _, rest = state
+        features, targets, _ = data
+        folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
+        scores = [
+            [self._score(self._layout.split(row), *fold, rows) for rows in lots]
+            for (row, *fold), lots in zip(folds, scored, strict=True)
+        ]
+        return state, losses, scores
+
+    def _trace_train(
+        self, state: Any, settings: Any, data: Any, batches: Any
+    ) -> tuple[Any, Any]:
+        full, uneven, uneven_counts, partial, partial_counts = batches
+        batch_size = full.shape[-1]
+
+        def full_step(i: Any, state: Any, sums: Any) -> Any:
+            state, losses = self._step(state, settings, data, _at(full, i), None)
+            return i + 1, state, sums + losses * float(batch_size)
+
+        def uneven_step(i: Any, state: Any, sums: Any) -> Any:
+            counts = tf.gather(uneven_counts, i)
+            state, losses = self._step(state, settings, data, _at(uneven, i), counts)
+            return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
+
+        def partial_step(i: Any, state: Any, sums: Any) -> Any:
+            counts = tf.gather(partial_counts, i)
+            # A fold without rows computes one for nothing: some convolutions abort
+            # the process when given none (TensorFlow 2.21, CPU).
+            ends = tf.unstack(tf.maximum(counts, 1))
+            pairs = zip(_at(partial, i), ends, strict=True)
+            rows = [row[:end] for row, end in pairs]
+            state, losses = self._step(state, settings, data, rows, counts)
+            return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
+
+        weights, optimizer_state, rest = state
+        opened = (self._optimizer.open(weights, optimizer_state), rest)
+        carried = (opened, tf.zeros(self._n_folds))
+        carried = _repeat(full_step, tf.shape(full)[0], carried)
+        if self._is_uneven:
+            carried = _repeat(uneven_step, tf.shape(uneven)[0], carried)
+        (trained, rest), sums = _repeat(partial_step, tf.shape(partial)[0], carried)
+        n_rows = tf.shape(full)[0] * batch_size + sum(
+            tf.reduce_sum(counts, axis=0) for counts in (uneven_counts, partial_counts)
+        )
+        state = (*self._optimizer.close(trained), rest)
+        return state, sums / tf.cast(n_rows, tf.float32)
+
+    def _step(
+        self, state: Any, settings: Any, data: Any, rows: Sequence[Any], counts: Any
+    ) -> tuple[Any, Any]:
+        """Make one step in every fold that has rows left."""
+        trained, rest = state
+        weights = self._optimizer.weights(trained)
+        folds = zip(
+            weights, tf.unstack(settings), rest, *_by_fold(data), rows, strict=True
+        )
+        found = [self._gradient(*fold) for fold in folds]
+        losses, gradients, new_rest = (list(part) for part in zip(*found, strict=True))
+        is_active = None if counts is None else counts > 0
+        new = self._optimizer.step(trained, gradients, settings, is_active)
+        if is_active is not None:
+            new_rest = _where_active(is_active, new_rest, rest)
+        return (new, new_rest), tf.stack(losses)
+
+    def _trace_gradient(
+        self,
+        weights: Sequence[Any],
+        settings: Any,
+        rest: Any,
+        features: Any,
+        targets: Any,
+        row_weights: Any,
+        rows: Any,
+    ) -> tuple[Any, Sequence[Any], list[Any]]:
+        """Return loss, gradients and new rest of one fold at one batch."""
+        _, loss, rest = self._call(
+            weights, rest, features, targets, row_weights, rows, is_training=True
+        )
+        gradients = _gradient_of(loss, weights)
+        if any(gradient is None for gradient in gradients):
+            # Keras leaves such weights alone, even from weight decay and momentum.
+            raise NotForGraph("some weights do not take part in the loss")
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return loss, self._optimizer.clip(dense, settings), rest
+
+    def _trace_scores(
+        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
+    ) -> tuple[Any, Any]:
+        """Return outputs and mean loss over rows, chunk by chunk."""
+        n_rows = tf.shape(rows)[0]
+        n_chunks = -(-n_rows // SCORING_CHUNK)
+        outputs = tf.TensorArray(
+            self._model.compute_dtype, n_chunks, infer_shape=False, element_shape=None
+        )
+
+        def chunk(i: Any, outputs: Any, total: Any) -> Any:
+            part = rows[i * SCORING_CHUNK : (i + 1) * SCORING_CHUNK]
+            output, loss = self._score_chunk(weights, rest, features, targets, part)
+            count = tf.cast(tf.shape(part)[0], tf.float32)
+            return i + 1, outputs.write(i, output), total + loss * count
+
+        _, outputs, total = tf.while_loop(
+            lambda i, *_: i < n_chunks,
+            chunk,
+            (0, outputs, 0.0),
+        )
+        return outputs.concat(), total / tf.cast(n_rows, tf.float32)
+
+    def _score_chunk(
+        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
+    ) -> tuple[Any, Any]:
+        outputs, loss, _ = self._call(
+            weights, rest, features, targets, None, rows, is_training=False
+        )
+        return outputs, loss
+
+    def _call(
+        self,
+        weights: Sequence[Any],
+        rest: Sequence[Any],
+        features: Any,
+        targets: Any,
+        row_weights: Any,
+        rows: Any,
+        *,
+        is_training: bool,
+    ) -> tuple[Any, Any, list[Any]]:
+        """Run the model as ``train_step`` and ``test_step`` do (keras 3.15)."""
+        import keras
+
+        model = self._model
+        x = tf.nest.map_structure(lambda part: tf.gather(part, rows), features)
+        y = tf.gather(targets, rows)
+        sample_weight = None if row_weights is None else tf.gather(row_weights, rows)
+        mapping = [
+            *zip(model.trainable_variables, weights, strict=True),
+            *zip(model.non_trainable_variables, rest, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = model(x, training=is_training)
+            loss = model.compute_loss(
+                x=x, y=y, y_pred=outputs, sample_weight=sample_weight
+            )
+        self._require_known(scope)
+        values = [scope.get_current_value(v) for v in model.non_trainable_variables]
+        return outputs, loss, values
+
+    def _require_known(self, scope: Any) -> None:
+        """Refuse a model that changes variables which are not its own."""
+        if set(scope.state_mapping) - self._known:
+            raise NotForGraph(
+                "a layer changes a variable that is not the model's, such as Keras's "
+                "global random state"
+            )
+
+
+def _specs(arguments: tuple[Any, ...]) -> list[Any]:
+    """Describe arguments, leaving the number of rows and of steps open."""
+
+    def exact(tensor: Any) -> Any:
+        return tf.TensorSpec(tensor.shape, tensor.dtype)
+
+    def open_ended(tensor: Any) -> Any:
+        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+    state, settings, *others = arguments
+    return [
+        tf.nest.map_structure(exact, state),
+        exact(settings),
+        *(tf.nest.map_structure(open_ended, part) for part in others),
+    ]
+
+
+def _by_fold(data: Any) -> tuple[Any, Any, Any]:
+    features, targets, row_weights = data
+    return features, targets, row_weights or [None] * len(features)
+
+
+def _at(steps: Any, i: Any) -> list[Any]:
+    """Return the rows of step i, fold by fold."""
+    return tf.unstack(tf.gather(steps, i))
+
+
+def _function(python_function: Any, **attributes: bool) -> Any:
+    return tf.function(
+        python_function, autograph=False, experimental_attributes=attributes or None
+    )
+
+
+@contextlib.contextmanager
+def _rewriting(*, is_on: bool = True, fuses: bool = True) -> Iterator[None]:
+    """Choose how TensorFlow's graph optimizer rewrites what this thread asks for.
+
+    A function that a graph calls is rewritten as chosen when the call was traced, the
+    graph itself as chosen when it first runs.
+
+    Args:
+        is_on: Whether it does anything. Of a light model's whole epoch it took 1.2 s
+            and made steps no faster than they are after 0.4 s without it.
+        fuses: Whether one operation may take the place of several. That makes a
+            convolution 8 % faster, but every fused operation of a new shape stays in
+            oneDNN's memory: 0.8 MiB for the program of a light model.
+
+    Never must it make one sum of several, see `_gradient_of`. TensorFlow's own switch
+    (``tf.config.optimizer``) is one for all threads.
+    """
+    here = context.context()
+    before = here.function_call_options
+    config = here.config
+    rewrites = config.graph_options.rewrite_options
+    rewrites.disable_meta_optimizer = not is_on
+    rewrites.remapping = RewriterConfig.DEFAULT if fuses else RewriterConfig.OFF
+    rewrites.arithmetic_optimization = RewriterConfig.OFF
+    here.function_call_options = context.FunctionCallOptions(
+        before.executor_type, config
+    )
+    try:
+        yield
+    finally:
+        here.function_call_options = before
+
+
+def _gradient_of(loss: Any, weights: Sequence[Any]) -> list[Any]:
+    """Return the gradients, the same to the last bit whatever else goes on.
+
+    What reaches a tensor on several ways is added up two at a time: three or more
+    TensorFlow adds in an order that depends on which memory is free at the moment
+    (``AddN``), so that the last bit would be left to chance. That inside of a loop,
+    such as a GRU's, is TensorFlow's to add up, and may differ so.
+    """
+    in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
+    gradients: list[Any] = tf.gradients(loss, weights, aggregation_method=in_pairs)
+    return gradients
+
+
+def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:
+    """Run ``step(i, *carried)`` so many times."""
+    result = tf.while_loop(lambda i, *_: i < n_steps, step, (0, *carried))
+    return result[1:]
+
+
+def _where_active(is_active: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Keep what folds had that had no rows."""
+    return [
+        [tf.where(is_active[k], a, b) for a, b in zip(new[k], old[k], strict=True)]
+        for k in range(len(new))
+    ]
+
+
+def _make_optimizer(
+    model: Any, layout: WeightLayout, n_folds: int, *, is_light: bool
+) -> FlatOptimizer | FusedOptimizer:
+    """Return what makes the fewest operations, or the least traffic with memory."""
+    variables = model.trainable_variables
+    if not is_light and can_fuse(model.optimizer, variables):
+        return FusedOptimizer(model.optimizer, layout, n_folds)
+    constraints = [variable.constraint for variable in variables]
+    return FlatOptimizer(model.optimizer, layout, n_folds, constraints)

@@ -1,0 +1,128 @@
+"""Which models may share a compiled program: those that differ in numbers only."""
+
+import json
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+from ktune.trainers.graph.optimizer_numbers import input_names
+
+_HIDDEN_STATE = {
+    "Lambda",  # its function may read anything
+    "Normalization",  # adapted values are constants in the graph, not in the config
+    "Discretization",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+    "TorchModuleWrapper",
+}
+"""Layers of Keras whose configuration does not say all they do."""
+
+
+def structure_key(model: Any) -> Hashable | None:
+    """Return what two models must have in common to share a program.
+
+    The weights and the optimizer's learning rate and, mostly, its other numbers are
+    inputs of a program, so they are left out, and so are names, which Keras numbers
+    through (``dense_17``).
+
+    Args:
+        model: A compiled Keras model.
+
+    Returns:
+        A key, or None when the configuration may hide a difference: code of the
+        user's, whose closures cannot be compared, or layers with hidden state.
+    """
+    try:
+        config = model.get_config()
+    except (NotImplementedError, TypeError):
+        return None
+    loss = _loss_config(model)
+    if loss is None or not is_transparent(config):
+        return None
+    parts = [
+        type(model).__name__,
+        _without_names(config),
+        loss,
+        str(model._compile_loss._user_loss_weights),
+        _optimizer_config(model.optimizer),
+    ]
+    if not is_transparent(parts):
+        return None
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def is_transparent(config: Any) -> bool:
+    """Whether a serialised configuration names Keras's own, stateless things only."""
+    return all(
+        (module is None or module == "keras" or module.startswith("keras."))
+        and registered_name is None
+        and class_name not in _HIDDEN_STATE
+        for module, class_name, registered_name in _serialised_objects(config)
+    )
+
+
+def _serialised_objects(config: Any) -> Iterator[tuple[Any, Any, Any]]:
+    if isinstance(config, Mapping):
+        if "class_name" in config:
+            yield (
+                config.get("module"),
+                config["class_name"],
+                config.get("registered_name"),
+            )
+        for value in config.values():
+            yield from _serialised_objects(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _serialised_objects(value)
+
+
+def _without_names(config: Any) -> Any:
+    """Number layers in order of appearance instead of naming them."""
+    names: dict[str, str] = {}
+    for name in _layer_names(config):
+        names.setdefault(name, f"#{len(names)}")
+    return _renamed(config, names)
+
+
+def _layer_names(config: Any) -> Iterator[str]:
+    if isinstance(config, Mapping):
+        if isinstance(config.get("name"), str):
+            yield config["name"]
+        for value in config.values():
+            yield from _layer_names(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _layer_names(value)
+
+
+def _renamed(config: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(config, str):
+        return names.get(config, config)
+    if isinstance(config, Mapping):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_renamed(value, names) for value in config]
+    return config
+
+
+def _loss_config(model: Any) -> Any:
+    import keras
+
+    loss = model.loss
+    if isinstance(loss, str):
+        return loss
+    if not (getattr(loss, "__module__", "") or "").startswith("keras."):
+        return None
+    return keras.losses.serialize(loss)
+
+
+def _optimizer_config(optimizer: Any) -> dict[str, Any]:
+    config, name = dict(optimizer.get_config()), type(optimizer).__name__
+    inputs = input_names(config, name)
+    config.pop("name", None)
+    if isinstance(config["learning_rate"], float):
+        config["learning_rate"] = "input"
+    return {"class_name": name, **config, **dict.fromkeys(inputs, "input")}

@@ -1,0 +1,363 @@
+"""The fast trainer: whole epochs in one TensorFlow graph, shared by folds and trials.
+
+``model.fit`` spends a small model's time on what surrounds the arithmetic: data
+adapters, callbacks and iterators, set up anew for every epoch. Here an epoch of all
+folds is one call, and the graph behind it is compiled once for all trials whose models
+have the same structure.
+"""
+
+import gc
+import os
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ktune.data.preprocessing import PreparedFold
+from ktune.data.targets import encode_targets, learns_scaled_targets, returns_logits
+from ktune.errors import ExperimentError
+from ktune.protocols import FoldEpoch, TrainingTask
+from ktune.trainers.common import (
+    LIGHT_BELOW,
+    batch_order,
+    build_model,
+    fold_epoch,
+    require_finite,
+    row_weights,
+    summarise,
+)
+from ktune.trainers.graph.callbacks import FoldCallbacks
+from ktune.trainers.graph.device_data import DeviceArrays
+from ktune.trainers.graph.flat_optimizer import has_schedule
+from ktune.trainers.graph.limits import NotForGraph, why_not
+from ktune.trainers.graph.program import EpochProgram, State, make_batches
+from ktune.trainers.graph.start import build_first, set_weights
+from ktune.trainers.graph.structure import structure_key
+
+MAX_PROGRAMS = 16
+"""Programs kept for later trials; one of a small model takes some 20 MiB."""
+
+DROPPED_AT_ONCE = 4
+"""Programs given up when there are too many, the least recently used first.
+
+Their graphs refer to themselves, so only the collector frees them. Its own time comes
+late, since it counts objects and not what TensorFlow holds; asking for it takes 0.3 s,
+a third of what it takes to trace a new program.
+"""
+
+_DEVICE_ARRAYS = DeviceArrays()
+_PROGRAMS: OrderedDict[Hashable, EpochProgram] = OrderedDict()
+
+
+class GraphTrainer:
+    """Trains in compiled graphs; what it cannot, it says before it starts."""
+
+    name = "graph"
+
+    def __init__(self) -> None:
+        self._ready: GraphTraining | None = None
+
+    def why_not(self, task: TrainingTask) -> str | None:
+        """Say why this task cannot be trained here; None: it can.
+
+        Finding out takes most of the work of starting, so what was prepared is kept
+        for `start`.
+        """
+        try:
+            self._ready = GraphTraining(task)
+        except NotForGraph as reason:
+            return str(reason)
+        return None
+
+    def start(self, task: TrainingTask) -> "GraphTraining":
+        """Compile what is not compiled yet, and set the folds to their start.
+
+        Raises:
+            ExperimentError: The model cannot be trained in a graph.
+        """
+        ready, self._ready = self._ready, None
+        if ready is not None and ready.task is task:
+            return ready
+        try:
+            return GraphTraining(task)
+        except NotForGraph as reason:
+            raise ExperimentError(
+                f"trainer 'graph' cannot train this model: {reason}. Use "
+                "trainer='keras_fit', or 'auto' to have it chosen."
+            ) from reason
+
+
+@dataclass(eq=False)
+class _Group:
+    """Folds that share a program call, and where they stand."""
+
+    indices: Sequence[int]
+    data: tuple[Any, ...]
+    scored: list[Any] | None
+    state: State
+
+
+class GraphTraining:
+    """All folds of a trial, trained by a compiled program.
+
+    Args:
+        task: What to train.
+
+    Raises:
+        NotForGraph: It cannot be trained here.
+    """
+
+    def __init__(self, task: TrainingTask) -> None:
+        self.task = task
+        self._epoch = 0
+        model, starts = build_first(task)
+        if reason := why_not(task, model):
+            raise NotForGraph(reason)
+        self.n_parameters = int(model.count_params())
+        self.summary = summarise(model)
+        self._is_logits = returns_logits(model)
+        self._learning_rates = [_learning_rate(model)] * len(task.folds)
+        self._is_scaled = learns_scaled_targets(model)
+        self._targets = _targets(task, model)
+        self._optimizer_config = model.optimizer.get_config()
+        self._callbacks = (
+            FoldCallbacks(task, self._targets) if task.settings.callbacks else None
+        )
+        size = len(task.folds) if _go_side_by_side(model, task) else 1
+        indices = [
+            range(first, first + size) for first in range(0, len(task.folds), size)
+        ]
+        data = [self._data(group) for group in indices]
+        self._program = _program(model, task, size, data[0])
+        self._groups = [
+            self._group(group, part, starts)
+            for group, part in zip(indices, data, strict=True)
+        ]
+        self._prepare()
+        self._pool = ThreadPoolExecutor(_n_cores()) if len(self._groups) > 1 else None
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """Whether a callback of any fold has set ``model.stop_training``."""
+        return self._callbacks is not None and self._callbacks.wants_to_stop
+
+    def run_epoch(self) -> list[FoldEpoch]:
+        """Train every fold for one more epoch and score it.
+
+        Raises:
+            TrialFailed: The loss or the outputs are no longer finite.
+        """
+        self._begin_callbacks()
+        run = map if self._pool is None else self._pool.map
+        scores: list[FoldEpoch] = []
+        for group, (losses, outputs) in zip(
+            self._groups, list(run(self._run_group, self._groups)), strict=True
+        ):
+            for position, index in enumerate(group.indices):
+                loss = float(losses[position])
+                require_finite(loss, f"training loss of fold {index}")
+                raw = outputs[position] if outputs else []
+                scores += self._scores(index, raw)
+                self._end_callbacks(group, position, loss, raw)
+        self._epoch += 1
+        return scores
+
+    def model(self, fold_index: int) -> Any:
+        """Return a Keras model with a fold's present weights."""
+        if self._callbacks is not None:
+            return self._callbacks.models[fold_index]
+        model = build_model(self.task, fold_index)
+        set_weights(model, *self._state_of(fold_index))
+        return model
+
+    def close(self) -> None:
+        """Fire the last callbacks and let the threads go."""
+        if self._callbacks is not None:
+            self._callbacks.finish()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _run_group(self, group: _Group) -> tuple[np.ndarray, list[Any]]:
+        orders = [
+            batch_order(self.task.folds[k], self.task.seeds[k], self._epoch)
+            for k in group.indices
+        ]
+        group.state, losses, outputs = self._program.run_epoch(
+            group.state,
+            self._settings(group),
+            group.data,
+            make_batches(orders, self.task.settings.batch_size),
+            group.scored,
+        )
+        return losses, [
+            [(lot.numpy(), float(loss)) for lot, loss in fold] for fold in outputs
+        ]
+
+    def _settings(self, group: _Group) -> np.ndarray:
+        rates = [self._learning_rates[k] for k in group.indices]
+        return self._program.settings(rates, self._optimizer_config)
+
+    def _scores(self, index: int, raw: list[Any]) -> list[FoldEpoch]:
+        if not raw:
+            return []
+        (train, train_loss), (validation, validation_loss) = raw
+        return [
+            fold_epoch(
+                np.concatenate([train, validation]),
+                (train_loss, validation_loss),
+                self.task.folds[index],
+                self.task.data,
+                is_logits=self._is_logits,
+                is_scaled=self._is_scaled,
+            )
+        ]
+
+    def _begin_callbacks(self) -> None:
+        if self._callbacks is None:
+            return
+        self._callbacks.begin_epoch(self._epoch)
+        for group in self._groups:
+            self._take_over(group)
+
+    def _end_callbacks(
+        self, group: _Group, position: int, loss: float, raw: list[Any]
+    ) -> None:
+        if self._callbacks is None:
+            return
+        index = group.indices[position]
+        self._callbacks.show(index, *self._state_of(index))
+        self._callbacks.end_epoch(self._epoch, index, loss, raw)
+
+    def _take_over(self, group: _Group) -> None:
+        """Go on from what callbacks have made of weights and learning rates."""
+        assert self._callbacks is not None
+        read = [self._callbacks.read(k) for k in group.indices]
+        weights = np.stack([weights for weights, _ in read])
+        fresh = self._program.initial_state(weights, [values for _, values in read])
+        group.state = replace(fresh, optimizer=group.state.optimizer)
+        if not self._program.has_schedule:
+            for k in group.indices:
+                self._learning_rates[k] = self._callbacks.learning_rate(k)
+
+    def _state_of(self, fold_index: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        size = len(self._groups[0].indices)
+        state, position = self._groups[fold_index // size].state, fold_index % size
+        rest = [value.numpy() for value in state.rest[position]]
+        return state.weights[position].numpy(), rest
+
+    def _data(self, indices: Sequence[int]) -> tuple[Any, ...]:
+        folds = [self.task.folds[k] for k in indices]
+        features = [_DEVICE_ARRAYS.inputs(fold.x) for fold in folds]
+        weights = [row_weights(fold, self.task) for fold in folds]
+        return (
+            features,
+            [_DEVICE_ARRAYS.tensor(self._targets[k]) for k in indices],
+            [tf.constant(weight) for weight in weights if weight is not None],
+        )
+
+    def _group(
+        self, indices: Sequence[int], data: tuple[Any, ...], starts: Sequence[Any]
+    ) -> _Group:
+        folds = [self.task.folds[k] for k in indices]
+        scored = None
+        if len(folds[0].validation):
+            scored = [
+                (_as_rows(fold.train_sample), _as_rows(fold.validation))
+                for fold in folds
+            ]
+        weights = np.stack([starts[k][0] for k in indices])
+        state = self._program.initial_state(weights, [starts[k][1] for k in indices])
+        return _Group(indices, data, scored, state)
+
+    def _prepare(self) -> None:
+        """Trace now rather than in a thread, and learn now whether it can be."""
+        group = self._groups[0]
+        orders = [self.task.folds[k].train for k in group.indices]
+        self._program.compile(
+            group.state,
+            self._settings(group),
+            group.data,
+            make_batches(orders, self.task.settings.batch_size),
+            group.scored,
+        )
+
+
+def forget_programs() -> None:
+    """Give up all compiled programs; trainings that use one keep it to their end."""
+    if _PROGRAMS:
+        _drop_oldest(len(_PROGRAMS))
+
+
+def _drop_oldest(n_programs: int) -> None:
+    for _ in range(n_programs):
+        _PROGRAMS.popitem(last=False)
+    gc.collect()
+
+
+def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
+    """Return the targets of every fold; one array for all unless each has a scale."""
+
+    def encode(fold: PreparedFold) -> np.ndarray:
+        data = task.data
+        scaling = fold.target_scaling
+        return encode_targets(fold.y, model, data.task, data.n_outputs, scaling)
+
+    if learns_scaled_targets(model):
+        return [encode(fold) for fold in task.folds]
+    return [encode(task.folds[0])] * len(task.folds)
+
+
+def _program(
+    model: Any, task: TrainingTask, n_folds: int, data: tuple[Any, ...]
+) -> EpochProgram:
+    """Return the program of a model's structure, compiled before or new."""
+    n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
+    is_uneven = n_folds > 1 and len(n_full) > 1
+    traits: dict[str, Any] = {
+        "n_folds": n_folds,
+        "is_uneven": is_uneven,
+        "is_light": is_light(model, task),
+    }
+    structure = structure_key(model)
+    if structure is None:
+        return EpochProgram(model, **traits)
+    specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
+    is_scored = len(task.folds[0].validation) > 0
+    key = (structure, *traits.values(), task.settings.batch_size, specs, is_scored)
+    if key not in _PROGRAMS:
+        _PROGRAMS[key] = EpochProgram(model, **traits)
+        if len(_PROGRAMS) > MAX_PROGRAMS:
+            _drop_oldest(DROPPED_AT_ONCE)
+    _PROGRAMS.move_to_end(key)
+    return _PROGRAMS[key]
+
+
+def _go_side_by_side(model: Any, task: TrainingTask) -> bool:
+    if has_schedule(model.optimizer):  # its step counter is one number
+        return False
+    return is_light(model, task)
+
+
+def is_light(model: Any, task: TrainingTask) -> bool:
+    """Whether a step is mostly bookkeeping."""
+    return model.count_params() * task.settings.batch_size < LIGHT_BELOW
+
+
+def _learning_rate(model: Any) -> float:
+    rate = model.optimizer.learning_rate
+    return float(rate)
+
+
+def _as_rows(rows: np.ndarray) -> Any:
+    return tf.constant(rows.astype(np.int32))
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

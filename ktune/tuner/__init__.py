@@ -1,0 +1,1 @@
+"""A search from beginning to end: run, resume, finalize, reproduce."""

@@ -1,0 +1,123 @@
+"""What is done once all trials are: refit, register, judge the whole, report."""
+
+from collections.abc import Iterator
+
+from ktune.diagnosis import diagnosis_as_dict
+from ktune.errors import KtuneError
+from ktune.evaluation.recorded import threshold_of_trial
+from ktune.evaluation.refit import Refit, refit
+from ktune.listener import Listener
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.ranking import front_of_results, rank_results
+from ktune.metrics.scores import LATENCY
+from ktune.models.ensembles.ensembling import Ensembler
+from ktune.models.registry.champion import Candidate, register_best
+from ktune.models.registry.registration import Registration
+from ktune.report import read_report, render_report
+from ktune.tracking import names
+from ktune.tracking.reader import find_search
+from ktune.tracking.records import MetricPoint
+from ktune.tracking.search_logger import SearchBooks
+from ktune.tracking.store import Store
+from ktune.trial import Trial, TrialResult
+from ktune.tuner.diagnoser import Judge
+from ktune.tuner.preflight import Preflight
+
+
+def refit_best(
+    store: Store,
+    books: SearchBooks,
+    ready: Preflight,
+    results: list[tuple[Trial, TrialResult]],
+    listener: Listener,
+) -> tuple[Refit | None, Registration | None]:
+    """Refit, test and register the best complete trial; nothing if there is none."""
+    goal = ready.bench.goal
+    ranked = rank_results(results, goal)
+    if not ranked or not ranked[0][1].is_complete:
+        return None, None
+    if not goal.is_single:
+        front = front_of_results(ranked, goal)
+        books.note_front({standing.number for standing in front})
+    trial, result = ranked[0]
+    assert result.best_epoch is not None
+    epochs = result.best_epoch + 1
+    listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
+    run_id = books.trial_runs[trial.number]
+    threshold = threshold_of_trial(store, ready.bench, run_id)
+    if threshold is not None:
+        listener.on_note(threshold.describe())
+    fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
+    books.note_best(trial, result, extra=list(_test_metrics(fitted)))
+    listener.on_phase("registering the model")
+    registration, decision = register_best(
+        store,
+        ready.bench,
+        Candidate(
+            search_run_id=books.run_id,
+            trial_run_id=books.trial_runs[trial.number],
+            fitted=fitted,
+            example=ready.example,
+            class_names=ready.dataset.class_names,
+            data_digest=ready.dataset.digest,
+        ),
+    )
+    books.note_model(
+        f"{registration.name}/{registration.version}",
+        f"{registration.alias or 'no alias'}: {decision.reason}",
+    )
+    return fitted, registration
+
+
+def conclude(
+    store: Store,
+    books: SearchBooks,
+    judge: Judge,
+    fitted: Refit | None,
+    listener: Listener,
+) -> None:
+    """Judge the search as a whole and write its report."""
+    found = judge.judge_search(_as_in_folds(fitted) if fitted else {})
+    for number, diagnosis in judge.changed(found).items():
+        books.note_verdict(number, diagnosis.verdict)
+    books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
+    listener.on_phase("writing the report")
+    report = read_report(store, find_search(store, books.run_id))
+    books.add_file(names.REPORT_FILE, render_report(report).encode())
+
+
+def make_ensemble(
+    store: Store, books: SearchBooks, ready: Preflight, method: str, listener: Listener
+) -> None:
+    """Make an ensemble of the trials; a search of one trial only does without."""
+    search = find_search(store, books.run_id)
+    ensembler = Ensembler(
+        store, search, ready.bench, ready.example, ready.dataset.digest, listener
+    )
+    try:
+        ensembler.make(method)
+    except KtuneError as error:  # the search itself has done what it should
+        listener.on_note(f"No ensemble: {error}")
+
+
+def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:
+    """Return the test scores cut where the folds were cut, to compare with them."""
+    ending = "_at_0.5"
+    plain = {n: e for n, e in fitted.test.items() if not n.endswith(ending)}
+    at_half = {
+        n.removesuffix(ending): e for n, e in fitted.test.items() if n.endswith(ending)
+    }
+    return {**plain, **at_half}
+
+
+def _test_metrics(fitted: Refit) -> Iterator[MetricPoint]:
+    yield MetricPoint("refit_seconds", fitted.seconds)
+    yield MetricPoint("refit_epochs", fitted.epochs)
+    if fitted.threshold is not None:
+        yield MetricPoint("threshold", fitted.threshold.value)
+    yield MetricPoint(LATENCY, fitted.latency_ms)
+    for name, estimate in fitted.test.items():
+        yield MetricPoint(f"test_{name}", estimate.value)
+        if estimate.low is not None and estimate.high is not None:
+            yield MetricPoint(f"test_{name}_low", estimate.low)
+            yield MetricPoint(f"test_{name}_high", estimate.high)

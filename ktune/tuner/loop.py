@@ -1,0 +1,211 @@
+"""The loop of a search: ask, submit, report, track, tell."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from ktune.errors import ConstraintViolated, SearchAborted
+from ktune.listener import Listener
+from ktune.protocols import Executor, Others, Peers, Searcher
+from ktune.trial import EpochReport, Trial, TrialResult, TrialState
+from ktune.utils.interrupts import note_interrupt, shielded
+
+FIRST_FAILURES = 5
+"""When this many first trials all fail for the same reason, more will not help."""
+
+FIRST_VIOLATIONS = 30
+"""The same for models above a limit: they are not trained, and cost little."""
+
+PATIENCE = 1.0
+"""Seconds between two looks at what other drivers still do."""
+
+
+@dataclass
+class LoopOutcome:
+    """How the loop ended."""
+
+    finished: int = 0
+    """Trials that are complete or pruned; of this driver, if there are several."""
+    asked: int = 0
+    reason: str = "all trials done"
+    is_interrupted: bool = False
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often trials failed, by reason."""
+    failed_kinds: set[str] = field(default_factory=set)
+    """The types of these failures."""
+
+
+class SearchLoop:
+    """Runs trials until enough are finished, time is up, or nothing is left to try.
+
+    The order at the end of a trial is fixed: first it is tracked (its MLflow run is
+    complete), then the searcher is told. A crash in between costs nothing but that
+    the trial is told again.
+
+    Where others drive the same search, the budget is one for all: who has nothing left
+    to ask for waits until their last trials are over, in case one of them is lost.
+
+    Args:
+        searcher: Proposes trials.
+        executor: Has them evaluated.
+        track: Records a finished trial.
+        listener: Is told what happens.
+        trials: How many finished trials are wanted.
+        timeout: Wall time in seconds; running trials stop at their next epoch.
+        trial_timeout: The same for one trial.
+        outcome: What an interrupted search has done already; None: nothing.
+        peers: The other drivers of the search; None: there are none.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        executor: Executor,
+        *,
+        track: Callable[[Trial, TrialResult], None],
+        listener: Listener,
+        trials: int,
+        timeout: float | None = None,
+        trial_timeout: float | None = None,
+        outcome: LoopOutcome | None = None,
+        peers: Peers | None = None,
+    ) -> None:
+        self._searcher = searcher
+        self._executor = executor
+        self._track = track
+        self._listener = listener
+        self._wanted = trials
+        self._trial_timeout = trial_timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._running: dict[int, Trial] = {}
+        self._started: dict[int, float] = {}
+        self.outcome = outcome or LoopOutcome()
+        self._peers = peers
+        self._others = Others()
+        self._is_waiting = False
+
+    def run(self) -> LoopOutcome:
+        """Run trials to the end; Ctrl-C ends it early with everything finished kept.
+
+        Raises:
+            SearchAborted: The first trials all failed for the same reason.
+        """
+        try:
+            while self._start_trials() or self._awaits_others():
+                if self._running:
+                    self._finish_one()
+        except KeyboardInterrupt:
+            note_interrupt()
+            self.outcome.is_interrupted = True
+            self.outcome.reason = "interrupted"
+        finally:
+            self._executor.close()
+        return self.outcome
+
+    def _start_trials(self) -> bool:
+        """Keep the workers busy; return whether any trial is running."""
+        while len(self._running) < self._executor.n_workers:
+            trial = self._ask()
+            if trial is None:
+                break
+            self._running[trial.number] = trial
+            self._started[trial.number] = time.monotonic()
+            self.outcome.asked += 1
+            self._listener.on_trial_start(trial)
+            self._executor.submit(trial)
+        return bool(self._running)
+
+    def _ask(self) -> Trial | None:
+        """Return the next trial; None: nothing now, or no more is wanted."""
+        turn = self._peers.turn() if self._peers else nullcontext(Others())
+        with turn as self._others:
+            if not self._wants_more():
+                return None
+            trial = self._searcher.ask()
+        if trial is None and not self._running:
+            self.outcome.reason = "the space is exhausted"
+        return trial
+
+    def _awaits_others(self) -> bool:
+        """Wait a moment if the last trials are with other drivers."""
+        if not self._others.running or self._is_late():
+            return False
+        if not self._is_waiting:
+            self._listener.on_phase("waiting for the last trials of other drivers")
+            self._is_waiting = True
+        time.sleep(PATIENCE)
+        return True
+
+    def _wants_more(self) -> bool:
+        running = len(self._running) + self._others.running
+        if self.outcome.finished + self._others.finished + running >= self._wanted:
+            return False
+        if self._is_late():
+            self.outcome.reason = "time is up"
+            return False
+        if self._searcher.is_exhausted:
+            self.outcome.reason = "the space is exhausted"
+            return False
+        # Failed trials are replaced, but not without end.
+        asked = self.outcome.asked + self._others.asked
+        if asked >= 2 * self._wanted + self._free_failures():
+            self.outcome.reason = "too many trials failed"
+            return False
+        return True
+
+    def _free_failures(self) -> int:
+        """How many trials may fail beyond one for every trial wanted."""
+        is_limited = ConstraintViolated.__name__ in self.outcome.failed_kinds
+        return FIRST_VIOLATIONS if is_limited else FIRST_FAILURES
+
+    def _finish_one(self) -> None:
+        trial, result = self._executor.wait(self._report)
+        del self._running[trial.number]
+        if self._peers:
+            self._peers.check_in()
+        with shielded():
+            self._track(trial, result)
+            self._searcher.tell(trial, result)
+            self._count(result)
+        self._listener.on_trial_end(trial, result)
+        self._abort_if_hopeless()
+
+    def _report(self, report: EpochReport) -> bool:
+        self._listener.on_epoch(report)
+        trial = self._running[report.trial_number]
+        may_go_on = self._searcher.report(trial, report.epoch, report.value)
+        if self._is_late():
+            self.outcome.reason = "time is up"
+            return False
+        return may_go_on and not self._is_overdue(trial)
+
+    def _is_overdue(self, trial: Trial) -> bool:
+        """Whether a trial has taken longer than one may."""
+        if self._trial_timeout is None:
+            return False
+        spent = time.monotonic() - self._started[trial.number]
+        return spent >= self._trial_timeout
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _count(self, result: TrialResult) -> None:
+        if result.state is not TrialState.FAILED:
+            self.outcome.finished += 1
+        elif result.failure is not None:
+            self.outcome.failures[result.failure.reason] += 1
+            self.outcome.failed_kinds.add(result.failure.kind)
+
+    def _abort_if_hopeless(self) -> None:
+        failures = self.outcome.failures
+        finished = self.outcome.finished + self._others.finished
+        if finished or failures.total() < self._free_failures():
+            return
+        if len(failures) == 1:
+            reason = next(iter(failures))
+            raise SearchAborted(
+                f"the first {failures.total()} trials all failed for the same reason: "
+                f"{reason}"
+            )

@@ -1,0 +1,218 @@
+"""Try everything once with little, before anything is written.
+
+A mistake in an experiment costs seconds here instead of a failed search, and leaves
+nothing behind: the data are loaded and split, the model is built with its default
+values, and one batch goes through loss and gradients.
+"""
+
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+import ktune
+from ktune.data import load_data
+from ktune.data.dataset import EXAMPLE_ROWS, Dataset, Inputs, Task, take_rows
+from ktune.data.folds import split
+from ktune.data.targets import (
+    as_predictions,
+    encode_targets,
+    learns_scaled_targets,
+    returns_logits,
+)
+from ktune.data.watching import watched
+from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
+from ktune.evaluation.evaluate import Workbench, make_workbench
+from ktune.experiment.experiment import Experiment, override
+from ktune.metrics.scores import LOSS, compute_metrics
+from ktune.searchers import make_searcher
+from ktune.searchers.start_values import check_start_values
+from ktune.spaces.hyperparameters import default_values
+from ktune.trainers.callbacks import make_callbacks
+from ktune.trial import Value
+from ktune.tuner.pruner_choice import FOLDS_WITHOUT_POWER, choose_pruner
+
+_T = TypeVar("_T")
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Preflight:
+    """What the pre-flight found in order.
+
+    Attributes:
+        dataset: The data, loaded and checked.
+        bench: What trials share.
+        defaults: Values of the configuration in which every parameter keeps its
+            default.
+        notes: What a person should know before the first trial.
+    """
+
+    dataset: Dataset
+    bench: Workbench
+    defaults: Mapping[str, Value]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def example(self) -> Inputs:
+        """A few raw rows, as a user would give them to the registered model."""
+        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
+
+
+def preflight(
+    experiment: Experiment, tell: Callable[[str], None] = lambda _: None
+) -> Preflight:
+    """Check an experiment against its data by one small step of everything.
+
+    Args:
+        experiment: What is to be searched.
+        tell: Called with a line of text while data take their time to load.
+
+    Raises:
+        KtuneError: Whatever would make the search fail, with the remedy.
+    """
+    with watched(by=tell):
+        dataset = _guarded("data", lambda: _load(experiment), DataError)
+    partition = split(
+        dataset,
+        cv=experiment.cv,
+        test_size=experiment.test_size,
+        seed=experiment.seed,
+        stratify=experiment.stratify,
+    )
+    bench = make_workbench(experiment, dataset, partition)
+    defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
+    check_start_values(bench.recipe.declare, experiment.start_from)
+    _guarded("fit", lambda: make_callbacks(bench.recipe.settings(defaults).callbacks))
+    model = _guarded("build", lambda: bench.recipe.model(defaults))
+    rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
+    _check_outputs(_guarded("build", lambda: model(rows)), bench)
+    _try_one_batch(model, bench)
+    bench, notes = _settle_pruner(bench, defaults, model)
+    _try_searcher(bench.experiment, bench)
+    return Preflight(dataset, bench, defaults, notes)
+
+
+def _load(experiment: Experiment) -> Dataset:
+    return load_data(experiment.data, name=experiment.name, task=experiment.task)
+
+
+def _guarded(
+    field: str,
+    step: Callable[[], _T],
+    kind: type[KtuneError] = ExperimentError,
+) -> _T:
+    """Run the user's code; tell what went wrong in it without a traceback."""
+    try:
+        return step()
+    except KtuneError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise kind(
+            f"`{field}` failed{_place(error)}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Return " at FILE, line N" of the innermost frame outside installed packages."""
+    own = str(Path(ktune.__file__).parent)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith(own)
+    ]
+    return f" at {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def _check_outputs(outputs: Any, bench: Workbench) -> None:
+    if isinstance(outputs, list | tuple | dict):
+        raise ExperimentError(
+            f"`build`: the model has {len(outputs)} outputs; ktune tunes models with "
+            "one. Return a model with one output tensor."
+        )
+    data = bench.data
+    valid = {1, 2} if data.task is Task.BINARY else {data.n_outputs}
+    if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
+        wanted = " or ".join(str(n) for n in sorted(valid))
+        raise ExperimentError(
+            f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
+            f"but {data.name} is a {data.task} task with {data.n_outputs} "
+            f"{'classes' if data.task.is_classification else 'targets'}: "
+            f"it needs ({wanted},)."
+        )
+
+
+def _try_one_batch(model: Any, bench: Workbench) -> None:
+    fold, data = bench.folds[0], bench.data
+    rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
+    x = take_rows(fold.x, rows)
+    scaling = fold.target_scaling
+    y = encode_targets(fold.y[rows], model, data.task, data.n_outputs, scaling)
+    model.run_eagerly = True  # a single step is not worth a traced graph
+    _guarded("build", lambda: model.train_on_batch(x, y))
+    outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
+    try:
+        predictions = as_predictions(
+            outputs,
+            data.task,
+            is_logits=returns_logits(model),
+            scaling=scaling if learns_scaled_targets(model) else None,
+        )
+    except TrialFailed as error:
+        raise ExperimentError(
+            f"`build`: after one batch with default values, {error}. Give other "
+            "defaults, a smaller learning rate for instance."
+        ) from error
+    names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
+    compute_metrics(
+        tuple(name for name in names if name != LOSS),
+        fold.y[rows],
+        predictions,
+        data.task,
+    )
+
+
+def _settle_pruner(
+    bench: Workbench, defaults: Mapping[str, Value], model: Any
+) -> tuple[Workbench, tuple[str, ...]]:
+    """Choose the pruner where it is "auto", and tell what one cannot do."""
+    experiment, n_folds = bench.experiment, len(bench.folds)
+    if experiment.chosen_pruner == "auto":
+        settings = bench.recipe.settings(defaults)
+        name, reason = choose_pruner(n_folds, settings, model.count_params())
+        bench = replace(bench, experiment=override(experiment, {"pruner": name}))
+        return bench, (f"Pruner auto: {name}, since {reason}.",)
+    is_powerless = n_folds <= FOLDS_WITHOUT_POWER
+    if experiment.chosen_pruner.endswith("wilcoxon") and is_powerless:
+        return bench, (
+            f"Pruner {experiment.pruner} cannot stop a trial of {n_folds} folds: its "
+            f"test needs {FOLDS_WITHOUT_POWER} and one left to save. Use racing.",
+        )
+    return bench, ()
+
+
+def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
+    """Propose two trials in a study of no consequence: the defaults, and a real one.
+
+    Tells what the sampler cannot do with this space, or what it needs installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        searcher = make_searcher(
+            experiment,
+            bench.recipe.declare,
+            goal=bench.goal,
+            path=Path(folder, "study.log"),
+        )
+        searcher.ask()
+        searcher.ask()
+
+
+def smoke_changes(experiment: Experiment) -> dict[str, Any]:
+    """Return what cuts an experiment down to two trials of one epoch in two folds."""
+    fewer_folds = {"cv": 2} if isinstance(experiment.cv, int) else {}
+    return {"trials": 2, "fit.epochs": 1, **fewer_folds}

@@ -1,0 +1,241 @@
+"""Run a trial, or the best trial of a search and its refit, again."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import count_rows, take_rows
+from ktune.errors import ExperimentError, StoreError
+from ktune.evaluation.evaluate import Workbench, work_with
+from ktune.evaluation.recorded import read_recorded, rebuild, threshold_of_trial
+from ktune.evaluation.refit import Refit, predict, refit
+from ktune.executors import make_executor
+from ktune.experiment.environment import read_environment
+from ktune.experiment.experiment import Experiment, override
+from ktune.listener import Listener
+from ktune.models.registry.registration import load_served_model, version_of_trial
+from ktune.tracking import names
+from ktune.tracking.reader import (
+    RunView,
+    best_trial,
+    find_run,
+    find_search,
+    read_file,
+    read_trial,
+)
+from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.trainers import TRAINERS
+from ktune.trial import EpochReport, TrialResult, TrialState
+from ktune.tuner.reproduction.changes import Change, find_changes
+from ktune.tuner.reproduction.comparison import (
+    Comparison,
+    Sameness,
+    compare_numbers,
+    compare_results,
+    overall,
+)
+from ktune.utils.runtime import import_keras, quiet_libraries
+
+TOLERANCE = 1e-3
+"""Differences up to this are "within tolerance"."""
+
+_COMPARED_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of running a trial again.
+
+    Attributes:
+        run_id: The run that was reproduced.
+        subject: What it is, for a person.
+        tolerance: Differences up to this are "within tolerance".
+        comparisons: One a metric, and one each for curves and predictions.
+        changes: What is not as it was.
+    """
+
+    run_id: str
+    subject: str
+    tolerance: float
+    comparisons: tuple[Comparison, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def sameness(self) -> Sameness:
+        """The least sameness of all comparisons."""
+        return overall(self.comparisons)
+
+    @property
+    def conclusion(self) -> str:
+        """What that means, in a sentence."""
+        causes = [change for change in self.changes if change.matters]
+        if self.sameness is Sameness.IDENTICAL:
+            return f"{self.subject}: identical, bit for bit."
+        told = f"{self.subject}: {self.sameness}"
+        if self.sameness is Sameness.CLOSE:
+            told += f" of {self.tolerance:g}"
+        if causes:
+            return f"{told}. What has changed is listed above."
+        return (
+            f"{told}, though nothing recorded has changed. Something draws random "
+            "numbers that no seed reaches (a layer, callback or data function of "
+            "yours, or a search with --fast)."
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            **asdict(self),
+            "sameness": self.sameness,
+            "conclusion": self.conclusion,
+        }
+
+
+def reproduce(
+    reference: str = "best",
+    *,
+    experiment: Experiment | None = None,
+    tolerance: float = TOLERANCE,
+    tracking_uri: str | None = None,
+    listener: Listener | None = None,
+) -> Reproduction:
+    """Run a trial again from what MLflow holds of it, and compare every number.
+
+    The recorded source is run, on the recorded folds, by the recorded seeds; the
+    working copy may have changed since, or be gone.
+
+    Args:
+        reference: A trial; or a search, for its best trial and the refit of that.
+        experiment: Taken instead of the recorded source, for a search that was
+            started from Python and has none.
+        tolerance: Differences up to this are told as "within tolerance"; a share of
+            the recorded value where that is larger than one.
+        tracking_uri: Where MLflow's store is; see `ktune.search`.
+        listener: Is told what is being done.
+
+    Returns:
+        The comparison, metric by metric, and what has changed since.
+
+    Raises:
+        KtuneError: The run, its source or its data are not to be had.
+    """
+    if not tolerance >= 0:
+        raise ExperimentError(f"the tolerance must be at least 0; got {tolerance}")
+    listener = listener or Listener()
+    store = open_store(tracking_uri)
+    import_keras()
+    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
+        run = find_run(store, reference)
+        search = find_search(store, run.run_id)
+        listener.on_phase("setting up data and folds as recorded")
+        trial_run = best_trial(store, search) if run.is_search else run
+        recorded = read_recorded(store, search, trial_run.number)
+        with rebuild(recorded, experiment=experiment) as rebuilt:
+            work = _Work(store, rebuilt.bench, tolerance, listener)
+            comparisons = work.run_again(trial_run)
+            if run.is_search:
+                comparisons += work.refit_again(search, trial_run)
+            changes = find_changes(recorded, rebuilt, read_environment())
+    return Reproduction(
+        run_id=run.run_id,
+        subject=_subject(trial_run, has_refit=run.is_search),
+        tolerance=tolerance,
+        comparisons=tuple(comparisons),
+        changes=tuple(changes),
+    )
+
+
+def _subject(trial_run: RunView, *, has_refit: bool) -> str:
+    refit_too = " and its refit" if has_refit else ""
+    return f"trial {trial_run.number} of {trial_run.experiment!r}{refit_too}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is needed to run things again."""
+
+    store: Store
+    bench: Workbench
+    tolerance: float
+    listener: Listener
+
+    def run_again(self, run: RunView) -> list[Comparison]:
+        """Evaluate a trial again, by the trainer and in the place that did it.
+
+        A worker process has fewer threads than this one, and that shows in the last
+        bits of a convolution.
+        """
+        trial, recorded = read_trial(self.store, run)
+        self.listener.on_phase(f"training trial {trial.number} again")
+        experiment = _kept_here(self.bench.experiment)
+        if recorded.trainer in TRAINERS:
+            experiment = override(experiment, {"trainer": recorded.trainer})
+        bench = replace(self.bench, experiment=experiment)
+        executor = make_executor(experiment, work_with(bench))
+        try:
+            executor.submit(trial)
+            _, again = executor.wait(_stop_where(recorded))
+        finally:
+            executor.close()
+        recorded = replace(recorded, out_of_fold=self._predictions(run))
+        return compare_results(recorded, again, tolerance=self.tolerance)
+
+    def _predictions(self, run: RunView) -> bytes:
+        try:
+            return read_file(self.store, run.run_id, names.OUT_OF_FOLD_FILE)
+        except StoreError:
+            return b""  # a failed trial has none
+
+    def refit_again(self, search: RunView, run: RunView) -> list[Comparison]:
+        """Refit a search's best trial again; compare its test scores and outputs."""
+        epochs = search.metrics.get("refit_epochs")
+        if epochs is None:
+            return []  # interrupted before it came to that
+        trial, _ = read_trial(self.store, run)
+        self.listener.on_phase(f"refitting trial {trial.number} again")
+        threshold = threshold_of_trial(self.store, self.bench, run.run_id)
+        fitted = refit(self.bench, trial, epochs=int(epochs), threshold=threshold)
+        return [*self._test_scores(search, fitted), *self._outputs(run, fitted)]
+
+    def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[Comparison]:
+        for name, estimate in fitted.test.items():
+            recorded = search.metrics.get(f"test_{name}", math.nan)
+            yield compare_numbers(
+                f"test_{name}", [recorded], [estimate.value], tolerance=self.tolerance
+            )
+
+    def _outputs(self, run: RunView, fitted: Refit) -> Iterator[Comparison]:
+        """Compare with what the registered model says about the same raw rows."""
+        registration = version_of_trial(self.store, run.run_id)
+        if registration is None:
+            return
+        x = self.bench.partition.x_test
+        x = self.bench.partition.x if x is None else x
+        rows = take_rows(x, np.arange(min(count_rows(x), _COMPARED_ROWS)))
+        yield compare_numbers(
+            f"outputs of {registration.name}/{registration.version}",
+            load_served_model(self.store, registration).predict(rows).ravel(),
+            predict(fitted.model, fitted.preprocessing, rows).ravel(),
+            tolerance=self.tolerance,
+            shows_mean=False,
+        )
+
+
+def _kept_here(experiment: Experiment) -> Experiment:
+    """Have what ran on a cluster run in processes with as many threads each."""
+    if experiment.chosen_executor != "ray":
+        return experiment
+    jobs = (os.cpu_count() or 1) // max(1, int(experiment.cpus))
+    changes = {"executor": "processes", "ray_address": None, "jobs": max(1, jobs)}
+    return override(experiment, changes)
+
+
+def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:
+    """Return a report that stops a trial where it was stopped."""
+    if recorded.state is not TrialState.PRUNED:
+        return lambda report: True
+    return lambda report: report.epoch + 1 < recorded.epochs

@@ -1,0 +1,100 @@
+"""What is asked of a search: the experiment as changed, and what to go on with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from ktune.experiment.environment import read_environment, read_git_state
+from ktune.experiment.experiment import Experiment
+from ktune.experiment.loading import LoadedExperiment
+from ktune.experiment.sources import find_sources, read_sources
+from ktune.searchers.database import shown
+from ktune.tracking.search_logger import SearchStart
+from ktune.tuner.preflight import Preflight
+from ktune.tuner.resume import Past
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked of a search.
+
+    Attributes:
+        experiment: What to search, with all changes.
+        loaded: Where it comes from; None: from Python.
+        changes: Of its fields.
+        past: What to go on with; None: a new search.
+        ensemble: Method to make one by at the end; None: none is made.
+        storage: Database of the study; None: a file beside the store.
+    """
+
+    experiment: Experiment
+    loaded: LoadedExperiment | None
+    changes: Mapping[str, Any]
+    past: Past | None
+    ensemble: str | None = None
+    storage: URL | None = None
+
+    @property
+    def shown_storage(self) -> str:
+        """The address of the database without its password; "" if there is none."""
+        return "" if self.storage is None else shown(self.storage)
+
+    @property
+    def command(self) -> str:
+        """What was typed to begin, without options."""
+        if self.loaded is None:
+            return "ktune.search(experiment)"
+        path = self.loaded.path
+        if path.is_relative_to(Path.cwd()):
+            path = path.relative_to(Path.cwd())
+        return f"ktune search {path}:{self.loaded.variable}"
+
+    def resume_command(self, run_id: str) -> str:
+        """Return what to type to go on with a search."""
+        storage = self.shown_storage
+        if self.loaded is None:
+            where = f", storage={storage!r}" if storage else ""
+            return f"ktune.search(experiment, resume={run_id[:8]!r}{where})"
+        where = f" --storage '{storage}'" if storage else ""
+        return f"{self.command} --resume {run_id[:8]}{where}"
+
+    def start(self, ready: Preflight) -> SearchStart:
+        """Return what is recorded of a search before its first trial."""
+        loaded = self.loaded
+        dataset, partition = ready.dataset, ready.bench.partition
+        files = find_sources(loaded.path) if loaded else {}
+        return SearchStart(
+            experiment=ready.bench.experiment,
+            goal=ready.bench.goal,
+            data={
+                "name": dataset.name,
+                "digest": dataset.digest,
+                "task": dataset.task.value,
+                "kind": dataset.kind.value,
+                "n_rows": len(partition.y),
+                "n_test_rows": 0 if partition.y_test is None else len(partition.y_test),
+                "n_outputs": dataset.n_outputs,
+                "input_shape": ready.bench.data.input_shape,
+            },
+            partition=partition,
+            class_names=dataset.class_names,
+            environment=read_environment(),
+            sources=read_sources(files),
+            entry=_entry(loaded, files) if loaded else {},
+            git=read_git_state(loaded.path.parent) if loaded else {},
+            command=self.command,
+            changes=self.changes,
+            storage=self.shown_storage,
+        )
+
+
+def _entry(loaded: LoadedExperiment, files: Mapping[str, Path]) -> Mapping[str, Any]:
+    """Return where to begin with the recorded sources, and where they stood."""
+    return {
+        "file": loaded.path.name,
+        "variable": loaded.variable,
+        "paths": {name: str(path) for name, path in files.items()},
+    }

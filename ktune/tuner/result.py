@@ -1,0 +1,201 @@
+"""What a search has found, for Python and notebooks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ktune.errors import UnknownReference
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.ranking import Goal
+from ktune.metrics.scores import COSTS, Objective
+from ktune.models.registry.registration import (
+    Registration,
+    load_keras_model,
+    registration_of,
+)
+from ktune.report.html_page import HtmlPage
+from ktune.tracking import names
+from ktune.tracking.reader import (
+    RunView,
+    list_trials,
+    rank_trials,
+    read_file,
+    read_trial,
+    test_estimates,
+)
+from ktune.tracking.search_logger import parse_value
+from ktune.tracking.store import Store
+from ktune.trial import TrialResult
+from ktune.tuner.loop import LoopOutcome
+from ktune.utils.text import count_of
+
+if TYPE_CHECKING:  # reading a search back must not wait for Keras
+    from ktune.evaluation.refit import Refit
+
+_SIDES = ("val_", "train_")
+
+
+@dataclass(frozen=True, eq=False)
+class BestTrial:
+    """The best complete trial of a search.
+
+    Attributes:
+        number: Of the trial.
+        run_id: Its MLflow run.
+        values: Its hyperparameters.
+        score: Mean of the objective over the folds at the best epoch.
+        result: Everything that was found about it, without predictions.
+    """
+
+    number: int
+    run_id: str
+    values: Mapping[str, Any]
+    score: float
+    result: TrialResult
+
+
+class SearchResult:
+    """A finished search, as it stands in MLflow.
+
+    Args:
+        store: Where it stands.
+        view: Its parent run.
+        outcome: How the loop ended; None for a search that was loaded.
+        fitted: The refitted model; None: read from the registry when asked for.
+        registration: The model version made; None: looked up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        view: RunView,
+        *,
+        outcome: LoopOutcome | None = None,
+        fitted: "Refit | None" = None,
+        registration: Registration | None = None,
+    ) -> None:
+        self.store = store
+        self.view = view
+        self.outcome = outcome
+        self._fitted = fitted
+        self._registration = registration
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return self.view.experiment
+
+    @property
+    def run_id(self) -> str:
+        """MLflow run of the search."""
+        return self.view.run_id
+
+    @property
+    def objective(self) -> Objective:
+        """What trials were judged by."""
+        return self.view.objective
+
+    @property
+    def goal(self) -> Goal:
+        """All objectives, and how one trial is taken from a Pareto front."""
+        return self.view.goal
+
+    @cached_property
+    def trial_runs(self) -> list[RunView]:
+        """The trials as MLflow runs, best first."""
+        return rank_trials(list_trials(self.store, self.view), self.goal)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, in the order of their numbers.
+
+        Columns: ``trial``, ``state``, ``verdict``, a column a hyperparameter,
+        ``val_…`` and ``train_…`` (fold means at the best epoch), ``epochs``,
+        ``seconds``, ``n_parameters``, ``latency_ms`` if it was measured,
+        ``is_on_front`` if there are several objectives, ``run_id``.
+        """
+        runs = sorted(self.trial_runs, key=lambda run: run.number)
+        return pd.DataFrame([_row(run, self.goal) for run in runs])
+
+    @cached_property
+    def best(self) -> BestTrial:
+        """The best complete trial.
+
+        Raises:
+            UnknownReference: No trial is complete.
+        """
+        if not self.trial_runs or self.trial_runs[0].state != "complete":
+            raise UnknownReference("no trial of this search is complete")
+        run = self.trial_runs[0]
+        trial, result = read_trial(self.store, run)
+        assert result.score is not None
+        return BestTrial(trial.number, run.run_id, trial.values, result.score, result)
+
+    @cached_property
+    def model(self) -> Any:
+        """The best model, refitted on all rows that are not test rows (Keras)."""
+        if self._fitted is not None:
+            return self._fitted.model
+        return load_keras_model(self.store, self._version_or_raise())
+
+    @property
+    def test(self) -> dict[str, Estimate]:
+        """Scores of the refitted model on the untouched test set."""
+        return test_estimates(self.view)
+
+    @cached_property
+    def registration(self) -> Registration | None:
+        """The model version this search has registered, if any."""
+        return self._registration or registration_of(
+            self.store, self.run_id, self.view.tags.get(names.BEST_RUN)
+        )
+
+    def report(self) -> HtmlPage:
+        """Return the report of the search; a notebook shows it inline.
+
+        Raises:
+            StoreError: The search has written none: it was interrupted.
+        """
+        content = read_file(self.store, self.run_id, names.REPORT_FILE)
+        return HtmlPage(content.decode())
+
+    def _version_or_raise(self) -> Registration:
+        if self.registration is None:
+            raise UnknownReference(f"search {self.run_id[:8]} has registered no model")
+        return self.registration
+
+    def __repr__(self) -> str:
+        return (
+            f"<SearchResult {self.name!r} {self.run_id[:8]}: "
+            f"{count_of(len(self.trial_runs), 'trial')}>"
+        )
+
+
+def result_of(store: Store, view: RunView, **found: Any) -> SearchResult:
+    """Return the result of a search that stands in MLflow."""
+    return SearchResult(store, view, **found)
+
+
+def _row(run: RunView, goal: Goal) -> dict[str, Any]:
+    scores = {
+        name: value
+        for name, value in run.metrics.items()
+        if name.startswith(_SIDES) and not name.endswith("_std")
+    }
+    deviations = {n: v for n, v in run.metrics.items() if n.endswith("_std")}
+    return {
+        "trial": run.number,
+        "state": run.state,
+        "verdict": run.tags.get(names.VERDICT),
+        **{name: parse_value(text) for name, text in run.params.items()},
+        **dict(sorted(scores.items(), reverse=True)),
+        **deviations,
+        "epochs": run.metrics.get("epochs"),
+        "seconds": run.metrics.get("fit_seconds"),
+        **{cost: run.metrics[cost] for cost in COSTS if cost in run.metrics},
+        **({} if goal.is_single else {"is_on_front": run.is_on_front}),
+        "run_id": run.run_id,
+    }

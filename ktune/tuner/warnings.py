@@ -1,0 +1,78 @@
+"""What is allowed but perhaps not meant: told before the search, never refused."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ktune.data.dataset import Dataset, Task
+from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
+from ktune.evaluation.evaluate import Workbench
+
+IMBALANCED_FROM = 4.0
+"""Rows of the most frequent class for one of the rarest, from which on accuracy tells
+little of the rare one."""
+
+
+IDENTIFIER_FROM = 0.9
+"""Share of different values, from which on a column tells rows apart and no more."""
+
+
+def advise(dataset: Dataset, bench: Workbench) -> Iterator[str]:
+    """Yield what a person should know about an experiment and its data."""
+    yield from dataset.notes
+    if bench.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
+        yield from _many_categories(dataset.x)
+    if dataset.task.is_classification:
+        yield from _accuracy_on_imbalanced(dataset, bench)
+        yield from _classes_not_validated(dataset, bench)
+
+
+def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
+    for name in text_columns(frame):
+        column = frame[name]
+        if not is_hashed(column):
+            continue
+        count = int(column.nunique())
+        if count > IDENTIFIER_FROM * column.count():
+            yield (
+                f"Column {name!r} has {count:,} different values in {len(frame):,} "
+                f"rows: it looks like an identifier. Consider drop=[{name!r}]."
+            )
+        else:
+            yield (
+                f"Column {name!r} has {count:,} categories and is hashed into "
+                f"{N_HASHES} columns."
+            )
+
+
+def _accuracy_on_imbalanced(dataset: Dataset, bench: Workbench) -> Iterator[str]:
+    counts = np.bincount(bench.partition.y, minlength=dataset.n_outputs)
+    if bench.objective.metric != "accuracy":
+        return
+    if counts.max() < IMBALANCED_FROM * counts.min():
+        return
+    name = dataset.class_names[int(counts.argmax())]
+    share = counts.max() / counts.sum()
+    better = "f1" if dataset.task is Task.BINARY else "f1_macro"
+    yield (
+        f"The objective is accuracy, but {share:.0%} of the rows are {name!r}: always "
+        f"guessing it scores {share:.3f}. Consider objective={better!r} or "
+        "'balanced_accuracy', and in `fit` class_weight='balanced' or resample='over'."
+    )
+
+
+def _classes_not_validated(dataset: Dataset, bench: Workbench) -> Iterator[str]:
+    for fold in bench.partition.folds:
+        present = np.unique(bench.partition.y[fold.validation])
+        missing = np.setdiff1d(np.arange(dataset.n_outputs), present)
+        if not len(missing):
+            continue
+        names = ", ".join(repr(dataset.class_names[number]) for number in missing[:5])
+        more = ", …" if len(missing) > 5 else ""
+        yield (
+            f"Fold {fold.index} validates on no row of class {names}{more}: scores of "
+            "it are not defined there, and means over folds say less. Use fewer folds, "
+            "or cv as an int, which stratifies."
+        )
+        return

@@ -1,0 +1,1 @@
+"""Small tools that know nothing of models: runtime, seeds, text, locks, memory."""

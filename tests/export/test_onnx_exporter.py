@@ -1,7 +1,0 @@
-from ktune.export.onnx_exporter import OnnxExporter
-from ktune.testing.exporters import ExporterContract
-
-
-class TestOnnxExporter(ExporterContract):
-    def make_exporter(self):
-        return OnnxExporter()

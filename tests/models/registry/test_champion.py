@@ -1,0 +1,175 @@
+"""Who becomes champion, decided on numbers alone: models are rows of outputs."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ktune.data.dataset import DataDescription, Task
+from ktune.data.folds import Partition
+from ktune.errors import StoreError
+from ktune.metrics.scores import make_objective
+from ktune.models.registry import champion as champion_module
+from ktune.models.registry import untouched
+from ktune.models.registry.champion import decide_champion
+from ktune.models.registry.registration import Registration
+
+N = 200
+Y = np.arange(N) % 2
+GOOD = np.where(Y == 1, 0.9, 0.1).astype(np.float32)
+POOR = np.where(np.arange(N) % 5 < 2, 1 - GOOD, GOOD).astype(np.float32)
+CHAMPION = Registration(
+    "m",
+    3,
+    "champion",
+    "",
+    {
+        "ktune.data_digest": "data",
+        "ktune.test_digest": "",
+        "ktune.search_run_id": "search",
+    },
+)
+
+
+def partition(test_rows):
+    return Partition(
+        x=np.zeros((4, 1)),
+        y=np.zeros(4, int),
+        folds=(),
+        rows=np.arange(4),
+        x_test=np.arange(N).reshape(-1, 1),
+        y_test=Y,
+        test_rows=test_rows,
+    )
+
+
+TEST_ROWS = np.arange(1000, 1000 + N)
+PARTITION = partition(TEST_ROWS)
+
+
+def bench(class_names=("no", "yes")):
+    return SimpleNamespace(
+        experiment=SimpleNamespace(name="m", seed=0),
+        partition=PARTITION,
+        objective=make_objective("accuracy"),
+        data=DataDescription("d", Task.BINARY, (1,), 2, 4, class_names),
+    )
+
+
+class Served:
+    """A registered model that knows its outputs for every test row."""
+
+    def __init__(self, outputs, *, is_logits=False, class_names=("no", "yes")):
+        self.spec = {"class_names": class_names, "returns_logits": is_logits}
+        self._outputs = outputs
+
+    def unwrap_python_model(self):
+        return self
+
+    def predict(self, x):
+        return self._outputs[x[:, 0]].reshape(-1, 1)
+
+
+@pytest.fixture
+def present(monkeypatch):
+    """Have ``served`` be champion, made on the same data and rows unless said."""
+
+    def make(served, **tags):
+        known = {**CHAMPION.tags, "ktune.test_digest": PARTITION.test_digest, **tags}
+        found = Registration("m", 3, "champion", "", known)
+        monkeypatch.setattr(champion_module, "find_champion", lambda store, name: found)
+        monkeypatch.setattr(
+            champion_module, "load_served_model", lambda store, version: served
+        )
+
+    return make
+
+
+def recorded_test_rows(monkeypatch, rows):
+    buffer = io.BytesIO()
+    np.savez(buffer, test_rows=rows)
+    monkeypatch.setattr(
+        untouched, "read_file", lambda store, run_id, name: buffer.getvalue()
+    )
+
+
+def decide(ours=GOOD, *, digest="data"):
+    return decide_champion(None, bench(), ours, digest)
+
+
+def logit(p):
+    return np.log(p / (1 - p))
+
+
+def test_a_better_model_on_the_same_rows_is_promoted(present):
+    present(Served(POOR))
+    decision = decide()
+    assert decision.is_promoted
+    assert "200 test rows" in decision.reason
+    assert "Note" not in decision.reason
+
+
+def test_an_equal_model_is_not_promoted(present):
+    present(Served(GOOD))
+    assert not decide().is_promoted
+
+
+def test_the_champions_outputs_are_read_its_own_way(present):
+    """As probabilities, logits below 0.5 would count as the wrong class."""
+    weak = np.where(Y == 1, 0.55, 0.45).astype(np.float32)  # right, but barely
+    present(Served(logit(weak), is_logits=True))
+    assert not decide().is_promoted
+
+
+def test_other_test_rows_leave_only_those_both_left_untouched(present, monkeypatch):
+    present(Served(POOR), **{"ktune.test_digest": "others"})
+    recorded_test_rows(monkeypatch, TEST_ROWS[:150])
+    decision = decide()
+    assert decision.is_promoted
+    assert "on 150 test rows" in decision.reason
+    assert "measured anew" in decision.reason
+
+
+def test_too_few_common_rows_measure_it_anew_on_all(present, monkeypatch):
+    present(Served(POOR), **{"ktune.test_digest": "others"})
+    recorded_test_rows(monkeypatch, TEST_ROWS[:10])
+    decision = decide()
+    assert "on 200 test rows" in decision.reason
+    assert "trained on 190 of these" in decision.reason
+
+
+def test_other_data_measure_it_anew_and_say_so(present):
+    present(Served(POOR), **{"ktune.data_digest": "others"})
+    decision = decide()
+    assert decision.is_promoted
+    assert "made of other data" in decision.reason
+
+
+def test_a_champion_whose_search_is_gone_is_measured_on_all_rows(present, monkeypatch):
+    present(Served(POOR), **{"ktune.test_digest": "others"})
+
+    def gone(store, run_id, name):
+        raise StoreError("gone")
+
+    monkeypatch.setattr(untouched, "read_file", gone)
+    assert "on 200 test rows" in decide().reason
+
+
+def test_a_champion_of_other_classes_is_not_compared(present):
+    present(Served(POOR, class_names=("yes", "no")))
+    decision = decide()
+    assert not decision.is_promoted
+    assert "cannot predict these test rows" in decision.reason
+
+
+def test_equal_models_hardly_ever_take_over(present, monkeypatch):
+    """A hundred pairs of equal skill: the alias moves at most five times."""
+    monkeypatch.setattr("ktune.models.registry.gate.N_RESAMPLES", 200)
+    moved = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        theirs, ours = (np.where(rng.random(N) < 0.2, 1 - GOOD, GOOD) for _ in "ab")
+        present(Served(theirs.astype(np.float32)))
+        moved += decide(ours.astype(np.float32)).is_promoted
+    assert moved <= 5

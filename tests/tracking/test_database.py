@@ -1,0 +1,92 @@
+"""The file of a local store: whole or not there, and in the mode ktune wants."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from ktune.errors import StoreError
+from ktune.tracking import database as databases
+from ktune.tracking.database import make_database, prepare_for_writing
+from ktune.tracking.location import BUSY_SECONDS, find_store
+from ktune.tracking.store import open_store, quiet_mlflow
+
+
+@pytest.fixture
+def database(empty_store, tmp_path):
+    """A store of the test's own, in SQLite's usual mode."""
+    path = Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+def journal_mode(database):
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+
+def test_a_search_sets_write_ahead_logging_for_good(database):
+    open_store(f"sqlite:///{database}")
+    assert journal_mode(database) == "delete"  # who only reads changes nothing
+    open_store(f"sqlite:///{database}", create=True)
+    assert journal_mode(database) == "wal"
+
+
+def test_readers_do_not_wait_for_the_writer(database):
+    store = open_store(f"sqlite:///{database}", create=True)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert [e.name for e in store.client.search_experiments()] == ["Default"]
+
+
+def test_mlflow_waits_for_a_lock_on_every_connection(database):
+    """What `ktune.tracking.retries` counts on."""
+    with quiet_mlflow():
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    store = SqlAlchemyStore(f"sqlite:///{database}", "artifacts")
+    with store.ManagedSessionMaker() as session:
+        milliseconds = session.execute(text("PRAGMA busy_timeout")).scalar()
+    assert milliseconds == 1000 * BUSY_SECONDS
+
+
+def test_a_new_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    def killed(new, database):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(databases, "_put_in_place", killed)
+    location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    with quiet_mlflow(), pytest.raises(KeyboardInterrupt):
+        make_database(location)
+    assert not location.exists
+    assert list(location.folder.iterdir()) == []
+
+
+def test_a_store_another_process_has_made_meanwhile_is_kept(tmp_path):
+    new, database = tmp_path / "new.db", tmp_path / "mlflow.db"
+    new.write_text("mine")
+    database.write_text("theirs")
+    databases._put_in_place(new, database)
+    assert database.read_text() == "theirs"
+    databases._put_in_place(new, tmp_path / "other.db")
+    assert (tmp_path / "other.db").read_text() == "mine"
+
+
+def test_a_full_device_is_told_before_anything_is_begun(database, monkeypatch):
+    full = shutil.disk_usage("/")._replace(free=1_200_000)
+    monkeypatch.setattr("ktune.tracking.database.shutil.disk_usage", lambda path: full)
+    with pytest.raises(StoreError, match=r"only 1\.2 MB left .* nothing was begun"):
+        prepare_for_writing(database)
+
+
+def test_damage_inside_is_found_before_a_search_writes(database):
+    content = bytearray(database.read_bytes())
+    page = int.from_bytes(content[16:18], "big")
+    content[-20 * page :] = b"\x5a" * (20 * page)
+    database.write_bytes(content)
+    with pytest.raises(StoreError, match=r"is damaged.*nothing was changed"):
+        open_store(f"sqlite:///{database}", create=True)
+    assert database.read_bytes() == content

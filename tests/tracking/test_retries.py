@@ -1,0 +1,138 @@
+"""A store that is locked by somebody else is waited for."""
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+from ktune.errors import StoreError
+from ktune.tracking.location import find_store
+from ktune.tracking.retries import Patience, PatientClient
+from ktune.tracking.store import open_store, store_errors
+
+LOCKED = MlflowException(
+    "(sqlite3.OperationalError) database is locked\n[SQL: INSERT INTO runs]",
+    TEMPORARILY_UNAVAILABLE,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("ktune.tracking.retries._PAUSE", 0.0)
+
+
+class Client:
+    """Raises what it is given, then answers."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def get_run(self, run_id):
+        if self.errors:
+            raise self.errors.pop(0)
+        return f"run {run_id}"
+
+
+def patient(tmp_path, *errors, seconds=60.0):
+    location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    return PatientClient(Client(*errors), location, Patience(seconds))
+
+
+def test_a_call_is_repeated_until_the_lock_is_gone(tmp_path, caplog):
+    client = patient(tmp_path, LOCKED, LOCKED, LOCKED)
+    assert client.get_run("abc") == "run abc"
+    assert [record.message for record in caplog.records] == [
+        "the store is locked by another program; waiting for it"
+    ]
+
+
+def test_a_lock_that_stays_is_an_error_that_says_what_to_do(tmp_path):
+    client = patient(tmp_path, *[LOCKED] * 10, seconds=0.0)
+    with pytest.raises(StoreError, match=r"locked by another .*`lsof .*--resume"):
+        client.get_run("abc")
+
+
+def test_nothing_is_waited_for_again_once_it_was_in_vain():
+    patience = Patience(0.05)
+    calls = []
+
+    def locked():
+        calls.append(1)
+        raise LOCKED
+
+    for _ in range(2):
+        with pytest.raises(MlflowException):
+            patience.call(locked)
+    first = len(calls) - 1
+    assert first > 1
+    assert len(calls) == first + 1
+
+
+def test_other_errors_of_mlflow_are_not_repeated(tmp_path):
+    client = patient(tmp_path, MlflowException("no such run"))
+    with pytest.raises(MlflowException, match="no such run"):
+        client.get_run("abc")
+    assert client.get_run("abc") == "run abc"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            MlflowException("(sqlite3.OperationalError) database or disk is full"),
+            "room",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left.*--resume"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Make room"),
+        (OSError(errno.EROFS, "Read-only file system"), "cannot be written"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "cp -r"),
+        (sqlite3.OperationalError("unable to open database file"), "writable"),
+        (MlflowException("database disk image is malformed"), "Restore it"),
+        (OSError(errno.EIO, "Input/output error"), "is damaged"),
+    ],
+)
+def test_what_has_happened_to_a_store_is_said_in_words(tmp_path, error, told):
+    with pytest.raises(StoreError, match=told) as caught:
+        patient(tmp_path, error).get_run("abc")
+    assert str(tmp_path / "mlruns") in str(caught.value)
+    location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    with pytest.raises(StoreError, match=told), store_errors(location):
+        raise error
+
+
+def test_a_store_locked_meanwhile_is_opened_and_written_when_it_is_free(store):
+    """MLflow gives up after 20 seconds; the long variant waits for more than that."""
+    seconds = 65.0 if os.environ.get("KTUNE_LONG_TESTS") else 0.7
+    database = store.location.database
+    with closing(sqlite3.connect(database, check_same_thread=False)) as other:
+        for action in (
+            lambda: open_store(store.location.uri, create=True),
+            lambda: store.experiment_id("birds"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            free = threading.Timer(seconds, other.rollback)
+            free.start()
+            assert action()
+            assert not free.is_alive()
+            free.join()
+
+
+def test_time_passes_while_waiting(monkeypatch):
+    monkeypatch.setattr("ktune.tracking.retries._PAUSE", 0.01)
+    until = time.monotonic() + 0.05
+    seen = []
+
+    def action():
+        seen.append(1)
+        if time.monotonic() < until:
+            raise LOCKED
+        return "done"
+
+    assert Patience().call(action) == "done"
+    assert 1 < len(seen) <= 7
