@@ -24,7 +24,7 @@ class StoreError(KtuneError):
     """The MLflow store or the study cannot be read or written."""
 
 
-class ServerAway(StoreError):
+class ServerUnavailable(StoreError):
     """The MLflow server does not answer; what is asked for can be had later."""
 
 

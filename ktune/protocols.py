@@ -33,7 +33,7 @@ class Work:
     """What is done with a trial, wherever that is.
 
     Attributes:
-        evaluate: Called with a trial and what to report to; also with ``helpers``,
+        evaluate: Called with a trial and what to report to; also with ``workers``,
             lines to the processes that train some of its folds.
         help: Called with a trial, which part of how many, and the line to the process
             that evaluates it.
@@ -87,7 +87,7 @@ class Searcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Others:
+class DriverCounts:
     """What the other drivers of a search have done, in numbers of trials.
 
     Attributes:
@@ -101,10 +101,10 @@ class Others:
     asked: int = 0
 
 
-class Peers(Protocol):
+class OtherDrivers(Protocol):
     """The other drivers of a search, if it has any."""
 
-    def turn(self) -> AbstractContextManager[Others]:
+    def turn(self) -> AbstractContextManager[DriverCounts]:
         """Be the only driver for the block; it gets what the others have done.
 
         Raises:

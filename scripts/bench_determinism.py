@@ -26,7 +26,7 @@ def run_case(case: str, trainer: str, deterministic: bool) -> float:
     import ktune
     from ktune.data import load_data
     from ktune.data.folds import split
-    from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+    from ktune.evaluation.evaluate import evaluate_trial, make_context
     from ktune.spaces.hyperparameters import default_values
     from ktune.trial import Trial
 
@@ -49,13 +49,13 @@ def run_case(case: str, trainer: str, deterministic: bool) -> float:
         deterministic=deterministic,
     )
     dataset = load_data(experiment.data, name="bench")
-    bench = make_workbench(
+    context = make_context(
         experiment, dataset, split(dataset, cv=3, test_size=0.2, seed=0)
     )
-    values = default_values(bench.recipe.declare)
+    values = default_values(context.builder.declare)
     for number in range(2):
         started = time.perf_counter()
-        result = evaluate_trial(bench, Trial(number, values, seed=number + 1))
+        result = evaluate_trial(context, Trial(number, values, seed=number + 1))
         seconds = time.perf_counter() - started
         assert result.is_complete, result.failure
     return seconds

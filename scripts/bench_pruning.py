@@ -31,7 +31,7 @@ import numpy as np
 import ktune.evaluation.evaluate
 from ktune.data import load_data
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import Workbench, evaluate_trial, make_workbench
+from ktune.evaluation.evaluate import SearchContext, evaluate_trial, make_context
 from ktune.evaluation.refit import refit
 from ktune.executors.serial import SerialExecutor
 from ktune.experiment.choices import PRUNERS
@@ -148,36 +148,36 @@ def search(name: str, pruner: str, seed: int, n_trials: int) -> Outcome:
     )
     dataset = load_data(experiment.data, name=name, task=None)
     partition = split(dataset, cv=N_FOLDS, test_size=0.25, seed=seed)
-    bench = make_workbench(experiment, dataset, partition)
+    context = make_context(experiment, dataset, partition)
     results: list[tuple[Trial, TrialResult, int]] = []
     with tempfile.TemporaryDirectory() as folder, Meter() as meter:
         begin = time.perf_counter()
         _run(
-            bench,
+            context,
             Path(folder, "study.log"),
             lambda *ended: results.append((*ended, meter.fold_epochs)),
         )
         seconds = time.perf_counter() - begin
-    return _outcome(bench, results, meter.fold_epochs, seconds)
+    return _outcome(context, results, meter.fold_epochs, seconds)
 
 
 def _run(
-    bench: Workbench, path: Path, track: Callable[[Trial, TrialResult], None]
+    context: SearchContext, path: Path, track: Callable[[Trial, TrialResult], None]
 ) -> None:
     searcher = make_searcher(
-        bench.experiment, bench.recipe.declare, goal=bench.goal, path=path
+        context.experiment, context.builder.declare, goal=context.goal, path=path
     )
     SearchLoop(
         searcher,
-        SerialExecutor(lambda trial, report: evaluate_trial(bench, trial, report)),
+        SerialExecutor(lambda trial, report: evaluate_trial(context, trial, report)),
         track=track,
         listener=Listener(),
-        trials=bench.experiment.trials,
+        trials=context.experiment.trials,
     ).run()
 
 
 def _outcome(
-    bench: Workbench,
+    context: SearchContext,
     results: Sequence[tuple[Trial, TrialResult, int]],
     fold_epochs: int,
     seconds: float,
@@ -185,7 +185,7 @@ def _outcome(
     complete = [ended for ended in results if ended[1].is_complete]
     trial, best, _ = max(complete, key=lambda ended: ended[1].score or 0.0)
     scores = [fold.validation["accuracy"] for fold in best.folds]
-    fitted = refit(bench, trial, epochs=(best.best_epoch or 0) + 1)
+    fitted = refit(context, trial, epochs=(best.best_epoch or 0) + 1)
     return Outcome(
         fold_epochs=fold_epochs,
         seconds=seconds,

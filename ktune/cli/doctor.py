@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the checks; exit code 2 when something needed is broken."""
-    from ktune.cli.health import State, examine
+    from ktune.cli.health import CheckState, examine
     from ktune.cli.tables import make_table, print_table
 
     checks = examine(arguments.tracking_uri)
@@ -26,5 +26,5 @@ def run(arguments: argparse.Namespace) -> int:
         for check in checks:
             table.add_row(check.subject, check.state, check.detail, check.remedy)
         print_table(table, empty="")
-    is_broken = any(check.state is State.BAD for check in checks)
+    is_broken = any(check.state is CheckState.BAD for check in checks)
     return MISTAKE if is_broken else DONE

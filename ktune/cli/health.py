@@ -41,7 +41,7 @@ _OPTIONAL = {
 _LEAST_FREE_BYTES = 1_000_000_000
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """Outcome of a check."""
 
     GOOD = "ok"
@@ -62,7 +62,7 @@ class Check:
     """
 
     subject: str
-    state: State
+    state: CheckState
     detail: str
     remedy: str = ""
 
@@ -83,16 +83,16 @@ def examine(tracking_uri: str | None = None) -> list[Check]:
 
 
 def _python() -> Iterator[Check]:
-    yield Check("python", State.GOOD, sys.version.split()[0])
+    yield Check("python", CheckState.GOOD, sys.version.split()[0])
 
 
 def _packages() -> Iterator[Check]:
     for name in _NEEDED:
         version = _version(name)
         if version:
-            yield Check(name, State.GOOD, version)
+            yield Check(name, CheckState.GOOD, version)
         else:
-            yield Check(name, State.BAD, "not installed", f"pip install {name}")
+            yield Check(name, CheckState.BAD, "not installed", f"pip install {name}")
 
 
 def _backend() -> Iterator[Check]:
@@ -102,12 +102,12 @@ def _backend() -> Iterator[Check]:
     except Exception as error:
         yield Check(
             "keras backend",
-            State.BAD,
+            CheckState.BAD,
             f"{type(error).__name__}: {error}",
             "set KERAS_BACKEND to tensorflow, jax or torch, and install that package",
         )
         return
-    yield Check("keras backend", State.GOOD, keras.backend.backend())
+    yield Check("keras backend", CheckState.GOOD, keras.backend.backend())
     yield from _devices(keras.backend.backend())
 
 
@@ -119,16 +119,16 @@ def _devices(backend: str) -> Iterator[Check]:
     gpus = tensorflow.config.list_physical_devices("GPU")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     told = f"{cpus} CPU cores, {len(gpus)} GPUs"
-    yield Check("devices", State.GOOD, told)
+    yield Check("devices", CheckState.GOOD, told)
 
 
 def _extras() -> Iterator[Check]:
     for name, (package, remedy) in _OPTIONAL.items():
         version = _version(package)
         if version:
-            yield Check(f"extra {name}", State.GOOD, f"{package} {version}")
+            yield Check(f"extra {name}", CheckState.GOOD, f"{package} {version}")
         else:
-            yield Check(f"extra {name}", State.MISSING, "not installed", remedy)
+            yield Check(f"extra {name}", CheckState.MISSING, "not installed", remedy)
 
 
 def _formats() -> Iterator[Check]:
@@ -139,17 +139,17 @@ def _formats() -> Iterator[Check]:
         subject = f"export {name}"
         if missing:
             told = f"{', '.join(missing)} not installed"
-            yield Check(subject, State.MISSING, told, remedy_of(exporter))
+            yield Check(subject, CheckState.MISSING, told, remedy_of(exporter))
             continue
         try:
             for module in exporter.runtime:
                 importlib.import_module(module)
         except Exception as error:
             told = f"{type(error).__name__}: {error}"
-            yield Check(subject, State.BAD, told, remedy_of(exporter))
+            yield Check(subject, CheckState.BAD, told, remedy_of(exporter))
             continue
         versions = (f"{package} {_version(package)}" for package in exporter.packages)
-        yield Check(subject, State.GOOD, ", ".join(versions))
+        yield Check(subject, CheckState.GOOD, ", ".join(versions))
 
 
 def _store(tracking_uri: str | None) -> Iterator[Check]:
@@ -165,9 +165,9 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
         with quiet_mlflow(), store_errors(location):
             n_searches = len(list_searches(store))
     except KtuneError as error:
-        yield Check("store", State.BAD, str(error))
+        yield Check("store", CheckState.BAD, str(error))
         return
-    yield Check("store", State.GOOD, f"{location.shown}, {n_searches} searches")
+    yield Check("store", CheckState.GOOD, f"{location.shown}, {n_searches} searches")
     if location.database is not None:
         yield from _safety(location.database)
 
@@ -178,19 +178,21 @@ def _waiting(tracking_uri: str | None) -> Iterator[Check]:
     try:
         found = list_waiting(find_store(tracking_uri).folder)
     except KtuneError as error:
-        yield Check("waiting records", State.BAD, str(error))
+        yield Check("waiting records", CheckState.BAD, str(error))
         return
     for waiting in found:
         text = f"{waiting.n_records} for {waiting.owner.server}"
-        yield Check("waiting records", State.WARNING, text, "ktune sync")
+        yield Check("waiting records", CheckState.WARNING, text, "ktune sync")
 
 
 def _place_for_store(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
-        return Check("store", State.GOOD, f"none yet; a search makes it in {folder}")
+        return Check(
+            "store", CheckState.GOOD, f"none yet; a search makes it in {folder}"
+        )
     return Check(
-        "store", State.BAD, f"{parent} is read-only", "change to another folder"
+        "store", CheckState.BAD, f"{parent} is read-only", "change to another folder"
     )
 
 
@@ -198,7 +200,7 @@ def _safety(database: Path) -> Iterator[Check]:
     for path in _open_to_all(database):
         yield Check(
             "store rights",
-            State.WARNING,
+            CheckState.WARNING,
             f"{path} can be changed by every user of this machine, who could have "
             "code of theirs run as yours: models and experiments stand in the store",
             f"chmod o-w {path}",
@@ -206,7 +208,10 @@ def _safety(database: Path) -> Iterator[Check]:
     free = shutil.disk_usage(database.parent).free
     if free < _LEAST_FREE_BYTES:
         yield Check(
-            "disk", State.WARNING, f"{free / 1e9:.1f} GB left", "make room for models"
+            "disk",
+            CheckState.WARNING,
+            f"{free / 1e9:.1f} GB left",
+            "make room for models",
         )
 
 
@@ -226,14 +231,14 @@ def _open_to_all(database: Path) -> Iterator[Path]:
 def _data() -> Iterator[Check]:
     folder = os.environ.get("KTUNE_DATA_DIR")
     if not folder:
-        yield Check("KTUNE_DATA_DIR", State.MISSING, "not set", _DATA_REMEDY)
+        yield Check("KTUNE_DATA_DIR", CheckState.MISSING, "not set", _DATA_REMEDY)
     elif not Path(folder).is_dir():
         yield Check(
-            "KTUNE_DATA_DIR", State.BAD, f"{folder} is not a folder", _DATA_REMEDY
+            "KTUNE_DATA_DIR", CheckState.BAD, f"{folder} is not a folder", _DATA_REMEDY
         )
     else:
         found = sorted(p.name for p in Path(folder).glob("*.npz"))
-        yield Check("KTUNE_DATA_DIR", State.GOOD, f"{folder}: {', '.join(found)}")
+        yield Check("KTUNE_DATA_DIR", CheckState.GOOD, f"{folder}: {', '.join(found)}")
 
 
 _DATA_REMEDY = "a folder with mnist.npz and the like, searched before any download"

@@ -86,15 +86,13 @@ class Server:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ServerError(
-                    f"MLflow's server ended at once:\n{self._last_words()}"
-                )
+                raise ServerError(f"MLflow's server ended at once:\n{self._log_tail()}")
             if self._answers():
                 return
             time.sleep(0.1)
         raise ServerError(
             f"MLflow's server did not answer within {_START_SECONDS} s:\n"
-            f"{self._last_words()}"
+            f"{self._log_tail()}"
         )
 
     def wait(self) -> int:
@@ -121,7 +119,7 @@ class Server:
         except (OSError, urllib.error.URLError):
             return False
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
 
 

@@ -55,7 +55,7 @@ from ktune.diagnosis.view import (
     Baselines,
     Context,
     DataFacts,
-    Parameter,
+    ParameterView,
     SearchView,
     TrialView,
 )
@@ -69,7 +69,7 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "NotApplicable",
-    "Parameter",
+    "ParameterView",
     "Rule",
     "SearchDiagnosis",
     "SearchView",

@@ -8,7 +8,7 @@ import numpy as np
 
 from ktune.diagnosis.remedies import show
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
-from ktune.diagnosis.view import Parameter, SearchView, TrialView
+from ktune.diagnosis.view import ParameterView, SearchView, TrialView
 
 LEAST_TRIALS = 10
 TOP_SHARE = 0.2
@@ -81,7 +81,7 @@ def _top(view: SearchView) -> list[TrialView]:
     return ranked[: max(3, min(MOST_TOP, round(TOP_SHARE * len(ranked))))]
 
 
-def _side(parameter: Parameter, top: list[TrialView]) -> str:
+def _side(parameter: ParameterView, top: list[TrialView]) -> str:
     """Return "low" or "high" when the good values crowd there, else ""."""
     if parameter.low is None or parameter.high is None or parameter.n_values < 4:
         return ""
@@ -98,13 +98,13 @@ def _side(parameter: Parameter, top: list[TrialView]) -> str:
     return "high" if best >= 1 - edge and middle >= 0.75 else ""
 
 
-def _is_natural_end(parameter: Parameter) -> bool:
+def _is_natural_end(parameter: ParameterView) -> bool:
     """Whether nothing lies below: a dropout of 0, one layer."""
     is_one_piece = parameter.step is not None and parameter.low == 1
     return parameter.low == 0 or is_one_piece
 
 
-def _position(parameter: Parameter, value: float) -> float:
+def _position(parameter: ParameterView, value: float) -> float:
     """Where a value lies in its range, 0 … 1, on the scale it is searched on."""
     low, high = parameter.low, parameter.high
     assert low is not None
@@ -114,7 +114,7 @@ def _position(parameter: Parameter, value: float) -> float:
     return (value - low) / (high - low)
 
 
-def _further(parameter: Parameter, side: str) -> float:
+def _further(parameter: ParameterView, side: str) -> float:
     """Return a bound a third of the range further out."""
     low, high = parameter.low, parameter.high
     assert low is not None

@@ -112,7 +112,7 @@ class TrialView:
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ParameterView:
     """The range of one hyperparameter.
 
     Attributes:
@@ -155,7 +155,7 @@ class SearchView:
 
     trials: Sequence[TrialView]
     context: Context
-    space: Mapping[str, Parameter] = field(default_factory=dict)
+    space: Mapping[str, ParameterView] = field(default_factory=dict)
     test: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property

@@ -15,10 +15,10 @@ from ktune.trial import TrialResult
 from ktune.utils.memory import bytes_to_train, require_memory
 
 if TYPE_CHECKING:
-    from ktune.evaluation.evaluate import Workbench
+    from ktune.evaluation.evaluate import SearchContext
 
 
-def check_costs(bench: "Workbench", task: TrainingTask) -> float | None:
+def check_costs(context: "SearchContext", task: TrainingTask) -> float | None:
     """Refuse a model that is too large or too slow before it is trained.
 
     Returns:
@@ -27,12 +27,12 @@ def check_costs(bench: "Workbench", task: TrainingTask) -> float | None:
     Raises:
         ConstraintViolated: It is above a limit of the experiment.
     """
-    most_parameters = bench.experiment.max_parameters
-    most_latency = bench.experiment.max_latency_ms
-    wants_latency = most_latency or any(o.metric == LATENCY for o in bench.further)
+    most_parameters = context.experiment.max_parameters
+    most_latency = context.experiment.max_latency_ms
+    wants_latency = most_latency or any(o.metric == LATENCY for o in context.further)
     if most_parameters is None and not wants_latency:
         return None
-    model, row = task.build(), take_rows(bench.folds[0].x, np.arange(1))
+    model, row = task.build(), take_rows(context.folds[0].x, np.arange(1))
     if not model.built:
         model(row)
     if most_parameters is not None and model.count_params() > most_parameters:

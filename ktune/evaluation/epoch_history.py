@@ -18,7 +18,7 @@ SHORT = {"train": "train", "validation": "val"}
 """How a side is called in the names of curves and metrics."""
 
 
-class EpochBook:
+class EpochHistory:
     """Collects what folds look like after each epoch and finds the best epoch.
 
     All folds are read at one epoch: the best of the *mean* curve, as ``xgboost.cv``

@@ -26,16 +26,16 @@ from ktune.data.preprocessing import PreparedFold, prepare_folds
 from ktune.data.resampling import resample_fold
 from ktune.errors import ExperimentError, OutOfMemory
 from ktune.evaluation.costs import check_costs, check_memory, objective_scores
-from ktune.evaluation.epoch_history import EpochBook
-from ktune.evaluation.fold_racing import FoldRace
-from ktune.evaluation.model_builder import Recipe
+from ktune.evaluation.epoch_history import EpochHistory
+from ktune.evaluation.fold_racing import FoldRacing
+from ktune.evaluation.model_builder import ModelBuilder
 from ktune.evaluation.shared_training import (
-    Partner,
+    Connection,
     SharedTraining,
     describe,
-    help_captain,
-    let_go,
     part_of,
+    release_workers,
+    train_for_leader,
 )
 from ktune.experiment.experiment import Experiment
 from ktune.experiment.fit_settings import FitSettings
@@ -65,7 +65,7 @@ DEFAULT_OBJECTIVE = {
 
 
 @dataclass(frozen=True, eq=False)
-class Workbench:
+class SearchContext:
     """What stays in a worker from trial to trial: data, folds and recipe.
 
     Attributes:
@@ -73,7 +73,7 @@ class Workbench:
         kind: What the features are.
         partition: The data, split.
         folds: The folds, preprocessed.
-        recipe: Makes models and fit settings from values.
+        builder: Makes models and fit settings from values.
         objective: What a trial is judged by.
         metrics: All metrics that are recorded, without ``loss``.
         further: Objectives beside the one that leads.
@@ -83,7 +83,7 @@ class Workbench:
     kind: Kind
     partition: Partition
     folds: tuple[PreparedFold, ...]
-    recipe: Recipe
+    builder: ModelBuilder
     objective: Objective
     metrics: tuple[str, ...]
     further: tuple[Objective, ...] = ()
@@ -97,7 +97,7 @@ class Workbench:
     @property
     def data(self) -> DataDescription:
         """Task and shape of the data, as the model sees them."""
-        return self.recipe.data
+        return self.builder.data
 
     @property
     def recorded_metrics(self) -> tuple[str, ...]:
@@ -105,9 +105,9 @@ class Workbench:
         return tuple(dict.fromkeys([*self.metrics, self.objective.metric]))
 
 
-def make_workbench(
+def make_context(
     experiment: Experiment, dataset: Dataset, partition: Partition
-) -> Workbench:
+) -> SearchContext:
     """Preprocess the folds and get everything ready that trials share.
 
     Raises:
@@ -133,12 +133,12 @@ def make_workbench(
     objective, *further = (make_objective(name) for name in names)
     extra = [canonical_name(name) for name in experiment.metrics]
     extra += [o.metric for o in further if o.metric not in (*COSTS, LOSS)]
-    return Workbench(
+    return SearchContext(
         experiment=experiment,
         kind=dataset.kind,
         partition=partition,
         folds=folds,
-        recipe=Recipe(experiment, data),
+        builder=ModelBuilder(experiment, data),
         objective=objective,
         metrics=metrics_of_task(dataset.task, tuple(extra)),
         further=tuple(further),
@@ -146,77 +146,79 @@ def make_workbench(
 
 
 def evaluate_trial(
-    bench: Workbench,
+    context: SearchContext,
     trial: Trial,
     report: Report = lambda _: True,
-    helpers: Sequence[Partner] = (),
+    workers: Sequence[Connection] = (),
 ) -> TrialResult:
     """Train and judge one trial; never raises for what is wrong with the trial.
 
     Args:
-        bench: What trials share.
+        context: What trials share.
         trial: The values to evaluate.
         report: Called after every epoch, or fold where folds race; its answer False
             stops the trial.
-        helpers: Lines to processes that each do their part, see `help_with_trial`.
+        workers: Lines to processes that each do their part, see `train_part`.
 
     Returns:
         A result in state complete, pruned (stopped by ``report``) or failed.
     """
     started = time.perf_counter()
     try:
-        result = _train_and_judge(bench, trial, report, helpers)
+        result = _train_and_judge(context, trial, report, workers)
     except (Exception, SystemExit) as error:
         result = TrialResult(TrialState.FAILED, failure=describe(error))
     return replace(result, seconds=time.perf_counter() - started)
 
 
-def help_with_trial(
-    bench: Workbench, trial: Trial, part: int, n_parts: int, captain: Partner
+def train_part(
+    context: SearchContext, trial: Trial, part: int, n_parts: int, leader: Connection
 ) -> None:
     """Train some folds of a trial that another process evaluates.
 
     Args:
-        bench: What trials share.
+        context: What trials share.
         trial: The values to train with.
         part: Which of the parts, from 1; the first one, 0, is the captain's.
         n_parts: Into how many the folds are parted; no more than there are folds.
-        captain: The line to it.
+        leader: The line to it.
     """
 
     def start() -> Training:
-        set_determinism(bench.experiment.deterministic)
-        task = part_of(_make_task(bench, trial), part, n_parts)
-        return choose_trainer(bench.experiment.trainer, task).start(task)
+        set_determinism(context.experiment.deterministic)
+        task = part_of(_make_task(context, trial), part, n_parts)
+        return choose_trainer(context.experiment.trainer, task).start(task)
 
-    help_captain(start, captain)
+    train_for_leader(start, leader)
 
 
-def work_with(bench: Workbench) -> Work:
+def work_with(context: SearchContext) -> Work:
     """Return what an executor does with trials.
 
     Folds that race are trained one after another, so nobody can help with them.
     """
     return Work(
-        evaluate=functools.partial(evaluate_trial, bench),
-        help=functools.partial(help_with_trial, bench),
-        most_parts=1 if bench.experiment.races else len(bench.folds),
+        evaluate=functools.partial(evaluate_trial, context),
+        help=functools.partial(train_part, context),
+        most_parts=1 if context.experiment.races else len(context.folds),
     )
 
 
-def folds_of(bench: Workbench, trial: Trial) -> tuple[PreparedFold, ...]:
+def folds_of(context: SearchContext, trial: Trial) -> tuple[PreparedFold, ...]:
     """Return the folds of a trial: those of the search, or its own if reshuffled.
 
     Source:
         Nagler et al., Reshuffling Resampling Splits Can Improve Generalization of
         Hyperparameter Optimization, NeurIPS 2024, arXiv 2405.15393.
     """
-    experiment = bench.experiment
+    experiment = context.experiment
     if not experiment.reshuffle:
-        return bench.folds
+        return context.folds
     seed = derive_seed(experiment.seed, "reshuffle", trial.number)
-    partition = reshuffle_by(experiment, bench.data.task, bench.partition, seed=seed)
-    return prepare_folds(partition, experiment.preprocess, bench.kind)
+    partition = reshuffle_by(
+        experiment, context.data.task, context.partition, seed=seed
+    )
+    return prepare_folds(partition, experiment.preprocess, context.kind)
 
 
 def reshuffle_by(
@@ -233,53 +235,53 @@ def fold_seeds(trial: Trial, folds: tuple[PreparedFold, ...]) -> tuple[int, ...]
 
 
 def _train_and_judge(
-    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+    context: SearchContext, trial: Trial, report: Report, workers: Sequence[Connection]
 ) -> TrialResult:
     """Evaluate a trial; where memory does not suffice, once more with half a batch."""
     try:
-        return _attempt(bench, trial, report, helpers)
+        return _attempt(context, trial, report, workers)
     except Exception as error:
-        smaller = _with_half_batch(bench, trial)
+        smaller = _with_half_batch(context, trial)
         if smaller is None or describe(error).kind != OutOfMemory.__name__:
             raise
     # Only out here has the first attempt given back what it held.
-    let_go(helpers)
+    release_workers(workers)
     gc.collect()
-    result = _attempt(bench, smaller, report, ())
+    result = _attempt(context, smaller, report, ())
     return replace(result, batch_size=smaller.batch_size)
 
 
-def _with_half_batch(bench: Workbench, trial: Trial) -> Trial | None:
+def _with_half_batch(context: SearchContext, trial: Trial) -> Trial | None:
     """Return the trial that is tried instead; None: none is."""
-    if not bench.experiment.retry_half_batch or trial.batch_size:
+    if not context.experiment.retry_half_batch or trial.batch_size:
         return None
-    asked = bench.recipe.settings(trial.values).batch_size
+    asked = context.builder.settings(trial.values).batch_size
     return replace(trial, batch_size=asked // 2) if asked > 1 else None
 
 
 def _attempt(
-    bench: Workbench, trial: Trial, report: Report, helpers: Sequence[Partner]
+    context: SearchContext, trial: Trial, report: Report, workers: Sequence[Connection]
 ) -> TrialResult:
-    set_determinism(bench.experiment.deterministic)
-    task = _make_task(bench, trial)
-    latency = check_costs(bench, task)
-    if bench.experiment.races:
-        result = _train_in_turn(bench, task, trial, report)
+    set_determinism(context.experiment.deterministic)
+    task = _make_task(context, trial)
+    latency = check_costs(context, task)
+    if context.experiment.races:
+        result = _train_in_turn(context, task, trial, report)
     else:
-        result = _train_in_step(bench, task, trial, report, helpers)
+        result = _train_in_step(context, task, trial, report, workers)
     result = replace(result, latency_ms=latency)
-    return replace(result, scores=objective_scores(bench.goal, result))
+    return replace(result, scores=objective_scores(context.goal, result))
 
 
-def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
-    settings = bench.recipe.settings_of(trial)
-    folds = folds_of(bench, trial)
+def _make_task(context: SearchContext, trial: Trial) -> TrainingTask:
+    settings = context.builder.settings_of(trial)
+    folds = folds_of(context, trial)
     seeds = fold_seeds(trial, folds)
-    available = bench.recipe.memory()
+    available = context.builder.memory()
 
     def build() -> Any:
-        model = bench.recipe.model(trial.values)
-        check_memory(model, task, available, jobs=bench.experiment.jobs or 1)
+        model = context.builder.model(trial.values)
+        check_memory(model, task, available, jobs=context.experiment.jobs or 1)
         return model
 
     task = TrainingTask(
@@ -289,62 +291,62 @@ def _make_task(bench: Workbench, trial: Trial) -> TrainingTask:
                 fold,
                 settings.resample,
                 seed=seed,
-                is_classification=bench.data.task.is_classification,
+                is_classification=context.data.task.is_classification,
             )
             for fold, seed in zip(folds, seeds, strict=True)
         ],
         settings=settings,
         seeds=seeds,
-        data=bench.data,
-        fit=bench.recipe.fit(trial.values),
+        data=context.data,
+        fit=context.builder.fit(trial.values),
     )
     return task
 
 
 def _train_in_step(
-    bench: Workbench,
+    context: SearchContext,
     task: TrainingTask,
     trial: Trial,
     report: Report,
-    helpers: Sequence[Partner],
+    workers: Sequence[Connection],
 ) -> TrialResult:
     """Advance all folds together, epoch by epoch."""
-    book = _open_book(bench, task, len(task.folds))
-    own = part_of(task, 0, 1 + len(helpers)) if helpers else task
-    trainer = choose_trainer(bench.experiment.trainer, own)
+    book = _open_book(context, task, len(task.folds))
+    own = part_of(task, 0, 1 + len(workers)) if workers else task
+    trainer = choose_trainer(context.experiment.trainer, own)
     training: Training = trainer.start(own)
-    if helpers:
-        training = SharedTraining(training, helpers)
+    if workers:
+        training = SharedTraining(training, workers)
     try:
         state = _train_epochs(training, book, trial, task.settings, report)
-        result = _result(bench, book, training, state)
+        result = _result(context, book, training, state)
         return replace(result, trainer=trainer.name)
     finally:
         training.close()
 
 
 def _train_in_turn(
-    bench: Workbench, task: TrainingTask, trial: Trial, report: Report
+    context: SearchContext, task: TrainingTask, trial: Trial, report: Report
 ) -> TrialResult:
     """Train one fold after another, and see after each whether the trial goes on."""
     names: list[str] = []
 
     def start(alone: TrainingTask) -> Training:
-        trainer = choose_trainer(bench.experiment.trainer, alone)
+        trainer = choose_trainer(context.experiment.trainer, alone)
         names.append(trainer.name)
         return trainer.start(alone)
 
-    race = FoldRace(task, start, bench.objective)
+    race = FoldRacing(task, start, context.objective)
     try:
         state = _race(race, trial, len(task.folds), report)
-        book = _open_book(bench, task, race.n_folds)
+        book = _open_book(context, task, race.n_folds)
         race.fill(book)
-        return replace(_result(bench, book, race.first, state), trainer=names[0])
+        return replace(_result(context, book, race.first, state), trainer=names[0])
     finally:
         race.close()
 
 
-def _race(race: FoldRace, trial: Trial, n_folds: int, report: Report) -> TrialState:
+def _race(race: FoldRacing, trial: Trial, n_folds: int, report: Report) -> TrialState:
     scores: list[float] = []
     for index in range(n_folds):
         scores.append(race.run_fold())
@@ -355,20 +357,22 @@ def _race(race: FoldRace, trial: Trial, n_folds: int, report: Report) -> TrialSt
     return TrialState.COMPLETE
 
 
-def _open_book(bench: Workbench, task: TrainingTask, n_folds: int) -> EpochBook:
+def _open_book(
+    context: SearchContext, task: TrainingTask, n_folds: int
+) -> EpochHistory:
     """Return an empty book for the first so many folds."""
-    return EpochBook(
+    return EpochHistory(
         task.folds[:n_folds],
-        task=bench.data.task,
-        metrics=bench.metrics,
-        objective=bench.objective,
+        task=context.data.task,
+        metrics=context.metrics,
+        objective=context.objective,
         takes_last_epoch=task.settings.early_stopping is False,
     )
 
 
 def _train_epochs(
     training: Training,
-    book: EpochBook,
+    book: EpochHistory,
     trial: Trial,
     settings: FitSettings,
     report: Report,
@@ -388,7 +392,7 @@ def _train_epochs(
 
 
 def _result(
-    bench: Workbench, book: EpochBook, training: Training, state: TrialState
+    context: SearchContext, book: EpochHistory, training: Training, state: TrialState
 ) -> TrialResult:
     out_of_fold = book.out_of_fold()
     return TrialResult(
@@ -400,8 +404,8 @@ def _result(
         curves=book.curves(),
         n_parameters=training.n_parameters,
         summary=training.summary,
-        out_of_fold=_pack(out_of_fold, bench.data.task),
-        confusion=_confusion(out_of_fold, bench.data),
+        out_of_fold=_pack(out_of_fold, context.data.task),
+        confusion=_confusion(out_of_fold, context.data),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ktune.evaluation.epoch_history import EpochBook
+from ktune.evaluation.epoch_history import EpochHistory
 from ktune.metrics.scores import Objective
 from ktune.protocols import FoldEpoch, Training, TrainingTask
 
@@ -24,7 +24,7 @@ class _Runner:
     """One fold: its training, and what it has looked like after every epoch."""
 
     training: Training
-    book: EpochBook
+    book: EpochHistory
     epochs: list[FoldEpoch] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     wants_to_stop: list[bool] = field(default_factory=list)
@@ -38,7 +38,7 @@ class _Runner:
             self.wants_to_stop.append(self.training.wants_to_stop)
 
 
-class FoldRace:
+class FoldRacing:
     """The folds of a trial, each with a training of its own.
 
     Args:
@@ -78,7 +78,7 @@ class FoldRace:
         self._find_best_epoch()
         return self._runners[-1].values[self.best_epoch]
 
-    def fill(self, book: EpochBook) -> None:
+    def fill(self, book: EpochHistory) -> None:
         """Enter every epoch of the folds trained."""
         for epoch in range(self.n_epochs):
             book.add([runner.epochs[epoch] for runner in self._runners])
@@ -92,7 +92,7 @@ class FoldRace:
         index, task = len(self._runners), self._task
         fold = task.folds[index]
         alone = replace(task, folds=[fold], seeds=[task.seeds[index]])
-        book = EpochBook(
+        book = EpochHistory(
             [fold], task=task.data.task, metrics=(), objective=self._objective
         )
         return _Runner(self._start(alone), book)

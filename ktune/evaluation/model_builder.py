@@ -22,7 +22,7 @@ from ktune.utils.runtime import available_bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class ModelBuilder:
     """An experiment's ``build`` and ``fit``, bound to the data they are for."""
 
     experiment: Experiment

@@ -21,7 +21,7 @@ from ktune.data import load_data
 from ktune.data.dataset import EXAMPLE_ROWS, Dataset, Inputs, take_rows
 from ktune.data.folds import Fold, Partition, split
 from ktune.errors import DataError, ExperimentError, KtuneError
-from ktune.evaluation.evaluate import Workbench, make_workbench
+from ktune.evaluation.evaluate import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import MODULE_PREFIX, load_experiment
 from ktune.metrics.threshold import Threshold, tune_threshold
@@ -61,14 +61,14 @@ class Rebuilt:
     """A search set up again.
 
     Attributes:
-        bench: Data, folds and recipe.
+        context: Data, folds and recipe.
         dataset: The data, as they are now.
         is_same_data: Whether their digest is the recorded one.
         has_recorded_folds: Whether the recorded rows fit the data; else they were
             split anew.
     """
 
-    bench: Workbench
+    context: SearchContext
     dataset: Dataset
     is_same_data: bool
     has_recorded_folds: bool
@@ -76,7 +76,7 @@ class Rebuilt:
     @property
     def example(self) -> Inputs:
         """A few raw rows, as a user would give them to the registered model."""
-        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
+        return take_rows(self.context.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def read_recorded(
@@ -157,7 +157,7 @@ def rebuild(
                 stratify=experiment.stratify,
             )
         yield Rebuilt(
-            bench=make_workbench(experiment, dataset, partition),
+            context=make_context(experiment, dataset, partition),
             dataset=dataset,
             is_same_data=dataset.digest == recorded.data_digest,
             has_recorded_folds=has_recorded_folds,
@@ -203,22 +203,22 @@ def recorded_partition(
 
 
 def threshold_of_trial(
-    store: Store, bench: Workbench, trial_run_id: str
+    store: Store, context: SearchContext, trial_run_id: str
 ) -> Threshold | None:
     """Return the decision threshold the experiment asks for; None: none.
 
     Args:
         store: Where the trial stands.
-        bench: Of its search.
+        context: Of its search.
         trial_run_id: On whose out-of-fold predictions it is tuned, if it is.
     """
-    wanted = bench.experiment.threshold
+    wanted = context.experiment.threshold
     if not isinstance(wanted, str):
         return None if wanted is None else Threshold(wanted)
     content = read_file(store, trial_run_id, names.OUT_OF_FOLD_FILE)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return tune_threshold(
-            arrays["target"], arrays["prediction"], bench.objective.metric
+            arrays["target"], arrays["prediction"], context.objective.metric
         )
 
 

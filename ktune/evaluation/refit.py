@@ -16,7 +16,7 @@ from ktune.data.targets import (
     learns_scaled_targets,
     returns_logits,
 )
-from ktune.evaluation.evaluate import Workbench
+from ktune.evaluation.evaluate import SearchContext
 from ktune.evaluation.latency import measure_latency
 from ktune.metrics.intervals import Estimate, estimate_metrics
 from ktune.metrics.threshold import Threshold, cut_at, of_labels
@@ -69,7 +69,7 @@ class Trained:
 
 
 def refit(
-    bench: Workbench,
+    context: SearchContext,
     trial: Trial,
     *,
     epochs: int,
@@ -78,19 +78,19 @@ def refit(
     """Train the trial's configuration anew and measure it on the test set.
 
     Args:
-        bench: The data and the recipe of the search.
+        context: The data and the recipe of the search.
         trial: The configuration chosen.
         epochs: How many epochs cross-validation found best.
         threshold: What the labels of the test scores are cut at; None: 0.5.
     """
     started = time.perf_counter()
-    trained = train_again(bench, trial, epochs=epochs)
+    trained = train_again(context, trial, epochs=epochs)
     seconds = time.perf_counter() - started
-    return measured(bench, trained, seconds=seconds, threshold=threshold)
+    return measured(context, trained, seconds=seconds, threshold=threshold)
 
 
 def measured(
-    bench: Workbench,
+    context: SearchContext,
     trained: Trained,
     *,
     seconds: float,
@@ -98,20 +98,20 @@ def measured(
 ) -> Refit:
     """Measure a trained model on the test set, and how long it takes for a row."""
     model, preprocessing = trained.model, trained.preprocessing
-    row = preprocessing.transform(take_rows(bench.partition.x, np.arange(1)))
+    row = preprocessing.transform(take_rows(context.partition.x, np.arange(1)))
     return Refit(
         model=model,
         preprocessing=preprocessing,
         epochs=trained.epochs,
         seconds=seconds,
         latency_ms=measure_latency(model, row),
-        test=_test(bench, model, preprocessing, threshold),
+        test=_test(context, model, preprocessing, threshold),
         threshold=threshold,
     )
 
 
 def train_again(
-    bench: Workbench,
+    context: SearchContext,
     trial: Trial,
     *,
     epochs: int,
@@ -121,36 +121,36 @@ def train_again(
     """Train a trial's configuration once more, without validation rows.
 
     Args:
-        bench: The data and the recipe of the search.
+        context: The data and the recipe of the search.
         trial: The configuration.
         epochs: For how many epochs.
         rows: Positions to train on; None: all that are not test rows. Preprocessing
             is fitted on all of these in either case.
         seed: None: the one of the trial's refit.
     """
-    set_determinism(bench.experiment.deterministic)
+    set_determinism(context.experiment.deterministic)
     fold, preprocessing = prepare_refit(
-        bench.partition, bench.experiment.preprocess, bench.kind
+        context.partition, context.experiment.preprocess, context.kind
     )
     settings = replace(
-        bench.recipe.settings_of(trial), epochs=epochs, early_stopping=False
+        context.builder.settings_of(trial), epochs=epochs, early_stopping=False
     )
     seed = derive_seed(trial.seed, "refit") if seed is None else seed
     fold = resample_fold(
         fold if rows is None else replace(fold, train=rows),
         settings.resample,
         seed=seed,
-        is_classification=bench.data.task.is_classification,
+        is_classification=context.data.task.is_classification,
     )
     task = TrainingTask(
-        build=lambda: bench.recipe.model(trial.values),
+        build=lambda: context.builder.model(trial.values),
         folds=[fold],
         settings=settings,
         seeds=[seed],
-        data=bench.data,
-        fit=bench.recipe.fit(trial.values),
+        data=context.data,
+        fit=context.builder.fit(trial.values),
     )
-    training = choose_trainer(bench.experiment.trainer, task).start(task)
+    training = choose_trainer(context.experiment.trainer, task).start(task)
     try:
         for _ in range(epochs):
             training.run_epoch()
@@ -169,19 +169,19 @@ def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.nda
 
 
 def _test(
-    bench: Workbench,
+    context: SearchContext,
     model: Any,
     preprocessing: FittedPreprocessing,
     threshold: Threshold | None,
 ) -> Mapping[str, Estimate]:
     """Score a model on the untouched test set; {} where there is none."""
-    partition, task = bench.partition, bench.data.task
+    partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None:
         return {}
     outputs = predict(model, preprocessing, partition.x_test)
     predictions = as_predictions(outputs, task, is_logits=returns_logits(model))
-    names = tuple(name for name in bench.recorded_metrics if name != "loss")
-    y, seed = partition.y_test, bench.experiment.seed
+    names = tuple(name for name in context.recorded_metrics if name != "loss")
+    y, seed = partition.y_test, context.experiment.seed
     at_half = estimate_metrics(names, y, predictions, task, seed=seed)
     if threshold is None:
         return at_half

@@ -22,7 +22,7 @@ from ktune.utils.memory import is_out_of_memory
 OUT_OF_MEMORY = "there was not enough memory to train it"
 
 
-class Partner(Protocol):
+class Connection(Protocol):
     """A line to another process, such as a `multiprocessing.Connection`."""
 
     def send(self, message: Any) -> None:
@@ -40,7 +40,7 @@ class _Share:
     wants_to_stop: bool
 
 
-class HelperFailed(TrialFailed):
+class WorkerFailed(TrialFailed):
     """Training failed in a helper."""
 
     def __init__(self, failure: Failure) -> None:
@@ -63,12 +63,12 @@ class SharedTraining:
 
     Args:
         own: The first folds.
-        helpers: Lines to those who train the others, in the order of folds.
+        workers: Lines to those who train the others, in the order of folds.
     """
 
-    def __init__(self, own: Training, helpers: Sequence[Partner]) -> None:
+    def __init__(self, own: Training, workers: Sequence[Connection]) -> None:
         self._own = own
-        self._helpers = helpers
+        self._helpers = workers
         self._do_helpers_stop = False
         self.n_parameters = own.n_parameters
         self.summary = own.summary
@@ -86,15 +86,15 @@ class SharedTraining:
                 failed or died.
         """
         try:
-            for helper in self._helpers:
-                helper.send(True)
+            for worker in self._helpers:
+                worker.send(True)
             outcomes = list(self._own.run_epoch())
-            shares = [helper.recv() for helper in self._helpers]
+            shares = [worker.recv() for worker in self._helpers]
         except (EOFError, OSError) as error:
             raise WorkerDied("a process died that trained some of its folds") from error
         for share in shares:
             if isinstance(share, Failure):
-                raise HelperFailed(share)
+                raise WorkerFailed(share)
             outcomes += share.epochs
             self._do_helpers_stop |= share.wants_to_stop
         return outcomes
@@ -106,42 +106,42 @@ class SharedTraining:
     def close(self) -> None:
         """Let the helpers go."""
         self._own.close()
-        let_go(self._helpers)
+        release_workers(self._helpers)
 
 
-def help_captain(start: Callable[[], Training], captain: Partner) -> None:
+def train_for_leader(start: Callable[[], Training], leader: Connection) -> None:
     """Train some folds, epoch by epoch, until the captain has enough or is gone.
 
     Args:
         start: Starts their training.
-        captain: The line to it.
+        leader: The line to it.
     """
     training: Training | None = None
     try:
         training = start()
-        while captain.recv():
+        while leader.recv():
             epochs = training.run_epoch()
-            captain.send(_Share(epochs, training.wants_to_stop))
+            leader.send(_Share(epochs, training.wants_to_stop))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except (Exception, SystemExit) as error:
         with contextlib.suppress(OSError):
-            captain.send(describe(error))
+            leader.send(describe(error))
     finally:
         if training is not None:
             training.close()
 
 
-def let_go(helpers: Sequence[Partner]) -> None:
+def release_workers(workers: Sequence[Connection]) -> None:
     """Tell helpers that they are no longer needed; safe to call twice."""
-    for helper in helpers:
+    for worker in workers:
         with contextlib.suppress(OSError):
-            helper.send(False)
+            worker.send(False)
 
 
 def describe(error: BaseException) -> Failure:
     """Return why a trial failed."""
-    if isinstance(error, HelperFailed):
+    if isinstance(error, WorkerFailed):
         return error.failure
     kind, message = type(error).__name__, str(error)
     if isinstance(error, TrialFailed):

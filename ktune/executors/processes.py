@@ -10,7 +10,7 @@ from pathlib import Path
 from ktune.errors import ExperimentError
 from ktune.executors.failures import GRACE
 from ktune.executors.serialization import ship
-from ktune.executors.worker import Ready, Setup
+from ktune.executors.worker import Ready, WorkerSetup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
@@ -59,7 +59,7 @@ class ProcessesExecutor:
         except ExperimentError:
             self._folder.cleanup()
             raise
-        self._setup = Setup(
+        self._setup = WorkerSetup(
             shipment=shipment,
             path=tuple(sys.path),
             folder=os.getcwd(),
@@ -84,7 +84,7 @@ class ProcessesExecutor:
                     return done
             for worker in busy.values():
                 if self._hangs(worker):
-                    return self._bury(worker, worker.timed_out())
+                    return self._replace_failed(worker, worker.timed_out())
 
     def close(self) -> None:
         """End all workers; running trials are dropped."""
@@ -95,14 +95,14 @@ class ProcessesExecutor:
 
     def _hand_out(self) -> None:
         """Divide the workers that have nothing to do among the trials that wait."""
-        helping = {helper for worker in self._workers for helper in worker.helpers}
+        helping = {peer for worker in self._workers for peer in worker.workers}
         idle = [w for w in self._workers if w.trial is None and w not in helping]
         # A helper may have died, which nobody listens for.
         idle = [w if w.is_there() else self._replace(w) for w in idle]
         while self._waiting:
             size = min(self._most_parts, len(idle) // len(self._waiting))
-            captain, *helpers = [idle.pop(0) for _ in range(size)]
-            captain.submit(self._waiting.pop(0), helpers)
+            leader, *workers = [idle.pop(0) for _ in range(size)]
+            leader.submit(self._waiting.pop(0), workers)
 
     def _start(self) -> WorkerProcess:
         self._n_started += 1
@@ -118,25 +118,25 @@ class ProcessesExecutor:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            return self._bury(worker, worker.obituary())
+            return self._replace_failed(worker, worker.exit_report())
         if isinstance(message, EpochReport):
             worker.send(report(message))
         elif isinstance(message, Ready):
             worker.note_ready()
         else:
-            worker.trial, worker.helpers = None, []
+            worker.trial, worker.workers = None, []
             return trial, message
         return None
 
-    def _bury(
+    def _replace_failed(
         self, worker: WorkerProcess, result: TrialResult
     ) -> tuple[Trial, TrialResult]:
         """Put a new worker in the place of one that is no longer of use."""
         trial = worker.trial
         assert trial is not None
         # Its helpers notice, unless one of them is why it hangs.
-        for helper in worker.helpers:
-            self._replace(helper)
+        for peer in worker.workers:
+            self._replace(peer)
         self._replace(worker)
         return trial, result
 

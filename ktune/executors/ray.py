@@ -13,7 +13,7 @@ import ray
 from ktune.errors import ExperimentError
 from ktune.executors.failures import GRACE, timed_out, worker_died
 from ktune.executors.ray_cluster import connected, count_places
-from ktune.executors.ray_worker import Message, RayWorker, Setup
+from ktune.executors.ray_worker import Message, RaySetup, RayWorker
 from ktune.executors.serialization import pack
 from ktune.experiment.sources import local_sources, read_sources
 from ktune.protocols import Report
@@ -102,7 +102,7 @@ class RayExecutor:
         self.n_workers = n_workers or count_places(cpus, gpus)
         self._trial_timeout = trial_timeout
         self._actors: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(RayWorker)
-        setup = Setup(
+        setup = RaySetup(
             environment_of_worker(max(1, int(cpus)), gpus),
             read_sources(local_sources()),
         )

@@ -14,7 +14,7 @@ import ray
 from ktune.errors import ExperimentError
 from ktune.utils.runtime import diverted_stderr
 
-_PATIENCE = 5.0
+_CONNECT_TIMEOUT = 5.0
 _DEFAULT_PORT = 6379
 
 
@@ -104,7 +104,7 @@ def _require_listener(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         place = (host or address, int(port) if host else _DEFAULT_PORT)
-        socket.create_connection(place, _PATIENCE).close()
+        socket.create_connection(place, _CONNECT_TIMEOUT).close()
     except (OSError, ValueError, OverflowError) as error:
         raise _no_cluster(address, str(error)) from error
 

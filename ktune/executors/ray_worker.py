@@ -24,7 +24,7 @@ Message: TypeAlias = EpochReport | TrialResult
 
 
 @dataclass(frozen=True)
-class Setup:
+class RaySetup:
     """What a worker is told first.
 
     Attributes:
@@ -45,7 +45,7 @@ class RayWorker:
         self._evaluate: Callable[[Trial, Report], TrialResult] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def set_up(self, setup: Setup, pickled: bytes, arrays: list[Any]) -> None:
+    def set_up(self, setup: RaySetup, pickled: bytes, arrays: list[Any]) -> None:
         """Get ready for trials.
 
         Args:

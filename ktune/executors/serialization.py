@@ -22,7 +22,7 @@ _PAGE = mmap.ALLOCATIONGRANULARITY
 
 
 @dataclass(frozen=True)
-class Shipment:
+class Serialization:
     """Where the parts of a pickled object lie.
 
     Attributes:
@@ -66,7 +66,7 @@ def pack(content: Any) -> tuple[bytes, list[memoryview]]:
     return pickled, [buffer.raw() for buffer in buffers]
 
 
-def ship(content: Any, folder: Path) -> Shipment:
+def ship(content: Any, folder: Path) -> Serialization:
     """Write an object down for other processes of this machine.
 
     Args:
@@ -85,10 +85,10 @@ def ship(content: Any, folder: Path) -> Shipment:
             places.append((file.tell(), buffer.nbytes))
             file.write(buffer)
         file.truncate(max(file.tell(), 1))
-    return Shipment(pickled, path, tuple(places))
+    return Serialization(pickled, path, tuple(places))
 
 
-def unpack(shipment: Shipment) -> Any:
+def unpack(shipment: Serialization) -> Any:
     """Return what was shipped; its arrays are read-only views of the file."""
     with shipment.path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

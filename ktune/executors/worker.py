@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
-from ktune.executors.serialization import Shipment, unpack
+from ktune.executors.serialization import Serialization, unpack
 from ktune.protocols import Work
 from ktune.trial import EpochReport, Trial
 from ktune.utils.runtime import import_keras, set_determinism, set_threads
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
     """The first thing a worker is sent.
 
     Attributes:
@@ -31,7 +31,7 @@ class Setup:
         is_deterministic: Whether operations keep their order.
     """
 
-    shipment: Shipment
+    shipment: Serialization
     path: tuple[str, ...]
     folder: str
     threads: int
@@ -65,7 +65,7 @@ class Ready:
 
 def serve(connection: Connection) -> None:
     """Evaluate trials as they come; end when the driver is gone."""
-    setup: Setup = connection.recv()
+    setup: WorkerSetup = connection.recv()
     sys.path[:] = setup.path
     os.chdir(setup.folder)
     import_keras()
@@ -93,8 +93,8 @@ def _do(job: Job, work: Work, driver: Connection, lines: list[Connection]) -> No
         driver.send(epoch)
         return bool(driver.recv())
 
-    helpers = {"helpers": lines} if lines else {}
-    driver.send(work.evaluate(job.trial, report, **helpers))
+    workers = {"helpers": lines} if lines else {}
+    driver.send(work.evaluate(job.trial, report, **workers))
 
 
 def main() -> None:

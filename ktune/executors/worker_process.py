@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ktune.executors.failures import timed_out, worker_died
-from ktune.executors.worker import Job, Setup
+from ktune.executors.worker import Job, WorkerSetup
 from ktune.trial import Trial, TrialResult
 
 # Not by "-m": what is pickled there would name the module "__main__".
 _START = "from ktune.executors.worker import main; main()"
-_PATIENCE = 5.0
+_EXIT_TIMEOUT = 5.0
 _TAIL = 2000
 
 
@@ -31,7 +31,7 @@ class WorkerProcess:
         log: File that takes what it prints.
     """
 
-    def __init__(self, setup: Setup, log: Path) -> None:
+    def __init__(self, setup: WorkerSetup, log: Path) -> None:
         self._log = log
         ours, theirs = socket.socketpair()
         with ours, theirs, log.open("wb") as output:
@@ -48,7 +48,7 @@ class WorkerProcess:
             self.connection = Connection(os.dup(ours.fileno()))
         self.trial: Trial | None = None
         """What it is evaluating."""
-        self.helpers: list[WorkerProcess] = []
+        self.workers: list[WorkerProcess] = []
         """Those who train some of its folds."""
         self._submitted = 0.0
         self._is_ready = False
@@ -59,15 +59,15 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def submit(self, trial: Trial, helpers: Sequence["WorkerProcess"] = ()) -> None:
+    def submit(self, trial: Trial, workers: Sequence["WorkerProcess"] = ()) -> None:
         """Have a trial evaluated, its folds shared with helpers."""
-        self.trial, self.helpers = trial, list(helpers)
+        self.trial, self.workers = trial, list(workers)
         self._submitted = time.monotonic()
-        n_parts = 1 + len(helpers)
+        n_parts = 1 + len(workers)
         self.send(Job(trial, 0, n_parts))
-        for part, helper in enumerate(helpers, 1):
-            helper.send(Job(trial, part, n_parts))
-            for worker, end in zip((self, helper), socket.socketpair(), strict=True):
+        for part, peer in enumerate(workers, 1):
+            peer.send(Job(trial, part, n_parts))
+            for worker, end in zip((self, peer), socket.socketpair(), strict=True):
                 worker._send_end(end)
 
     def _send_end(self, end: socket.socket) -> None:
@@ -97,31 +97,31 @@ class WorkerProcess:
 
     def timed_out(self) -> TrialResult:
         """Return the result of a trial that goes on without end."""
-        return timed_out(self.seconds, self._last_words())
+        return timed_out(self.seconds, self._log_tail())
 
-    def obituary(self) -> TrialResult:
+    def exit_report(self) -> TrialResult:
         """Return the result of the trial that a dead worker was working on."""
         code = self._process.wait()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         hint = " (the machine may have run out of memory)" if code == -9 else ""
         message = f"the worker process ended {how}{hint}"
-        return worker_died(message, self._last_words())
+        return worker_died(message, self._log_tail())
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self.connection.close()
         self._process.terminate()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-_TAIL:]
 
 
-def _environment(setup: Setup) -> dict[str, str]:
+def _environment(setup: WorkerSetup) -> dict[str, str]:
     """Return this process's environment, with our modules and few threads."""
     path = os.pathsep.join(part for part in setup.path if part)
     return {

@@ -20,7 +20,7 @@ from ktune.report.figures.pareto import pareto
 from ktune.report.figures.slices import slices
 from ktune.report.figures.time_spent import seconds_text, time_spent
 from ktune.report.tables import (
-    Table,
+    ReportTable,
     classes_table,
     folds_table,
     number_text,
@@ -204,7 +204,7 @@ def _best_sections(report: SearchReport) -> dict[str, Any]:
         "test_sentence": _test_sentence(report) if test else "",
         "no_test": "" if report.n_test_rows else _NO_TEST,
         "confusion": None,
-        "classes": Table([], []),
+        "classes": ReportTable([], []),
         "calibration": None,
         "calibration_sentence": "",
     }

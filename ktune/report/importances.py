@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ktune.diagnosis import Parameter, SearchView, TrialView
+from ktune.diagnosis import ParameterView, SearchView, TrialView
 from ktune.report.space import observed_space
 from ktune.report.view import Importance
 from ktune.trial import Value
@@ -70,7 +70,7 @@ def _common_names(trials: Sequence[TrialView]) -> list[str]:
 def _shares(
     trials: Sequence[TrialView],
     names: Sequence[str],
-    space: Mapping[str, Parameter],
+    space: Mapping[str, ParameterView],
     view: SearchView,
 ) -> dict[str, float]:
     """Return shares that sum to 1, or {} where nothing differs."""
@@ -96,7 +96,7 @@ def _shares(
 
 
 def _as_optuna(
-    view: TrialView, names: Sequence[str], space: Mapping[str, Parameter]
+    view: TrialView, names: Sequence[str], space: Mapping[str, ParameterView]
 ) -> Any:
     import optuna
 
@@ -109,7 +109,7 @@ def _as_optuna(
     )
 
 
-def _coordinate(value: Value, parameter: Parameter) -> tuple[Value, Any]:
+def _coordinate(value: Value, parameter: ParameterView) -> tuple[Value, Any]:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if parameter.low is None or parameter.high is None:

@@ -8,7 +8,7 @@ from typing import Any
 from ktune.data.dataset import Task
 from ktune.diagnosis import (
     Context,
-    Parameter,
+    ParameterView,
     SearchView,
     TrialView,
     diagnose_search,
@@ -91,7 +91,7 @@ def read_search_view(
     )
 
 
-def _space(store: Store, search: RunView) -> Mapping[str, Parameter]:
+def _space(store: Store, search: RunView) -> Mapping[str, ParameterView]:
     stored = _read_or_nothing(store, search, names.SPACE_FILE)
     if stored:
         return space_from_json(json.loads(stored))

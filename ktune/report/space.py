@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktune.diagnosis import Parameter
+from ktune.diagnosis import ParameterView
 from ktune.errors import StoreError
 from ktune.trial import Value
 
 
-def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
+def read_space(study: Path | None, name: str) -> dict[str, ParameterView]:
     """Return the ranges a search declared; {} when its study cannot be read.
 
     Args:
@@ -18,30 +18,30 @@ def read_space(study: Path | None, name: str) -> dict[str, Parameter]:
     """
     if study is None or not study.exists():
         return {}
-    from ktune.searchers.trial_store import open_ledger
+    from ktune.searchers.trial_store import open_trial_store
 
     try:
-        return _by_name(open_ledger(study, name).parameters().values())
+        return _by_name(open_trial_store(study, name).parameters().values())
     except (StoreError, OSError):
         return {}
 
 
-def space_from_json(stored: Mapping[str, Any]) -> dict[str, Parameter]:
+def space_from_json(stored: Mapping[str, Any]) -> dict[str, ParameterView]:
     """Return the ranges of parameters that were kept as JSON, by key."""
     from ktune.searchers.parameter import parameter_from_json
 
     return _by_name(parameter_from_json(parameter) for parameter in stored.values())
 
 
-def _by_name(declared: Iterable[Any]) -> dict[str, Parameter]:
+def _by_name(declared: Iterable[Any]) -> dict[str, ParameterView]:
     # One name may stand for several declarations; ranges of the first are shown.
-    space: dict[str, Parameter] = {}
+    space: dict[str, ParameterView] = {}
     for parameter in declared:
         space.setdefault(parameter.name, _plain(parameter))
     return space
 
 
-def observed_space(values: Sequence[Mapping[str, Value]]) -> dict[str, Parameter]:
+def observed_space(values: Sequence[Mapping[str, Value]]) -> dict[str, ParameterView]:
     """Return ranges that just hold the values seen."""
     seen: dict[str, list[Value]] = {}
     for trial in values:
@@ -50,13 +50,13 @@ def observed_space(values: Sequence[Mapping[str, Value]]) -> dict[str, Parameter
     return {name: _observed(name, found) for name, found in seen.items()}
 
 
-def _plain(parameter: Any) -> Parameter:
+def _plain(parameter: Any) -> ParameterView:
     choices = parameter.choices
     if parameter.kind == "boolean":
         choices = (False, True)
     elif parameter.kind == "fixed":
         choices = (parameter.default,)
-    return Parameter(
+    return ParameterView(
         name=parameter.name,
         low=parameter.low,
         high=parameter.high,
@@ -66,12 +66,12 @@ def _plain(parameter: Any) -> Parameter:
     )
 
 
-def _observed(name: str, values: Sequence[Value]) -> Parameter:
+def _observed(name: str, values: Sequence[Value]) -> ParameterView:
     numbers = [v for v in values if isinstance(v, int | float)]
     is_number = len(numbers) == len(values) and not any(
         isinstance(v, bool) for v in values
     )
     if not is_number:
-        return Parameter(name, choices=tuple(sorted(set(values), key=str)))
+        return ParameterView(name, choices=tuple(sorted(set(values), key=str)))
     low, high = min(numbers), max(numbers)
-    return Parameter(name, low, high, is_log=low > 0 and high / low >= 20)
+    return ParameterView(name, low, high, is_log=low > 0 and high / low >= 20)

@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of text."""
 
     columns: Sequence[Column]
@@ -77,7 +77,7 @@ def values_text(view: TrialView) -> str:
     return ", ".join(f"{n} = {value_text(v)}" for n, v in view.trial.values.items())
 
 
-def trials_table(report: SearchReport, views: Sequence[TrialView]) -> Table:
+def trials_table(report: SearchReport, views: Sequence[TrialView]) -> ReportTable:
     """Return trials with verdict, score, gap and values."""
     metric = report.metric
     columns = [
@@ -95,10 +95,10 @@ def trials_table(report: SearchReport, views: Sequence[TrialView]) -> Table:
         Row(_trial_cells(report, view), best is not None and view.number == best.number)
         for view in views
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def folds_table(view: TrialView) -> Table:
+def folds_table(view: TrialView) -> ReportTable:
     """Return the scores of every fold at the best epoch, with mean and deviation."""
     folds = view.result.folds
     metrics = shown_metrics(view)
@@ -119,10 +119,10 @@ def folds_table(view: TrialView) -> Table:
     rows.append(Row(["mean", "", *_both_sides(*sides, metrics)], is_marked=True))
     if len(folds) > 1:
         rows.append(Row(["±", "", *_both_sides(*sides, metrics, deviation=True)]))
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def classes_table(view: TrialView) -> Table:
+def classes_table(view: TrialView) -> ReportTable:
     """Return precision, recall and F1 of every class from out-of-fold predictions."""
     counts = np.array(view.result.confusion, dtype=np.float64)
     hits, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
@@ -143,10 +143,12 @@ def classes_table(view: TrialView) -> Table:
         for k in range(len(counts))
     ]
     titles = ("rows", "precision", "recall", "F1")
-    return Table([Column("class"), *(Column(t, is_number=True) for t in titles)], rows)
+    return ReportTable(
+        [Column("class"), *(Column(t, is_number=True) for t in titles)], rows
+    )
 
 
-def test_table(report: SearchReport) -> Table:
+def test_table(report: SearchReport) -> ReportTable:
     """Return test scores with intervals beside what cross-validation promised."""
     best = report.best
     columns = [
@@ -177,7 +179,7 @@ def test_table(report: SearchReport) -> Table:
                 is_marked=name == report.metric,
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def shown_metrics(view: TrialView) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ktune.protocols import Searcher
     from ktune.searchers.discovery import Declare
     from ktune.searchers.driven_study import DrivenStudy
-    from ktune.searchers.trial_store import Ledger
+    from ktune.searchers.trial_store import TrialStore
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -42,7 +42,7 @@ def make_searcher(
     Args:
         experiment: Says which engine, sampler, pruner and seed.
         declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
-            `ktune.evaluation.model_builder.Recipe`.
+            `ktune.evaluation.model_builder.ModelBuilder`.
         goal: What is searched for.
         path: Journal file of the search, URL of a database, or the study that is
             driven, whose turn it has to be. If it holds trials already, the search
@@ -64,10 +64,10 @@ def make_searcher(
     check_installed(experiment.chosen_sampler)
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
-    ledger = _open(path, study_name or experiment.name, goal, find_result)
+    trial_store = _open(path, study_name or experiment.name, goal, find_result)
     searcher: Searcher = engine(
         declare,
-        ledger=ledger,
+        trial_store=trial_store,
         sampler=experiment.chosen_sampler,
         pruner=experiment.chosen_pruner,
         seed=experiment.seed,
@@ -82,11 +82,11 @@ def _open(
     name: str,
     goal: "Goal",
     find_result: Callable[[int], TrialResult | None] | None,
-) -> "Ledger":
+) -> "TrialStore":
     from ktune.searchers.local_study import LocalStudy
 
     study = LocalStudy(path, name) if isinstance(path, str | Path) else path
-    return study.open_ledger(goal, find_result)
+    return study.open_trial_store(goal, find_result)
 
 
 def _epochs(experiment: "Experiment") -> int:

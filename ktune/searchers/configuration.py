@@ -8,11 +8,11 @@ from ktune.trial import Value
 
 
 @dataclass(frozen=True)
-class Step:
+class Assignment:
     """One answer of a searcher to a builder.
 
     Attributes:
-        key: What the ledger calls the parameter; see `Ledger.key_of`.
+        key: What the ledger calls the parameter; see `TrialStore.key_of`.
         parameter: As it was declared.
         value: What the builder got.
     """
@@ -22,10 +22,10 @@ class Step:
     value: Value
 
 
-Path: TypeAlias = tuple[Step, ...]
+Configuration: TypeAlias = tuple[Assignment, ...]
 """Everything a builder asked for, in order: a trial."""
 
 
-def values_of(path: Path) -> dict[str, Value]:
+def values_of(path: Configuration) -> dict[str, Value]:
     """Return a trial's values by name, in the order they were asked for."""
     return {step.parameter.name: step.value for step in path}

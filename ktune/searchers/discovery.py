@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ktune.errors import SpaceError
-from ktune.searchers.configuration import Path, Step
+from ktune.searchers.configuration import Assignment, Configuration
 from ktune.searchers.parameter import Parameter, parameter_of
 from ktune.spaces.hyperparameters import ProposingHyperParameters
 from ktune.trial import Value
@@ -22,7 +22,7 @@ KeyOf: TypeAlias = Callable[[Parameter], str]
 _log = logging.getLogger(__name__)
 
 
-def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
+def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Configuration:
     """Run a builder, answering every parameter it asks for.
 
     Returns:
@@ -32,12 +32,12 @@ def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Path:
     Raises:
         SpaceError: A parameter cannot be honoured.
     """
-    steps: list[Step] = []
+    steps: list[Assignment] = []
 
     def answer(hyperparameter: Any) -> Value:
         parameter = parameter_of(hyperparameter)
         key = key_of(parameter)
-        steps.append(Step(key, parameter, propose(key, parameter)))
+        steps.append(Assignment(key, parameter, propose(key, parameter)))
         return steps[-1].value
 
     try:

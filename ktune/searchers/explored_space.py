@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from ktune.searchers.configuration import Path
+from ktune.searchers.configuration import Configuration
 from ktune.trial import Value
 
 Pick = Callable[[Sequence[Value]], Value]
@@ -41,7 +41,7 @@ class _Node:
         return value in self.children and self.children[value].is_done
 
 
-class Explored:
+class ExploredSpace:
     """The tree of all answers a builder got so far.
 
     What is asked next may depend on any answer before, so the space is a tree, which
@@ -53,7 +53,7 @@ class Explored:
         self._root = _Node()
         self._seen: set[frozenset[tuple[str, Value]]] = set()
 
-    def __contains__(self, path: Path) -> bool:
+    def __contains__(self, path: Configuration) -> bool:
         return _identity(path) in self._seen
 
     @property
@@ -61,7 +61,7 @@ class Explored:
         """Whether every configuration has been tried."""
         return self._root.is_done
 
-    def add(self, path: Path) -> None:
+    def add(self, path: Configuration) -> None:
         """Take note of a trial."""
         self._seen.add(_identity(path))
         nodes = [self._root]
@@ -101,5 +101,5 @@ class Explored:
         return answers
 
 
-def _identity(path: Path) -> frozenset[tuple[str, Value]]:
+def _identity(path: Configuration) -> frozenset[tuple[str, Value]]:
     return frozenset((step.parameter.name, step.value) for step in path)

@@ -15,7 +15,7 @@ from optuna.storages.journal import (
 )
 
 
-class Journal(JournalFileBackend):
+class BatchedJournal(JournalFileBackend):
     """Optuna's journal file, where records can be kept back for a while.
 
     Every record costs a lock, a write and a wait for the disk, and a trial makes a

@@ -6,14 +6,14 @@ from datetime import datetime
 from math import isfinite
 
 from ktune.experiment.fit_settings import FitSettings
-from ktune.searchers.configuration import Path
+from ktune.searchers.configuration import Configuration
 from ktune.searchers.discovery import Declare, Propose
 from ktune.searchers.oracle import Oracle, Proposal
 from ktune.searchers.parameter import Parameter
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.search_state import SearchState
-from ktune.searchers.trial_record import Entry
-from ktune.searchers.trial_store import Ledger
+from ktune.searchers.trial_record import TrialRecord
+from ktune.searchers.trial_store import TrialStore
 from ktune.trial import Trial, TrialResult, TrialState, Value
 from ktune.utils.seeds import derive_seed
 
@@ -39,7 +39,7 @@ class KerasTunerSearcher:
 
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
-        ledger: Takes down every trial.
+        trial_store: Takes down every trial.
         sampler: One of ``ktune.experiment.choices.SAMPLERS["kerastuner"]``.
         pruner: One of `choices.PRUNERS`; Hyperband is one itself, so it
             goes without.
@@ -52,22 +52,28 @@ class KerasTunerSearcher:
         self,
         declare: Declare,
         *,
-        ledger: Ledger,
+        trial_store: TrialStore,
         sampler: str = "bayesian",
         pruner: str = "median",
         seed: int = 0,
         epochs: int | None = None,
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        direction = "max" if ledger.study.directions[0].name == "MAXIMIZE" else "min"
+        direction = (
+            "max" if trial_store.study.directions[0].name == "MAXIMIZE" else "min"
+        )
         self._oracle = Oracle(
             sampler, direction, seed=seed, epochs=epochs or FitSettings.epochs
         )
         is_hyperband = self._oracle.is_hyperband
-        ledger.study.pruner = make_pruner("none" if is_hyperband else pruner, epochs)
-        self._state = SearchState(declare, ledger, seed, start_from)
+        trial_store.study.pruner = make_pruner(
+            "none" if is_hyperband else pruner, epochs
+        )
+        self._state = SearchState(declare, trial_store, seed, start_from)
         self._runs: dict[int, int] = {}  # trial number to index of the oracle's trial
-        self._made: dict[int, tuple[int, Path]] = {}  # index to trial number and path
+        self._made: dict[
+            int, tuple[int, Configuration]
+        ] = {}  # index to trial number and path
         self._hopeless: set[int] = set()  # indices of trials not to go on with
         self._is_spent = False
         self._replay()
@@ -102,14 +108,14 @@ class KerasTunerSearcher:
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Take the objective after an epoch; answer whether the trial may go on."""
-        return self._state.ledger.report(trial.number, step, value)
+        return self._state.trial_store.report(trial.number, step, value)
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """Take the result of a trial asked before."""
         self._state.tell(trial, result)
         self._finish(trial.number, result.state, result.score)
 
-    def _ask_oracle(self, planned: Path | None = None) -> Trial | None:
+    def _ask_oracle(self, planned: Configuration | None = None) -> Trial | None:
         """Have the oracle propose, and put in what is planned where it starts anew."""
         for _ in range(self._oracle.patience):
             proposal = self._oracle.propose()
@@ -123,7 +129,7 @@ class KerasTunerSearcher:
         self._is_spent = self._state.n_running == 0
         return None
 
-    def _path_of(self, proposal: Proposal) -> Path | None:
+    def _path_of(self, proposal: Proposal) -> Configuration | None:
         """Return what a proposal leads to; None: nothing new, or nothing good."""
         if proposal.parent is not None:
             is_hopeless = proposal.parent in self._hopeless
@@ -147,7 +153,7 @@ class KerasTunerSearcher:
 
         return propose
 
-    def _enter(self, proposal: Proposal, path: Path) -> Trial:
+    def _enter(self, proposal: Proposal, path: Configuration) -> Trial:
         index, parent = proposal.index, proposal.parent
         self._oracle.settle(index, path)
         trial = self._state.enter(
@@ -159,7 +165,7 @@ class KerasTunerSearcher:
         self._note(trial.number, index, path)
         return trial
 
-    def _note(self, number: int, index: int, path: Path) -> None:
+    def _note(self, number: int, index: int, path: Configuration) -> None:
         self._runs[number] = index
         self._made[index] = (number, path)
 
@@ -186,11 +192,11 @@ class KerasTunerSearcher:
         while told:
             self._tell_again(told.pop())
 
-    def _tell_again(self, entry: Entry) -> None:
+    def _tell_again(self, entry: TrialRecord) -> None:
         assert entry.state is not None
         self._finish(entry.trial.number, entry.state, entry.score)
 
-    def _ask_again(self, entry: Entry) -> None:
+    def _ask_again(self, entry: TrialRecord) -> None:
         index = entry.note.get(self._oracle.name)
         if index is None or entry.trial.number == 0:
             self._oracle.register(entry.path)
@@ -208,6 +214,6 @@ class KerasTunerSearcher:
         self._note(entry.trial.number, index, entry.path)
 
 
-def _ended_before(one: Entry, other: Entry) -> bool:
+def _ended_before(one: TrialRecord, other: TrialRecord) -> bool:
     assert one.finished is not None
     return other.started is not None and one.finished <= other.started

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ktune.protocols import Others
+from ktune.protocols import DriverCounts
 from ktune.searchers.driven_study import FindResult
-from ktune.searchers.trial_store import Ledger, open_ledger
+from ktune.searchers.trial_store import TrialStore, open_trial_store
 from ktune.utils.file_lock import driving
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LocalStudy:
         self._path = path
         self._name = name
 
-    def attended(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[None]:
         """Drive the search in the block.
 
         Raises:
@@ -36,19 +36,21 @@ class LocalStudy:
         """
         return driving(Path(self._path))
 
-    def company(self) -> Sequence[str]:
+    def other_places(self) -> Sequence[str]:
         """There is none."""
         return ()
 
-    def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> Ledger:
+    def open_trial_store(
+        self, goal: "Goal", find_result: FindResult | None
+    ) -> TrialStore:
         """Return the record of the search, cleared of what a crash has left."""
-        ledger = open_ledger(self._path, self._name, goal=goal)
-        ledger.recover(find_result)
-        return ledger
+        trial_store = open_trial_store(self._path, self._name, goal=goal)
+        trial_store.recover(find_result)
+        return trial_store
 
-    def turn(self) -> AbstractContextManager[Others]:
+    def turn(self) -> AbstractContextManager[DriverCounts]:
         """There are no others."""
-        return nullcontext(Others())
+        return nullcontext(DriverCounts())
 
     def check_in(self) -> None:
         """Nobody needs to know."""
@@ -57,11 +59,11 @@ class LocalStudy:
         """Nothing: the file stays where the store is."""
         return {}
 
-    def claims_closing(self) -> bool:
+    def try_finalize(self) -> bool:
         """Nobody else can."""
         return True
 
-    def note_closed(self) -> None:
+    def mark_finalized(self) -> None:
         """Nobody needs to know; who goes on with the search closes it anew."""
 
     def leave(self, finish: Callable[[], None]) -> None:

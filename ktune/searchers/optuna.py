@@ -13,7 +13,7 @@ from ktune.searchers.pruners import make_pruner
 from ktune.searchers.requirements import check_installed
 from ktune.searchers.search_state import SearchState
 from ktune.searchers.study import quiet
-from ktune.searchers.trial_store import Ledger
+from ktune.searchers.trial_store import TrialStore
 from ktune.trial import Trial, TrialResult, Value
 from ktune.utils.seeds import derive_seed
 
@@ -32,7 +32,7 @@ class OptunaSearcher:
 
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
-        ledger: Takes down every trial; if it holds some already, the search goes on
+        trial_store: Records every trial; if it holds some already, the search goes on
             after them.
         sampler: One of ``ktune.experiment.choices.SAMPLERS["optuna"]``.
         pruner: One of `ktune.experiment.choices.PRUNERS`.
@@ -48,7 +48,7 @@ class OptunaSearcher:
         self,
         declare: Declare,
         *,
-        ledger: Ledger,
+        trial_store: TrialStore,
         sampler: str = "tpe",
         pruner: str = "median",
         seed: int = 0,
@@ -56,9 +56,9 @@ class OptunaSearcher:
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
         check_installed(sampler)
-        ledger.study.pruner = make_pruner(pruner, epochs)
+        trial_store.study.pruner = make_pruner(pruner, epochs)
         self._sampler = sampler
-        self._state = SearchState(declare, ledger, seed, start_from)
+        self._state = SearchState(declare, trial_store, seed, start_from)
 
     @property
     def is_exhausted(self) -> bool:
@@ -83,7 +83,7 @@ class OptunaSearcher:
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Take the objective after an epoch; answer whether the trial may go on."""
-        return self._state.ledger.report(trial.number, step, value)
+        return self._state.trial_store.report(trial.number, step, value)
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """Take the result of a trial asked before."""
@@ -98,15 +98,15 @@ class OptunaSearcher:
 
     def _ask_sampler(self) -> Trial | None:
         for attempt in range(_ATTEMPTS):
-            slot = self._state.ledger.draw(self._new_sampler(attempt))
+            slot = self._state.trial_store.draw(self._new_sampler(attempt))
             try:
                 path = self._state.discover(slot.propose)
             except SpaceError:
-                self._state.ledger.drop(slot, "the space cannot be honoured")
+                self._state.trial_store.drop(slot, "the space cannot be honoured")
                 raise
             if path not in self._state.explored:
                 return self._state.enter(path, slot)
-            self._state.ledger.drop(slot, "duplicate")
+            self._state.trial_store.drop(slot, "duplicate")
         return None
 
     def _ask_for_what_is_left(self) -> Trial | None:

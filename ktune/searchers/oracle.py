@@ -19,7 +19,7 @@ The oracle's space is of ktune's making: every parameter is either an index of a
 or a continuous range, under its key in the ledger, and without conditions. So values
 that floats cannot hit exactly, a lost maximum (``0.3 // 0.1 == 2.0``), and parameters
 that share a name are none of its business. A parameter that the builder did not ask
-for in a trial has there the value `Code.unasked`.
+for in a trial has there the value `Encoding.inactive`.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ktune.errors import SearchAborted
 from ktune.metrics.scores import Objective
-from ktune.searchers.configuration import Path
-from ktune.searchers.oracle_code import Code, code_of
+from ktune.searchers.configuration import Configuration
+from ktune.searchers.oracle_code import Encoding, encoding_of
 from ktune.trial import Value
 from ktune.utils.seeds import derive_seed
 
@@ -78,7 +78,7 @@ class Oracle:
     def __init__(self, name: str, direction: str, *, seed: int, epochs: int) -> None:
         self.name = name
         self.is_stopped = False
-        self._codes: dict[str, Code] = {}
+        self._codes: dict[str, Encoding] = {}
         self._trials: list[Any] = []  # KerasTuner's trials, in the order created
         self._seed = seed
         self._broken_by: Exception | None = None
@@ -119,11 +119,13 @@ class Oracle:
         """Return what a proposed value means."""
         return self._codes[key].decode(raw)
 
-    def register(self, path: Path) -> None:
+    def register(self, path: Configuration) -> None:
         """Take new parameters into the space, from now on and for all trials so far."""
         for step in path:
             if step.key not in self._codes and not step.parameter.is_single:
-                self._register(step.key, code_of(step.parameter, is_grid=self.is_grid))
+                self._register(
+                    step.key, encoding_of(step.parameter, is_grid=self.is_grid)
+                )
 
     def propose(self) -> Proposal | None:
         """Create the oracle's next trial.
@@ -142,7 +144,7 @@ class Oracle:
         self._trials.append(trial)
         return _proposal(index, trial.hyperparameters.values)
 
-    def insert(self, path: Path) -> int:
+    def insert(self, path: Configuration) -> int:
         """Create a trial of known values, without computing a proposal."""
         self.register(path)
         values = {"status": "RUNNING", "values": self._encoded(path)}
@@ -155,7 +157,7 @@ class Oracle:
         assert proposal is not None
         return proposal.index
 
-    def settle(self, index: int, path: Path) -> None:
+    def settle(self, index: int, path: Configuration) -> None:
         """Say what a trial's builder really asked for and got."""
         self.register(path)
         values = self._trials[index].hyperparameters.values
@@ -183,7 +185,7 @@ class Oracle:
             return threadpool_limits(limits=1, user_api="blas")
         return contextlib.nullcontext()
 
-    def _register(self, key: str, code: Code) -> None:
+    def _register(self, key: str, code: Encoding) -> None:
         self._codes[key] = code
         declared = code.declare(key)
         space = keras_tuner.HyperParameters()
@@ -192,12 +194,12 @@ class Oracle:
             self._oracle.update_space(space)
             for trial in self._trials:
                 trial.hyperparameters.merge([declared], overwrite=False)
-                trial.hyperparameters.values[key] = code.unasked
+                trial.hyperparameters.values[key] = code.inactive
 
-    def _encoded(self, path: Path) -> dict[str, Any]:
+    def _encoded(self, path: Configuration) -> dict[str, Any]:
         asked = {step.key: step.value for step in path}
         return {
-            key: code.encode(asked[key]) if key in asked else code.unasked
+            key: code.encode(asked[key]) if key in asked else code.inactive
             for key, code in self._codes.items()
         }
 

@@ -13,11 +13,11 @@ _N_SAMPLES = 10
 """KerasTuner's grid takes so many values of a continuous parameter."""
 
 
-class Code(Protocol):
+class Encoding(Protocol):
     """How a parameter's values look in the oracle."""
 
     @property
-    def unasked(self) -> Any:
+    def inactive(self) -> Any:
         """What stands for the value in a trial that did not ask for it."""
         ...
 
@@ -35,19 +35,19 @@ class Code(Protocol):
 
 
 @dataclass(frozen=True)
-class _IndexCode:
+class _IndexEncoding:
     """An index of the parameter's values."""
 
     parameter: Parameter
 
     @property
-    def unasked(self) -> int:
+    def inactive(self) -> int:
         return self.encode(self.parameter.default)
 
     def declare(self, key: str) -> Any:
         assert self.parameter.n_values is not None
         last = self.parameter.n_values - 1
-        return hyperparameters.Int(key, 0, last, default=self.unasked)
+        return hyperparameters.Int(key, 0, last, default=self.inactive)
 
     def encode(self, value: Value) -> int:
         return self.parameter.index_of(value)
@@ -57,13 +57,13 @@ class _IndexCode:
 
 
 @dataclass(frozen=True)
-class _RangeCode:
+class _RangeEncoding:
     """The value itself, from a range without steps."""
 
     parameter: Parameter
 
     @property
-    def unasked(self) -> Any:
+    def inactive(self) -> Any:
         return self.encode(self.parameter.default)
 
     def declare(self, key: str) -> Any:
@@ -75,7 +75,7 @@ class _RangeCode:
             parameter.low,
             parameter.high,
             sampling=parameter.sampling,
-            default=self.unasked,
+            default=self.inactive,
         )
 
     def encode(self, value: Value) -> Value:
@@ -88,13 +88,13 @@ class _RangeCode:
 
 
 @dataclass(frozen=True)
-class _GridCode:
+class _GridEncoding:
     """An index of the values the grid goes through, the default first."""
 
     values: Sequence[Value]
 
     @property
-    def unasked(self) -> int:
+    def inactive(self) -> int:
         # The grid goes on by raising the last parameter that is not at its end. So
         # it does not go through the values of a parameter nobody asked for.
         return len(self.values) - 1
@@ -109,12 +109,12 @@ class _GridCode:
         return self.values[int(raw)]
 
 
-def code_of(parameter: Parameter, *, is_grid: bool) -> Code:
+def encoding_of(parameter: Parameter, *, is_grid: bool) -> Encoding:
     """Return the code for a parameter with more than one value."""
     if is_grid:
-        return _GridCode(_grid_values(parameter))
+        return _GridEncoding(_grid_values(parameter))
     is_listed = parameter.low is None or parameter.step is not None
-    return _IndexCode(parameter) if is_listed else _RangeCode(parameter)
+    return _IndexEncoding(parameter) if is_listed else _RangeEncoding(parameter)
 
 
 def _grid_values(parameter: Parameter) -> tuple[Value, ...]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ktune.searchers.configuration import Path, values_of
+from ktune.searchers.configuration import Configuration, values_of
 from ktune.searchers.discovery import (
     Declare,
     Propose,
@@ -12,10 +12,10 @@ from ktune.searchers.discovery import (
     propose_first,
     propose_given,
 )
-from ktune.searchers.explored_space import Explored, Pick
+from ktune.searchers.explored_space import ExploredSpace, Pick
 from ktune.searchers.parameter import Parameter
-from ktune.searchers.trial_record import Entry
-from ktune.searchers.trial_store import Ledger, Slot
+from ktune.searchers.trial_record import TrialRecord
+from ktune.searchers.trial_store import Slot, TrialStore
 from ktune.trial import Trial, TrialResult, Value
 from ktune.utils.seeds import derive_seed
 
@@ -29,7 +29,7 @@ class SearchState:
 
     Args:
         declare: Asks an ``hp`` for everything a trial needs.
-        ledger: Takes down every trial.
+        trial_store: Takes down every trial.
         seed: The search's seed.
         start_from: Values of trials to begin with, after that of all defaults; what
             they do not say keeps its default.
@@ -38,18 +38,18 @@ class SearchState:
     def __init__(
         self,
         declare: Declare,
-        ledger: Ledger,
+        trial_store: TrialStore,
         seed: int,
         start_from: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        self.ledger = ledger
+        self.trial_store = trial_store
         self.seed = seed
-        self.explored = Explored()
+        self.explored = ExploredSpace()
         self._declare = declare
         self._to_start_from: list[Mapping[str, Value]] = [{}, *start_from]
-        self._planned: Path | None = None
-        ledger.recover()
-        self.past: Sequence[Entry] = ledger.entries()
+        self._planned: Configuration | None = None
+        trial_store.recover()
+        self.past: Sequence[TrialRecord] = trial_store.entries()
         self.next_number = 0
         self.n_running = 0
         self._take_in(self.past)
@@ -57,30 +57,30 @@ class SearchState:
     @property
     def is_exhausted(self) -> bool:
         """Whether everything has been tried, and nothing is to be repeated."""
-        return self.explored.is_exhausted and not self.ledger.lost
+        return self.explored.is_exhausted and not self.trial_store.lost
 
     def repeat(self) -> Trial | None:
         """Return the next trial that was running in a crash, if any is left."""
-        if self.ledger.is_shared:
-            self._take_in(self.ledger.entries())
-        if not self.ledger.lost:
+        if self.trial_store.is_shared:
+            self._take_in(self.trial_store.entries())
+        if not self.trial_store.lost:
             return None
-        entry = self.ledger.lost.pop(0)
-        self.ledger.enter(entry.trial, entry.path, note=entry.note)
+        entry = self.trial_store.lost.pop(0)
+        self.trial_store.enter(entry.trial, entry.path, note=entry.note)
         self.n_running += 1
         return entry.trial
 
-    def _take_in(self, entries: Sequence[Entry]) -> None:
+    def _take_in(self, entries: Sequence[TrialRecord]) -> None:
         """Take note of trials that are in the ledger."""
         for entry in entries:
             self.explored.add(entry.path)
             self.next_number = max(self.next_number, entry.trial.number + 1)
 
-    def discover(self, propose: Propose) -> Path:
+    def discover(self, propose: Propose) -> Configuration:
         """Run the builder; return what it asked for and got."""
-        return discover(self._declare, propose, self.ledger.key_of)
+        return discover(self._declare, propose, self.trial_store.key_of)
 
-    def planned_path(self) -> Path | None:
+    def planned_path(self) -> Configuration | None:
         """Return the next configuration to begin with; None: the plan is done.
 
         Raises:
@@ -94,7 +94,7 @@ class SearchState:
             self._to_start_from.pop(0)
         return None
 
-    def path_left(self, pick: Pick, then: Propose) -> Path | None:
+    def path_left(self, pick: Pick, then: Propose) -> Configuration | None:
         """Return a configuration that has not been tried; None: there is none.
 
         Args:
@@ -104,7 +104,7 @@ class SearchState:
         answers = self.explored.unexplored(pick)
         return None if answers is None else self.discover(propose_first(answers, then))
 
-    def random_path_left(self) -> Path | None:
+    def random_path_left(self) -> Configuration | None:
         """Return a random configuration that has not been tried, if there is one."""
         generator = random.Random(derive_seed(self.seed, "left", self.next_number))
 
@@ -119,7 +119,7 @@ class SearchState:
 
     def enter(
         self,
-        path: Path,
+        path: Configuration,
         slot: Slot | None = None,
         *,
         epochs: int | None = None,
@@ -134,7 +134,7 @@ class SearchState:
             epochs=epochs,
             parent=parent,
         )
-        self.ledger.enter(trial, path, slot, note=note)
+        self.trial_store.enter(trial, path, slot, note=note)
         if path is self._planned:
             self._to_start_from.pop(0)
             self._planned = None
@@ -145,5 +145,5 @@ class SearchState:
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
         """Take down the result of a trial."""
-        self.ledger.tell(trial.number, result)
+        self.trial_store.tell(trial.number, result)
         self.n_running -= 1

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ktune.errors import StoreError
-from ktune.protocols import Others
+from ktune.protocols import DriverCounts
 from ktune.searchers.database import Database, database_errors
 from ktune.searchers.discovery import Declare
 from ktune.searchers.driven_study import FindResult
@@ -23,8 +23,8 @@ from ktune.searchers.drivers import Drivers
 from ktune.searchers.parameter import parameter_to_json
 from ktune.searchers.same_space import check_same_space, note_space
 from ktune.searchers.study import quiet, study_in
-from ktune.searchers.trial_record import Entry
-from ktune.searchers.trial_store import Ledger
+from ktune.searchers.trial_record import TrialRecord
+from ktune.searchers.trial_store import TrialStore
 from ktune.trial import TrialState
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class SharedStudy:
         self._declare = declare
         self._is_new = is_new
         self._find_result: FindResult | None = None
-        self._ledger: Ledger | None = None
+        self._trial_store: TrialStore | None = None
 
     @contextlib.contextmanager
-    def attended(self) -> Iterator[None]:
+    def session(self) -> Iterator[None]:
         """Drive the search in the block, among others.
 
         Raises:
@@ -75,11 +75,13 @@ class SharedStudy:
             self._drivers.leave()
             self._base.engine.dispose()
 
-    def company(self) -> Sequence[str]:
+    def other_places(self) -> Sequence[str]:
         """Return where the other drivers run."""
         return self._drivers.places()
 
-    def open_ledger(self, goal: "Goal", find_result: FindResult | None) -> Ledger:
+    def open_trial_store(
+        self, goal: "Goal", find_result: FindResult | None
+    ) -> TrialStore:
         """Return the record of the search; to be called in a turn.
 
         Args:
@@ -91,24 +93,24 @@ class SharedStudy:
             study = study_in(self._base.storage, self._name, goal)
         if self._is_new:
             note_space(self._declare, study)
-        self._ledger = Ledger(study, self._drivers)
+        self._trial_store = TrialStore(study, self._drivers)
         self._find_result = find_result
-        self._ledger.recover(find_result)
-        return self._ledger
+        self._trial_store.recover(find_result)
+        return self._trial_store
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[Others]:
+    def turn(self) -> Iterator[DriverCounts]:
         """Be the only one among the drivers; yield what the others have done.
 
         Raises:
             StoreError: They have taken this driver for dead.
         """
         with self._drivers.turn():
-            if self._ledger is None:
-                yield Others()
+            if self._trial_store is None:
+                yield DriverCounts()
                 return
-            self._ledger.recover(self._find_result)
-            yield self._others(self._ledger.entries())
+            self._trial_store.recover(self._find_result)
+            yield self._others(self._trial_store.entries())
 
     def check_in(self) -> None:
         """Make sure that the others still count on this driver.
@@ -123,7 +125,7 @@ class SharedStudy:
         found = self._open().parameters()
         return {key: parameter_to_json(found[key]) for key in found}
 
-    def claims_closing(self) -> bool:
+    def try_finalize(self) -> bool:
         """Stop asking; answer whether the search is left to this driver to close.
 
         It is not while others are at work, or when they are closing what there is,
@@ -141,7 +143,7 @@ class SharedStudy:
             self._closing = told
             return True
 
-    def note_closed(self) -> None:
+    def mark_finalized(self) -> None:
         """Say that this driver has closed what it has claimed."""
         self._open().study.set_user_attr(_CLOSED, self._closing)
 
@@ -167,17 +169,17 @@ class SharedStudy:
                     "one it was started with by --storage"
                 ) from None
 
-    def _open(self) -> Ledger:
-        assert self._ledger is not None
-        return self._ledger
+    def _open(self) -> TrialStore:
+        assert self._trial_store is not None
+        return self._trial_store
 
     def _n_told(self) -> int:
         return sum(entry.state is not None for entry in self._open().entries())
 
-    def _others(self, entries: list[Entry]) -> Others:
+    def _others(self, entries: list[TrialRecord]) -> DriverCounts:
         theirs = [e for e in entries if e.driver != self._drivers.number]
         finished = (TrialState.COMPLETE, TrialState.PRUNED)
-        return Others(
+        return DriverCounts(
             finished=sum(entry.state in finished for entry in theirs),
             running=sum(entry.is_running for entry in theirs),
             asked=len(theirs),

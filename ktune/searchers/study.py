@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from ktune.errors import StoreError
 from ktune.searchers.indexed_storage import IndexedStorage
-from ktune.searchers.journal import Journal
+from ktune.searchers.journal import BatchedJournal
 
 if TYPE_CHECKING:
     # Brings scikit-learn with it, which a reader of studies need not wait for.
@@ -27,8 +27,8 @@ _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
 
 def open_study(
     place: str | Path, name: str, goal: "Goal | None"
-) -> tuple[optuna.Study, Journal | None]:
-    """Open the study of a search; see `ktune.searchers.trial_store.open_ledger`.
+) -> tuple[optuna.Study, BatchedJournal | None]:
+    """Open the study of a search; see `ktune.searchers.trial_store.open_trial_store`.
 
     Returns:
         The study, and the file it is kept in; None: a database.
@@ -43,7 +43,7 @@ def open_study(
     if goal is not None and not is_url:
         _prepare_journal(Path(place))
     with quiet():
-        journal = None if is_url else Journal(Path(place))
+        journal = None if is_url else BatchedJournal(Path(place))
         storage = RDBStorage(str(place)) if journal is None else IndexedStorage(journal)
         return study_in(storage, name, goal), journal
 

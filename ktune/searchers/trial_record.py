@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ktune.errors import ConstraintViolated, OutOfMemory
-from ktune.searchers.configuration import Path, Step
+from ktune.searchers.configuration import Assignment, Configuration
 from ktune.searchers.parameter import Parameter
 from ktune.trial import Trial, TrialResult, TrialState
 
@@ -29,7 +29,7 @@ _TOO_LARGE = (ConstraintViolated.__name__, OutOfMemory.__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrialRecord:
     """What the ledger knows of a trial.
 
     Attributes:
@@ -46,7 +46,7 @@ class Entry:
     """
 
     trial: Trial
-    path: Path
+    path: Configuration
     state: TrialState | None
     score: float | None
     reports: Mapping[int, float]
@@ -58,7 +58,10 @@ class Entry:
 
 
 def record_of(
-    trial: Trial, path: Path, note: Mapping[str, Any], driver: int | None = None
+    trial: Trial,
+    path: Configuration,
+    note: Mapping[str, Any],
+    driver: int | None = None,
 ) -> dict[str, Any]:
     """Return a trial as user attributes."""
     record = {
@@ -97,18 +100,18 @@ def _violation(result: TrialResult) -> float:
     return float(failure is not None and failure.kind in _TOO_LARGE)
 
 
-def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> Entry:
+def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> TrialRecord:
     """Read a trial back."""
     attributes = trial.user_attrs
     values = attributes[VALUES]
     found = (parameters[key] for key in attributes[PATH])
     path = tuple(
-        Step(key, parameter, values[parameter.name])
+        Assignment(key, parameter, values[parameter.name])
         for key, parameter in zip(attributes[PATH], found, strict=True)
     )
     result = attributes.get(RESULT, {})
     is_told = trial.state.is_finished() and "state" in result
-    return Entry(
+    return TrialRecord(
         trial=Trial(
             number=attributes[NUMBER],
             values=values,

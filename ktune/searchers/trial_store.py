@@ -35,9 +35,9 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ktune.errors import StoreError
-from ktune.searchers.configuration import Path
+from ktune.searchers.configuration import Configuration
 from ktune.searchers.constraints import make_tpe
-from ktune.searchers.journal import Journal
+from ktune.searchers.journal import BatchedJournal
 from ktune.searchers.optuna_space import decode, distribution_of, encode, stored_name
 from ktune.searchers.parameter import (
     Parameter,
@@ -51,7 +51,7 @@ from ktune.searchers.trial_record import (
     NUMBER,
     PARAMETER,
     RESULT,
-    Entry,
+    TrialRecord,
     entry_of,
     record_of,
     record_of_result,
@@ -88,11 +88,11 @@ class Slot:
         return suggest(name, distribution.low, distribution.high, **scale)
 
 
-class Ledger:
+class TrialStore:
     """The study of one search, written by its driver, or by several in turn.
 
     Args:
-        study: An Optuna study; `open_ledger` makes or finds it.
+        study: An Optuna study; `open_trial_store` makes or finds it.
         drivers: This driver among the others; None: there is one only.
         journal: The file the study is kept in; None: it is somewhere else.
 
@@ -104,11 +104,11 @@ class Ledger:
         self,
         study: optuna.Study,
         drivers: "Drivers | None" = None,
-        journal: Journal | None = None,
+        journal: BatchedJournal | None = None,
     ) -> None:
         self.study = study
         self._journal = journal
-        self.lost: list[Entry] = []
+        self.lost: list[TrialRecord] = []
         self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # trial number to what is being evaluated
         self._keys: dict[Parameter, str] = {}
@@ -139,12 +139,12 @@ class Ledger:
             self._keys[parameter] = key
         return self._keys[parameter]
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TrialRecord]:
         """Return all trials by number; of a repeated one, how it ended at last."""
         parameters = self.parameters()
         with quiet():
             trials = self.study.get_trials(deepcopy=False)
-        found: dict[int, Entry] = {}
+        found: dict[int, TrialRecord] = {}
         for optuna_trial in trials:
             if NUMBER in optuna_trial.user_attrs:
                 entry = entry_of(optuna_trial, parameters)
@@ -189,7 +189,7 @@ class Ledger:
     def enter(
         self,
         trial: Trial,
-        path: Path,
+        path: Configuration,
         slot: Slot | None = None,
         *,
         note: Mapping[str, Any] | None = None,
@@ -237,7 +237,7 @@ class Ledger:
 
     def recover(
         self, find_result: Callable[[int], TrialResult | None] | None = None
-    ) -> list[Entry]:
+    ) -> list[TrialRecord]:
         """Clear away what a crash left, and return the trials to repeat (`lost`).
 
         A trial that had been told is finished. One that was running is closed as
@@ -288,7 +288,7 @@ class Ledger:
         optuna.Trial(self.study, trial._trial_id).set_user_attr(RESULT, record)
         return record
 
-    def _write(self, path: Path) -> Slot:
+    def _write(self, path: Configuration) -> Slot:
         """Make a trial of known values by way of Optuna's queue."""
         # A model-based sampler would sample in vain, and take its time.
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)
@@ -345,9 +345,9 @@ class Ledger:
         return self._slots[number]
 
 
-def open_ledger(
+def open_trial_store(
     place: str | FilePath, name: str, *, goal: "Goal | None" = None
-) -> Ledger:
+) -> TrialStore:
     """Open the ledger of a search.
 
     Args:
@@ -363,7 +363,7 @@ def open_ledger(
     """
     try:
         study, journal = open_study(place, name, goal)
-        return Ledger(study, journal=journal)
+        return TrialStore(study, journal=journal)
     except (StoreError, OSError):
         raise
     except Exception as error:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from ktune.errors import ServerAway
+from ktune.errors import ServerUnavailable
 from ktune.tracking.location import StoreLocation
 
 _PROBE_SECONDS = 5
@@ -29,7 +29,7 @@ def require_answer(location: StoreLocation) -> None:
     """
     error = _ask(location)
     if error is not None:
-        raise ServerAway(
+        raise ServerUnavailable(
             f"the MLflow server {location.shown} does not answer: {reason(error)}. "
             "Start it, or name another store with --tracking-uri or MLFLOW_TRACKING_URI"
         ) from error
@@ -40,17 +40,19 @@ def answers(location: StoreLocation) -> bool:
     return _ask(location) is None
 
 
-def away(location: StoreLocation, error: BaseException) -> ServerAway:
+def away(location: StoreLocation, error: BaseException) -> ServerUnavailable:
     """Return the error that says the server of a store went away, and why."""
-    return ServerAway(f"the MLflow server {location.shown} is away: {reason(error)}")
+    return ServerUnavailable(
+        f"the MLflow server {location.shown} is away: {reason(error)}"
+    )
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether this means that a server cannot be reached, or cannot work now.
 
     A request that the server understood and refused does not.
     """
-    return isinstance(error, ServerAway) or _network_error(error) is not None
+    return isinstance(error, ServerUnavailable) or _network_error(error) is not None
 
 
 def hint(error: BaseException) -> str:
@@ -77,7 +79,7 @@ def _ask(location: StoreLocation) -> BaseException | None:
             timeout=_PROBE_SECONDS,
         )
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             return error
         raise
     return None

@@ -10,15 +10,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ktune.errors import ServerAway, StoreError
+from ktune.errors import ServerUnavailable, StoreError
 from ktune.tracking import names
-from ktune.tracking.connectivity import answers, is_away, reason
+from ktune.tracking.connectivity import answers, is_unavailable, reason
 from ktune.tracking.records import RunRecord
 from ktune.tracking.store import Store, pages, quiet_mlflow, store_errors
-from ktune.tracking.waiting import Entry, Journal, Owner, Waiting, read_entries
+from ktune.tracking.waiting import (
+    Owner,
+    PendingJournal,
+    PendingRecord,
+    PendingRecords,
+    read_entries,
+)
 from ktune.utils.file_lock import driving
 
-_PATIENCE = 10
+_BACKOFF_FACTOR = 10
 """A server that is away is asked again after so many times what asking has taken."""
 
 _UNFINISHED = "RUNNING"
@@ -39,7 +45,7 @@ class Delivery:
     def __init__(self, store: Store, owner: Owner, tell: Callable[[str], None]) -> None:
         self._store, self._owner, self._tell = store, owner, tell
         self._server = store.location.shown
-        self._journal: Journal | None = None
+        self._journal: PendingJournal | None = None
         self._position = 0
         self._next_try = 0.0
         self.n_waiting = 0
@@ -48,13 +54,15 @@ class Delivery:
         self, experiment_id: str, search_run_id: str, record: RunRecord
     ) -> str | None:
         """Write the run of a trial; return its id, None if it waits."""
-        return self._bring(Entry(search_run_id, record, time.time(), experiment_id))
+        return self._bring(
+            PendingRecord(search_run_id, record, time.time(), experiment_id)
+        )
 
     def update_run(self, run_id: str, record: RunRecord) -> None:
         """Add to a run; a record that is not RUNNING ends it."""
-        self._bring(Entry(run_id, record, time.time()))
+        self._bring(PendingRecord(run_id, record, time.time()))
 
-    def catch_up(self) -> None:
+    def flush(self) -> None:
         """Write what waits, now.
 
         Raises:
@@ -62,14 +70,14 @@ class Delivery:
         """
         self._next_try = 0.0
         if self._journal is not None and not self._is_back():
-            raise ServerAway(f"the MLflow server {self._server} is still away")
+            raise ServerUnavailable(f"the MLflow server {self._server} is still away")
 
     def close(self) -> None:
         """Leave what waits to `ktune sync`."""
         if self._journal is not None:
             self._journal.close()
 
-    def _bring(self, entry: Entry) -> str | None:
+    def _bring(self, entry: PendingRecord) -> str | None:
         if self._journal is None or self._is_back():
             try:
                 return write(self._store, entry, is_first_try=True)
@@ -80,16 +88,16 @@ class Delivery:
 
     def _lose(self, error: Exception) -> None:
         """Note that the server went away; any other error is raised again."""
-        if not is_away(error):
+        if not is_unavailable(error):
             raise error
         self._tell(
             f"The MLflow server {self._server} is away ({reason(error)}). The search "
             "goes on; its records wait here until it is back."
         )
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: PendingRecord) -> None:
         if self._journal is None:
-            self._journal = Journal(self._store.location.folder, self._owner)
+            self._journal = PendingJournal(self._store.location.folder, self._owner)
             self._position = 0
         self._journal.append(entry)
         self.n_waiting += 1
@@ -101,7 +109,7 @@ class Delivery:
         started = time.monotonic()
         is_there = answers(self._store.location) and self._write_waiting()
         now = time.monotonic()
-        self._next_try = now + _PATIENCE * (now - started)
+        self._next_try = now + _BACKOFF_FACTOR * (now - started)
         return is_there
 
     def _write_waiting(self) -> bool:
@@ -114,7 +122,7 @@ class Delivery:
                 self._position = position
                 self.n_waiting -= 1
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             return False
         self._journal.remove()
@@ -126,7 +134,7 @@ class Delivery:
         return True
 
 
-def write_waiting(store: Store, waiting: Waiting) -> None:
+def write_waiting(store: Store, waiting: PendingRecords) -> None:
     """Write the records of a file, and remove it.
 
     Raises:
@@ -140,7 +148,7 @@ def write_waiting(store: Store, waiting: Waiting) -> None:
         waiting.path.unlink()
 
 
-def write(store: Store, entry: Entry, *, is_first_try: bool = False) -> str:
+def write(store: Store, entry: PendingRecord, *, is_first_try: bool = False) -> str:
     """Write a record, or the rest of it; return the id of the run it stands in.
 
     Args:
@@ -169,7 +177,7 @@ def _was_finished(store: Store, search_run_id: str) -> bool:
     return bool(store.client.get_run(search_run_id).info.status == "FINISHED")
 
 
-def _runs_of(store: Store, entry: Entry) -> list[Any]:
+def _runs_of(store: Store, entry: PendingRecord) -> list[Any]:
     """Return the runs there are of a trial, those that are complete first."""
     number = entry.record.tags[names.TRIAL_NUMBER]
     query = (

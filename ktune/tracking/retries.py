@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ktune.tracking.location import StoreLocation
-from ktune.tracking.store_errors import is_locked, trouble
+from ktune.tracking.store_errors import is_locked, store_error
 
-PATIENCE = 300.0
+RETRY_SECONDS = 300.0
 """Seconds of waiting: a backup or a vacuum of a large store takes minutes."""
 
 _PAUSE = 0.2
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class Patience:
+class RetryPolicy:
     """Repeats what has failed because the database is locked.
 
     SQLite rolls back what it refuses, so nothing is done twice.
@@ -29,7 +29,7 @@ class Patience:
             who closes the books after a failure should not wait as long once more.
     """
 
-    def __init__(self, seconds: float = PATIENCE) -> None:
+    def __init__(self, seconds: float = RETRY_SECONDS) -> None:
         self._left = seconds
 
     def call(self, action: Callable[[], _T]) -> _T:
@@ -51,7 +51,7 @@ class Patience:
             time.sleep(_PAUSE)
 
 
-class PatientClient:
+class RetryingClient:
     """MLflow's client: waits for locks, and says in words what is wrong with a store.
 
     Args:
@@ -61,7 +61,7 @@ class PatientClient:
     """
 
     def __init__(
-        self, client: Any, location: StoreLocation, patience: Patience
+        self, client: Any, location: StoreLocation, patience: RetryPolicy
     ) -> None:
         self._client = client
         self._location = location
@@ -75,7 +75,7 @@ class PatientClient:
             try:
                 return self._patience.call(lambda: method(*words, **named))
             except Exception as error:
-                told = trouble(error, self._location)
+                told = store_error(error, self._location)
                 if told is None:
                     raise
                 raise told from error

@@ -91,11 +91,11 @@ class SearchStart:
     storage: str = ""
 
 
-class SearchBooks:
+class SearchLogger:
     """Writes a search and its trials; remembers which run belongs to which trial.
 
     What trials and the end of the search leave may wait for a server that is away;
-    everything else is written when there is one (see `catch_up`).
+    everything else is written when there is one (see `flush`).
 
     Args:
         store: Where to write.
@@ -146,7 +146,7 @@ class SearchBooks:
         for run in list_trials(self._store, search):
             self.trial_runs[run.number] = run.run_id
 
-    def salvage(self, number: int) -> TrialResult | None:
+    def recover(self, number: int) -> TrialResult | None:
         """Return what a driver that has died recorded of a trial, if it was complete.
 
         What it has left half written is marked as interrupted.
@@ -160,7 +160,7 @@ class SearchBooks:
                 return read_trial(self._store, run)[1]
         return None
 
-    def take_in(self, known: Collection[int]) -> list[tuple[Trial, TrialResult]]:
+    def import_trials(self, known: Collection[int]) -> list[tuple[Trial, TrialResult]]:
         """Return the trials that other drivers have recorded, but those ``known``."""
         search = find_search(self._store, self.run_id)
         runs = [r for r in list_trials(self._store, search) if r.number not in known]
@@ -187,13 +187,13 @@ class SearchBooks:
         """How many records wait for the server of the store."""
         return self._delivery.n_waiting
 
-    def catch_up(self) -> None:
+    def flush(self) -> None:
         """Write all that waits for the server, before it is read or built upon.
 
         Raises:
             ServerAway: The server is not back.
         """
-        self._delivery.catch_up()
+        self._delivery.flush()
         if self._has_waited:
             self._find_trial_runs(find_search(self._store, self.run_id))
             self._has_waited = False
@@ -211,7 +211,7 @@ class SearchBooks:
     ) -> None:
         """Write the child run of a trial, complete, with what was found about it.
 
-        If the server is away it waits, and is in `trial_runs` after `catch_up`.
+        If the server is away it waits, and is in `trial_runs` after `flush`.
         """
         record = trial_record(trial, result, self._class_names)
         record = replace(
@@ -225,7 +225,7 @@ class SearchBooks:
         else:
             self.trial_runs[trial.number] = run_id
 
-    def note_best(
+    def log_best(
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
         """Copy what matters of the best trial to the parent run."""
@@ -241,13 +241,13 @@ class SearchBooks:
             },
         )
 
-    def note_front(self, numbers: Collection[int]) -> None:
+    def log_front(self, numbers: Collection[int]) -> None:
         """Mark the trials that no other one beats in every objective."""
         for number, run_id in self.trial_runs.items():
             is_member = str(number in numbers).lower()
             self._store.set_tags(run_id, {names.PARETO_FRONT: is_member})
 
-    def note_references(self, references: Mapping[str, Any], objective: str) -> None:
+    def log_references(self, references: Mapping[str, Any], objective: str) -> None:
         """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
         points = [
             MetricPoint(f"baseline_{model}_{objective}", scores[objective])
@@ -258,11 +258,11 @@ class SearchBooks:
         record = RunRecord(name="", status="RUNNING", metrics=points, files=files)
         self._delivery.update_run(self.run_id, record)
 
-    def note_verdict(self, number: int, verdict: str) -> None:
+    def log_verdict(self, number: int, verdict: str) -> None:
         """Replace the verdict of a trial that looks otherwise at the end."""
         self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
 
-    def note_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
+    def log_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
         """Keep the verdict on the best trial and the findings about the search."""
         self._store.set_tags(self.run_id, {names.VERDICT: verdict})
         self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
@@ -272,7 +272,7 @@ class SearchBooks:
         record = RunRecord(name="", status="RUNNING", files={name: content})
         self._store.update_run(self.run_id, record)
 
-    def note_model(self, version: str, gate: str) -> None:
+    def log_model(self, version: str, gate: str) -> None:
         """Say on the parent run which model version came of it, and its standing."""
         self._store.set_tags(
             self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}

@@ -15,9 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktune.errors import KtuneError, ServerAway, StoreError
+from ktune.errors import KtuneError, ServerUnavailable, StoreError
 from ktune.tracking import names
-from ktune.tracking.connectivity import away, hint, is_away, log_in, require_answer
+from ktune.tracking.connectivity import (
+    away,
+    hint,
+    is_unavailable,
+    log_in,
+    require_answer,
+)
 from ktune.tracking.database import (
     check_database,
     make_database,
@@ -25,8 +31,8 @@ from ktune.tracking.database import (
 )
 from ktune.tracking.location import StoreLocation, find_store, relocate
 from ktune.tracking.records import RunRecord
-from ktune.tracking.retries import Patience, PatientClient
-from ktune.tracking.store_errors import trouble
+from ktune.tracking.retries import RetryingClient, RetryPolicy
+from ktune.tracking.store_errors import store_error
 from ktune.utils.runtime import prepare_environment
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
@@ -239,11 +245,11 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
         )
     prepare_environment()
     with quiet_mlflow(), store_errors(location):
-        patience = Patience()
+        patience = RetryPolicy()
         patience.call(lambda: _prepare(location, for_writing=create))
         client = patience.call(lambda: _connect(location))
         if location.database is not None:
-            client = PatientClient(client, location, patience)
+            client = RetryingClient(client, location, patience)
         client.search_experiments(max_results=1)  # fails here if ever
     return Store(location, client)
 
@@ -295,10 +301,10 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
 
     try:
         yield
-    except ServerAway:
+    except ServerUnavailable:
         raise
     except KtuneError as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise away(location, error) from error
         raise
     except (
@@ -307,9 +313,9 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         OSError,
         sqlite3.Error,
     ) as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise away(location, error) from error
-        if told := trouble(error, location):
+        if told := store_error(error, location):
             raise told from error
         first_line = str(error).strip().splitlines()[0] if str(error) else ""
         first_line = first_line.replace(location.uri, location.shown)

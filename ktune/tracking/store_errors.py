@@ -60,7 +60,7 @@ def is_locked(error: BaseException) -> bool:
     return any(words in str(error) for words in _LOCKED.words)
 
 
-def trouble(error: BaseException, location: StoreLocation) -> StoreError | None:
+def store_error(error: BaseException, location: StoreLocation) -> StoreError | None:
     """Return what is wrong with a local store; None: the error tells something else.
 
     Args:

@@ -41,7 +41,7 @@ class Owner:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class PendingRecord:
     """One record that is to be written.
 
     Attributes:
@@ -63,7 +63,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingRecords:
     """A file of records.
 
     Attributes:
@@ -86,7 +86,7 @@ class Waiting:
         return is_driven(self.path)
 
 
-class Journal:
+class PendingJournal:
     """A file of waiting records that belongs to this process until it is closed.
 
     Args:
@@ -101,7 +101,7 @@ class Journal:
         self._lock.enter_context(driving(self.path))
         self._append(asdict(owner))
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: PendingRecord) -> None:
         """Add a record; it survives whatever happens afterwards."""
         record = asdict(entry.record)
         record["files"] = {
@@ -133,7 +133,7 @@ class Journal:
         self._lock.close()
 
 
-def list_waiting(folder: Path) -> list[Waiting]:
+def list_waiting(folder: Path) -> list[PendingRecords]:
     """Return what waits below the folder of a store, oldest first.
 
     Raises:
@@ -143,7 +143,7 @@ def list_waiting(folder: Path) -> list[Waiting]:
     return sorted((w for w in found if w.n_records), key=lambda w: w.since)
 
 
-def read_entries(path: Path, start: int = 0) -> Iterator[tuple[int, Entry]]:
+def read_entries(path: Path, start: int = 0) -> Iterator[tuple[int, PendingRecord]]:
     """Yield the records of a file with the position behind each, one at a time.
 
     Args:
@@ -166,7 +166,7 @@ def read_entries(path: Path, start: int = 0) -> Iterator[tuple[int, Entry]]:
             yield file.tell(), entry
 
 
-def _describe(path: Path) -> Waiting:
+def _describe(path: Path) -> PendingRecords:
     with path.open("rb") as file, _damage(path):
         first = file.readline()
         # A kill may have come before anything was written.
@@ -177,7 +177,7 @@ def _describe(path: Path) -> Waiting:
         since = min(since, entry.at)
         n_records += 1
         n_trials += entry.is_trial
-    return Waiting(path, owner, n_records, n_trials, since)
+    return PendingRecords(path, owner, n_records, n_trials, since)
 
 
 @contextmanager
@@ -192,13 +192,13 @@ def _damage(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _entry(content: Mapping[str, Any]) -> Entry:
+def _entry(content: Mapping[str, Any]) -> PendingRecord:
     record = dict(content["record"])
     record["metrics"] = tuple(MetricPoint(**point) for point in record["metrics"])
     record["files"] = {
         name: base64.b64decode(text) for name, text in record["files"].items()
     }
-    return Entry(
+    return PendingRecord(
         content["run_id"],
         RunRecord(**record),
         float(content["at"]),

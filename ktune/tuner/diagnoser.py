@@ -15,31 +15,34 @@ from ktune.diagnosis import (
 )
 from ktune.diagnosis.references import References, measure_references
 from ktune.diagnosis.verdict import skill_of
-from ktune.evaluation.evaluate import Workbench
+from ktune.evaluation.evaluate import SearchContext
 from ktune.metrics.intervals import Estimate
 from ktune.trial import Trial, TrialResult
 
 
-class Judge:
+class Diagnoser:
     """Diagnoses the trials of a search, each in the light of those before it.
 
     Args:
-        bench: Task and objective of the search.
+        context: Task and objective of the search.
         class_names: In the order of class numbers.
         references: What simple models reach, and facts about the data.
     """
 
     def __init__(
-        self, bench: Workbench, class_names: tuple[str, ...], references: References
+        self,
+        context: SearchContext,
+        class_names: tuple[str, ...],
+        references: References,
     ) -> None:
         self._context = Context(
-            objective=bench.objective,
-            task=bench.data.task,
+            objective=context.objective,
+            task=context.data.task,
             class_names=class_names,
             baselines=references.baselines,
             facts=references.facts,
-            further=bench.goal.objectives[1:],
-            pick=bench.goal.pick,
+            further=context.goal.objectives[1:],
+            pick=context.goal.pick,
         )
         self._views: list[TrialView] = []
         self._best_score: float | None = None
@@ -79,12 +82,12 @@ class Judge:
         }
 
 
-def look_at_data(bench: Workbench, dataset: Dataset) -> References:
+def look_at_data(context: SearchContext, dataset: Dataset) -> References:
     """Measure what trials will be compared with; it takes seconds."""
     return measure_references(
         dataset,
-        bench.partition,
-        bench.folds,
-        bench.recorded_metrics,
-        seed=bench.experiment.seed,
+        context.partition,
+        context.folds,
+        context.recorded_metrics,
+        seed=context.experiment.seed,
     )

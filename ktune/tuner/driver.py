@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
-from ktune.errors import SearchAborted, ServerAway
+from ktune.errors import SearchAborted, ServerUnavailable
 from ktune.evaluation.evaluate import work_with
 from ktune.evaluation.refit import Refit
 from ktune.executors import make_executor
@@ -16,14 +16,14 @@ from ktune.protocols import Searcher
 from ktune.searchers import make_searcher
 from ktune.searchers.driven_study import DrivenStudy
 from ktune.tracking import names
-from ktune.tracking.connectivity import is_away
+from ktune.tracking.connectivity import is_unavailable
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import as_json_bytes
-from ktune.tracking.search_logger import SearchBooks
+from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
-from ktune.tuner.diagnoser import Judge, look_at_data
-from ktune.tuner.finalize import conclude, make_ensemble, refit_best
+from ktune.tuner.diagnoser import Diagnoser, look_at_data
+from ktune.tuner.finalize import finalize, make_ensemble, refit_best
 from ktune.tuner.loop import LoopOutcome, SearchLoop
 from ktune.tuner.preflight import Preflight
 from ktune.tuner.request import Request
@@ -43,7 +43,7 @@ class Driver:
 
     Attributes:
         store: Where the search is recorded.
-        books: Its writer.
+        logger: Its writer.
         study: The state of the searcher.
         request: What is asked for.
         ready: Data, folds and model, checked.
@@ -51,7 +51,7 @@ class Driver:
     """
 
     store: Store
-    books: SearchBooks
+    logger: SearchLogger
     study: DrivenStudy
     request: Request
     ready: Preflight
@@ -59,9 +59,9 @@ class Driver:
 
     def drive(self) -> SearchResult:
         """Search; if the server of the store is gone at the end, say how to go on."""
-        command = self.request.resume_command(self.books.run_id)
+        command = self.request.resume_command(self.logger.run_id)
         with telling_how_to_go_on(
-            self.store, self.books, command, self.listener.on_note
+            self.store, self.logger, command, self.listener.on_note
         ):
             return self._drive()
 
@@ -69,13 +69,13 @@ class Driver:
         """Go through trials and closing; whatever happens, leave the books ended."""
         status, reason = "FAILED", "an error"
         try:
-            judge = self._appoint_judge()
+            diagnoser = self._appoint_judge()
             self._introduce()
-            outcome, results = self._run_trials(judge)
+            outcome, results = self._run_trials(diagnoser)
             status = "KILLED" if outcome.is_interrupted else "FINISHED"
             reason = outcome.reason
-            self._catch_up(outcome)
-            fitted, registration = self._close(judge, outcome, results)
+            self._flush(outcome)
+            fitted, registration = self._close(diagnoser, outcome, results)
         except KeyboardInterrupt:
             status, reason = "KILLED", "interrupted"
             raise
@@ -83,86 +83,88 @@ class Driver:
             reason = "the first trials all failed for the same reason"
             raise
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 status, reason = "KILLED", "the MLflow server went away"
             raise
         finally:
             with shielded():
                 self.study.leave(
-                    lambda: self.books.finish(status=status, reason=reason)
+                    lambda: self.logger.finish(status=status, reason=reason)
                 )
-        view = find_search(self.store, self.books.run_id)
+        view = find_search(self.store, self.logger.run_id)
         return result_of(
             self.store, view, outcome=outcome, fitted=fitted, registration=registration
         )
 
-    def _appoint_judge(self) -> Judge:
+    def _appoint_judge(self) -> Diagnoser:
         """Measure what trials are compared with, and record it."""
         ready = self.ready
         self.listener.on_phase("measuring simple models on the folds")
-        references = look_at_data(ready.bench, ready.dataset)
-        self.books.note_references(
-            references_as_dict(references), ready.bench.objective.metric
+        references = look_at_data(ready.context, ready.dataset)
+        self.logger.log_references(
+            references_as_dict(references), ready.context.objective.metric
         )
-        return Judge(ready.bench, tuple(ready.dataset.class_names), references)
+        return Diagnoser(ready.context, tuple(ready.dataset.class_names), references)
 
     def _introduce(self) -> None:
         """Tell what is going to be searched, and who else is at it."""
-        bench, listener = self.ready.bench, self.listener
-        listener.on_search_start(bench.experiment, bench.objective, self.books.run_id)
+        context, listener = self.ready.context, self.listener
+        listener.on_search_start(
+            context.experiment, context.objective, self.logger.run_id
+        )
         for note in self.ready.notes:
             listener.on_note(note)
-        if places := self.study.company():
+        if places := self.study.other_places():
             listener.on_note(f"Other drivers on this search: {', '.join(places)}")
 
     def _run_trials(
-        self, judge: Judge
+        self, diagnoser: Diagnoser
     ) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
-        experiment, past = self.ready.bench.experiment, self.request.past
+        experiment, past = self.ready.context.experiment, self.request.past
         searcher = self._make_searcher()
         results = list(past.results.values()) if past else []
         for trial, result in results:
-            judge.judge(trial, result)
+            diagnoser.judge(trial, result)
 
         def track(trial: Trial, result: TrialResult) -> None:
             if result.batch_size:  # who trains it again does so as it went at last
                 trial = replace(trial, batch_size=result.batch_size)
-            diagnosis = judge.judge(trial, result)
+            diagnosis = diagnoser.judge(trial, result)
             found = diagnosis_as_dict(diagnosis)
-            self.books.track(trial, result, diagnosis.verdict, found)
+            self.logger.track(trial, result, diagnosis.verdict, found)
             # Predictions stand in MLflow now; keeping them here would add up.
             results.append((trial, replace(result, out_of_fold=b"")))
 
         loop = SearchLoop(
             searcher,
-            make_executor(experiment, work_with(self.ready.bench)),
+            make_executor(experiment, work_with(self.ready.context)),
             track=track,
             listener=self.listener,
             trials=experiment.trials,
             timeout=experiment.timeout_seconds,
             trial_timeout=experiment.trial_timeout_seconds,
             outcome=self._outcome_so_far(),
-            peers=self.study,
+            other_drivers=self.study,
         )
         return loop.run(), results
 
     def _make_searcher(self) -> Searcher:
-        bench = self.ready.bench
+        context = self.ready.context
         with self.study.turn():
             return make_searcher(
-                bench.experiment,
-                bench.recipe.declare,
-                goal=bench.goal,
+                context.experiment,
+                context.builder.declare,
+                goal=context.goal,
                 path=self.study,
-                epochs=bench.recipe.settings(self.ready.defaults).epochs,
-                start_from=bench.experiment.start_from,
+                epochs=context.builder.settings(self.ready.defaults).epochs,
+                start_from=context.experiment.start_from,
                 find_result=self._find_result(),
             )
 
     def _find_result(self) -> Callable[[int], TrialResult | None] | None:
         """Return what finds a trial that MLflow holds though nobody was told."""
         if self.study.is_shared:  # others may die at any time
-            return self.books.salvage
+            return self.logger.recover
         return self.request.past.find_result if self.request.past else None
 
     def _outcome_so_far(self) -> LoopOutcome:
@@ -171,48 +173,50 @@ class Driver:
             return LoopOutcome()
         return LoopOutcome(finished=past.n_finished, asked=len(past.results))
 
-    def _catch_up(self, outcome: LoopOutcome) -> None:
+    def _flush(self, outcome: LoopOutcome) -> None:
         """Write what waits for a server that was away; an interrupt goes first."""
         try:
-            self.books.catch_up()
-        except ServerAway:
+            self.logger.flush()
+        except ServerUnavailable:
             if outcome.is_interrupted:
                 raise KeyboardInterrupt from None
             raise
 
     def _close(
         self,
-        judge: Judge,
+        diagnoser: Diagnoser,
         outcome: LoopOutcome,
         results: list[tuple[Trial, TrialResult]],
     ) -> tuple[Refit | None, Registration | None]:
         """Refit, register and report, if this driver is the one to do it."""
-        store, books, ready = self.store, self.books, self.ready
+        store, logger, ready = self.store, self.logger, self.ready
         if outcome.is_interrupted:
             if not self.study.is_shared:
                 with shielded():
-                    conclude(store, books, judge, None, self.listener)
+                    finalize(store, logger, diagnoser, None, self.listener)
             return None, None
-        if not self.study.claims_closing():
+        if not self.study.try_finalize():
             self.listener.on_note(_LEFT_TO_OTHERS)
             return None, None
-        self._take_in_others(judge, results)
-        fitted, registration = refit_best(store, books, ready, results, self.listener)
-        conclude(store, books, judge, fitted, self.listener)
+        self._take_in_others(diagnoser, results)
+        fitted, registration = refit_best(store, logger, ready, results, self.listener)
+        finalize(store, logger, diagnoser, fitted, self.listener)
         if registration is not None:
             write_card(store, registration.name, registration.version)
             if self.request.ensemble is not None:
-                make_ensemble(store, books, ready, self.request.ensemble, self.listener)
-        self.study.note_closed()
+                make_ensemble(
+                    store, logger, ready, self.request.ensemble, self.listener
+                )
+        self.study.mark_finalized()
         return fitted, registration
 
     def _take_in_others(
-        self, judge: Judge, results: list[tuple[Trial, TrialResult]]
+        self, diagnoser: Diagnoser, results: list[tuple[Trial, TrialResult]]
     ) -> None:
         """Add what other drivers have done, to judge the search by all its trials."""
         if space := self.study.space():
-            self.books.add_file(names.SPACE_FILE, as_json_bytes(space))
+            self.logger.add_file(names.SPACE_FILE, as_json_bytes(space))
         known = {trial.number for trial, _ in results}
-        for trial, result in self.books.take_in(known):
-            judge.judge(trial, result)
+        for trial, result in self.logger.import_trials(known):
+            diagnoser.judge(trial, result)
             results.append((trial, result))

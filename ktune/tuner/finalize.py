@@ -17,82 +17,86 @@ from ktune.report import read_report, render_report
 from ktune.tracking import names
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint
-from ktune.tracking.search_logger import SearchBooks
+from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
-from ktune.tuner.diagnoser import Judge
+from ktune.tuner.diagnoser import Diagnoser
 from ktune.tuner.preflight import Preflight
 
 
 def refit_best(
     store: Store,
-    books: SearchBooks,
+    logger: SearchLogger,
     ready: Preflight,
     results: list[tuple[Trial, TrialResult]],
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
     """Refit, test and register the best complete trial; nothing if there is none."""
-    goal = ready.bench.goal
+    goal = ready.context.goal
     ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
         return None, None
     if not goal.is_single:
         front = front_of_results(ranked, goal)
-        books.note_front({standing.number for standing in front})
+        logger.log_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
     epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    run_id = books.trial_runs[trial.number]
-    threshold = threshold_of_trial(store, ready.bench, run_id)
+    run_id = logger.trial_runs[trial.number]
+    threshold = threshold_of_trial(store, ready.context, run_id)
     if threshold is not None:
         listener.on_note(threshold.describe())
-    fitted = refit(ready.bench, trial, epochs=epochs, threshold=threshold)
-    books.note_best(trial, result, extra=list(_test_metrics(fitted)))
+    fitted = refit(ready.context, trial, epochs=epochs, threshold=threshold)
+    logger.log_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
     registration, decision = register_best(
         store,
-        ready.bench,
+        ready.context,
         Candidate(
-            search_run_id=books.run_id,
-            trial_run_id=books.trial_runs[trial.number],
+            search_run_id=logger.run_id,
+            trial_run_id=logger.trial_runs[trial.number],
             fitted=fitted,
             example=ready.example,
             class_names=ready.dataset.class_names,
             data_digest=ready.dataset.digest,
         ),
     )
-    books.note_model(
+    logger.log_model(
         f"{registration.name}/{registration.version}",
         f"{registration.alias or 'no alias'}: {decision.reason}",
     )
     return fitted, registration
 
 
-def conclude(
+def finalize(
     store: Store,
-    books: SearchBooks,
-    judge: Judge,
+    logger: SearchLogger,
+    diagnoser: Diagnoser,
     fitted: Refit | None,
     listener: Listener,
 ) -> None:
     """Judge the search as a whole and write its report."""
-    found = judge.judge_search(_as_in_folds(fitted) if fitted else {})
-    for number, diagnosis in judge.changed(found).items():
-        books.note_verdict(number, diagnosis.verdict)
-    books.note_diagnosis(found.verdict, diagnosis_as_dict(found))
+    found = diagnoser.judge_search(_as_in_folds(fitted) if fitted else {})
+    for number, diagnosis in diagnoser.changed(found).items():
+        logger.log_verdict(number, diagnosis.verdict)
+    logger.log_diagnosis(found.verdict, diagnosis_as_dict(found))
     listener.on_phase("writing the report")
-    report = read_report(store, find_search(store, books.run_id))
-    books.add_file(names.REPORT_FILE, render_report(report).encode())
+    report = read_report(store, find_search(store, logger.run_id))
+    logger.add_file(names.REPORT_FILE, render_report(report).encode())
 
 
 def make_ensemble(
-    store: Store, books: SearchBooks, ready: Preflight, method: str, listener: Listener
+    store: Store,
+    logger: SearchLogger,
+    ready: Preflight,
+    method: str,
+    listener: Listener,
 ) -> None:
     """Make an ensemble of the trials; a search of one trial only does without."""
-    search = find_search(store, books.run_id)
+    search = find_search(store, logger.run_id)
     ensembler = Ensembler(
-        store, search, ready.bench, ready.example, ready.dataset.digest, listener
+        store, search, ready.context, ready.example, ready.dataset.digest, listener
     )
     try:
         ensembler.make(method)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ktune.errors import ConstraintViolated, SearchAborted
 from ktune.listener import Listener
-from ktune.protocols import Executor, Others, Peers, Searcher
+from ktune.protocols import DriverCounts, Executor, OtherDrivers, Searcher
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 from ktune.utils.interrupts import note_interrupt, shielded
 
@@ -18,7 +18,7 @@ FIRST_FAILURES = 5
 FIRST_VIOLATIONS = 30
 """The same for models above a limit: they are not trained, and cost little."""
 
-PATIENCE = 1.0
+POLL_SECONDS = 1.0
 """Seconds between two looks at what other drivers still do."""
 
 
@@ -56,7 +56,7 @@ class SearchLoop:
         timeout: Wall time in seconds; running trials stop at their next epoch.
         trial_timeout: The same for one trial.
         outcome: What an interrupted search has done already; None: nothing.
-        peers: The other drivers of the search; None: there are none.
+        other_drivers: The other drivers of the search; None: there are none.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SearchLoop:
         timeout: float | None = None,
         trial_timeout: float | None = None,
         outcome: LoopOutcome | None = None,
-        peers: Peers | None = None,
+        other_drivers: OtherDrivers | None = None,
     ) -> None:
         self._searcher = searcher
         self._executor = executor
@@ -82,8 +82,8 @@ class SearchLoop:
         self._running: dict[int, Trial] = {}
         self._started: dict[int, float] = {}
         self.outcome = outcome or LoopOutcome()
-        self._peers = peers
-        self._others = Others()
+        self._other_drivers = other_drivers
+        self._others = DriverCounts()
         self._is_waiting = False
 
     def run(self) -> LoopOutcome:
@@ -119,7 +119,11 @@ class SearchLoop:
 
     def _ask(self) -> Trial | None:
         """Return the next trial; None: nothing now, or no more is wanted."""
-        turn = self._peers.turn() if self._peers else nullcontext(Others())
+        turn = (
+            self._other_drivers.turn()
+            if self._other_drivers
+            else nullcontext(DriverCounts())
+        )
         with turn as self._others:
             if not self._wants_more():
                 return None
@@ -135,7 +139,7 @@ class SearchLoop:
         if not self._is_waiting:
             self._listener.on_phase("waiting for the last trials of other drivers")
             self._is_waiting = True
-        time.sleep(PATIENCE)
+        time.sleep(POLL_SECONDS)
         return True
 
     def _wants_more(self) -> bool:
@@ -163,8 +167,8 @@ class SearchLoop:
     def _finish_one(self) -> None:
         trial, result = self._executor.wait(self._report)
         del self._running[trial.number]
-        if self._peers:
-            self._peers.check_in()
+        if self._other_drivers:
+            self._other_drivers.check_in()
         with shielded():
             self._track(trial, result)
             self._searcher.tell(trial, result)

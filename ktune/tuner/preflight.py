@@ -26,7 +26,7 @@ from ktune.data.targets import (
 )
 from ktune.data.watching import watched
 from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
-from ktune.evaluation.evaluate import Workbench, make_workbench
+from ktune.evaluation.evaluate import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
 from ktune.metrics.scores import LOSS, compute_metrics
 from ktune.searchers import make_searcher
@@ -47,21 +47,21 @@ class Preflight:
 
     Attributes:
         dataset: The data, loaded and checked.
-        bench: What trials share.
+        context: What trials share.
         defaults: Values of the configuration in which every parameter keeps its
             default.
         notes: What a person should know before the first trial.
     """
 
     dataset: Dataset
-    bench: Workbench
+    context: SearchContext
     defaults: Mapping[str, Value]
     notes: tuple[str, ...] = ()
 
     @property
     def example(self) -> Inputs:
         """A few raw rows, as a user would give them to the registered model."""
-        return take_rows(self.bench.partition.x, np.arange(EXAMPLE_ROWS))
+        return take_rows(self.context.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def preflight(
@@ -85,17 +85,19 @@ def preflight(
         seed=experiment.seed,
         stratify=experiment.stratify,
     )
-    bench = make_workbench(experiment, dataset, partition)
-    defaults = _guarded("build", lambda: default_values(bench.recipe.declare))
-    check_start_values(bench.recipe.declare, experiment.start_from)
-    _guarded("fit", lambda: make_callbacks(bench.recipe.settings(defaults).callbacks))
-    model = _guarded("build", lambda: bench.recipe.model(defaults))
-    rows = take_rows(bench.folds[0].x, bench.folds[0].train[:1])
-    _check_outputs(_guarded("build", lambda: model(rows)), bench)
-    _try_one_batch(model, bench)
-    bench, notes = _settle_pruner(bench, defaults, model)
-    _try_searcher(bench.experiment, bench)
-    return Preflight(dataset, bench, defaults, notes)
+    context = make_context(experiment, dataset, partition)
+    defaults = _guarded("build", lambda: default_values(context.builder.declare))
+    check_start_values(context.builder.declare, experiment.start_from)
+    _guarded(
+        "fit", lambda: make_callbacks(context.builder.settings(defaults).callbacks)
+    )
+    model = _guarded("build", lambda: context.builder.model(defaults))
+    rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
+    _check_outputs(_guarded("build", lambda: model(rows)), context)
+    _try_one_batch(model, context)
+    context, notes = _settle_pruner(context, defaults, model)
+    _try_searcher(context.experiment, context)
+    return Preflight(dataset, context, defaults, notes)
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -129,13 +131,13 @@ def _place(error: BaseException) -> str:
     return f" at {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
-def _check_outputs(outputs: Any, bench: Workbench) -> None:
+def _check_outputs(outputs: Any, context: SearchContext) -> None:
     if isinstance(outputs, list | tuple | dict):
         raise ExperimentError(
             f"`build`: the model has {len(outputs)} outputs; ktune tunes models with "
             "one. Return a model with one output tensor."
         )
-    data = bench.data
+    data = context.data
     valid = {1, 2} if data.task is Task.BINARY else {data.n_outputs}
     if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
         wanted = " or ".join(str(n) for n in sorted(valid))
@@ -147,8 +149,8 @@ def _check_outputs(outputs: Any, bench: Workbench) -> None:
         )
 
 
-def _try_one_batch(model: Any, bench: Workbench) -> None:
-    fold, data = bench.folds[0], bench.data
+def _try_one_batch(model: Any, context: SearchContext) -> None:
+    fold, data = context.folds[0], context.data
     rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
     x = take_rows(fold.x, rows)
     scaling = fold.target_scaling
@@ -168,7 +170,7 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
             f"`build`: after one batch with default values, {error}. Give other "
             "defaults, a smaller learning rate for instance."
         ) from error
-    names = tuple(dict.fromkeys([bench.objective.metric, *bench.metrics]))
+    names = tuple(dict.fromkeys([context.objective.metric, *context.metrics]))
     compute_metrics(
         tuple(name for name in names if name != LOSS),
         fold.y[rows],
@@ -178,25 +180,25 @@ def _try_one_batch(model: Any, bench: Workbench) -> None:
 
 
 def _settle_pruner(
-    bench: Workbench, defaults: Mapping[str, Value], model: Any
-) -> tuple[Workbench, tuple[str, ...]]:
+    context: SearchContext, defaults: Mapping[str, Value], model: Any
+) -> tuple[SearchContext, tuple[str, ...]]:
     """Choose the pruner where it is "auto", and tell what one cannot do."""
-    experiment, n_folds = bench.experiment, len(bench.folds)
+    experiment, n_folds = context.experiment, len(context.folds)
     if experiment.chosen_pruner == "auto":
-        settings = bench.recipe.settings(defaults)
+        settings = context.builder.settings(defaults)
         name, reason = choose_pruner(n_folds, settings, model.count_params())
-        bench = replace(bench, experiment=override(experiment, {"pruner": name}))
-        return bench, (f"Pruner auto: {name}, since {reason}.",)
+        context = replace(context, experiment=override(experiment, {"pruner": name}))
+        return context, (f"Pruner auto: {name}, since {reason}.",)
     is_powerless = n_folds <= FOLDS_WITHOUT_POWER
     if experiment.chosen_pruner.endswith("wilcoxon") and is_powerless:
-        return bench, (
+        return context, (
             f"Pruner {experiment.pruner} cannot stop a trial of {n_folds} folds: its "
             f"test needs {FOLDS_WITHOUT_POWER} and one left to save. Use racing.",
         )
-    return bench, ()
+    return context, ()
 
 
-def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
+def _try_searcher(experiment: Experiment, context: SearchContext) -> None:
     """Propose two trials in a study of no consequence: the defaults, and a real one.
 
     Tells what the sampler cannot do with this space, or what it needs installed.
@@ -204,8 +206,8 @@ def _try_searcher(experiment: Experiment, bench: Workbench) -> None:
     with tempfile.TemporaryDirectory() as folder:
         searcher = make_searcher(
             experiment,
-            bench.recipe.declare,
-            goal=bench.goal,
+            context.builder.declare,
+            goal=context.goal,
             path=Path(folder, "study.log"),
         )
         searcher.ask()

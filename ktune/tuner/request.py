@@ -64,11 +64,11 @@ class Request:
     def start(self, ready: Preflight) -> SearchStart:
         """Return what is recorded of a search before its first trial."""
         loaded = self.loaded
-        dataset, partition = ready.dataset, ready.bench.partition
+        dataset, partition = ready.dataset, ready.context.partition
         files = find_sources(loaded.path) if loaded else {}
         return SearchStart(
-            experiment=ready.bench.experiment,
-            goal=ready.bench.goal,
+            experiment=ready.context.experiment,
+            goal=ready.context.goal,
             data={
                 "name": dataset.name,
                 "digest": dataset.digest,
@@ -77,7 +77,7 @@ class Request:
                 "n_rows": len(partition.y),
                 "n_test_rows": 0 if partition.y_test is None else len(partition.y_test),
                 "n_outputs": dataset.n_outputs,
-                "input_shape": ready.bench.data.input_shape,
+                "input_shape": ready.context.data.input_shape,
             },
             partition=partition,
             class_names=dataset.class_names,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ktune.errors import (
     ExperimentError,
-    ServerAway,
+    ServerUnavailable,
     StoreError,
     UnknownReference,
 )
@@ -30,9 +30,9 @@ from ktune.tracking.reader import (
     study_file,
 )
 from ktune.tracking.records import params_of
-from ktune.tracking.search_logger import SearchBooks, folds_arrays
+from ktune.tracking.search_logger import SearchLogger, folds_arrays
 from ktune.tracking.store import Store, store_errors
-from ktune.tracking.waiting import Waiting, list_waiting
+from ktune.tracking.waiting import PendingRecords, list_waiting
 from ktune.trial import Trial, TrialResult, TrialState
 from ktune.tuner.preflight import Preflight
 from ktune.utils.file_lock import is_driven
@@ -149,9 +149,9 @@ def _check_storage(search: RunView, storage: str | None, is_shared: bool) -> Non
 def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
     """Check that the engine knows every trial in MLflow; it would repeat the others."""
     # Optuna and the rest are only needed by who resumes.
-    from ktune.searchers.trial_store import open_ledger
+    from ktune.searchers.trial_store import open_trial_store
 
-    entries = open_ledger(study, search.experiment).entries()
+    entries = open_trial_store(study, search.experiment).entries()
     lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
     if lost:
         raise StoreError(
@@ -162,7 +162,7 @@ def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
         )
 
 
-def take_over(
+def inherit_options(
     recorded: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the options to go on with: the recorded ones, but where changed now.
@@ -181,11 +181,11 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
     Raises:
         ExperimentError: Data, folds, objective or engine differ; naming them.
     """
-    experiment = ready.bench.experiment
+    experiment = ready.context.experiment
     now = {name: getattr(experiment, name) for name in _FIXED}
     now |= {"sampler": experiment.chosen_sampler, "pruner": experiment.chosen_pruner}
     now = params_of(now)
-    now["objective"] = _goal_text(ready.bench.goal)
+    now["objective"] = _goal_text(ready.context.goal)
     now["data"] = ready.dataset.digest
     before = {name: search.params.get(name, "") for name in _FIXED}
     before["objective"] = _goal_text(search.goal)
@@ -237,7 +237,7 @@ def _goal_text(goal: Goal) -> str:
 
 
 def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]:
-    now = folds_arrays(ready.bench.partition)
+    now = folds_arrays(ready.context.partition)
     content = read_file(store, search.run_id, names.FOLDS_FILE)
     with np.load(io.BytesIO(content), allow_pickle=False) as before:
         differing = [
@@ -272,7 +272,7 @@ def n_left_waiting(store: Store) -> int:
     return sum(waiting.n_records for waiting in _left_waiting(store))
 
 
-def _left_waiting(store: Store) -> list[Waiting]:
+def _left_waiting(store: Store) -> list[PendingRecords]:
     return [
         waiting
         for waiting in list_waiting(store.location.folder)
@@ -282,13 +282,13 @@ def _left_waiting(store: Store) -> list[Waiting]:
 
 @contextlib.contextmanager
 def telling_how_to_go_on(
-    store: Store, books: SearchBooks, command: str, tell: Callable[[str], None]
+    store: Store, logger: SearchLogger, command: str, tell: Callable[[str], None]
 ) -> Iterator[None]:
     """Say what waits, and what to do, when the server has gone away for good.
 
     Args:
         store: Where the search stands.
-        books: What it writes.
+        logger: What it writes.
         command: Goes on with it.
         tell: Is told if the search has ended for another reason.
 
@@ -298,18 +298,18 @@ def telling_how_to_go_on(
     try:
         with store_errors(store.location):
             yield
-    except ServerAway as error:
-        raise ServerAway(f"{error}. {_what_waits(books, command)}") from error
+    except ServerUnavailable as error:
+        raise ServerUnavailable(f"{error}. {_what_waits(logger, command)}") from error
     except BaseException:
-        if books.n_waiting:
-            tell(_what_waits(books, command))
+        if logger.n_waiting:
+            tell(_what_waits(logger, command))
         raise
     finally:
-        books.close()
+        logger.close()
 
 
-def _what_waits(books: SearchBooks, command: str) -> str:
-    count = books.n_waiting
+def _what_waits(logger: SearchLogger, command: str) -> str:
+    count = logger.n_waiting
     waits = f"{count} records wait here, so nothing is lost. " if count else ""
     return (
         f"{waits}When the server is back, this writes what waits, refits and registers "

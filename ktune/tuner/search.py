@@ -15,7 +15,7 @@ from ktune.searchers.local_study import LocalStudy
 from ktune.searchers.shared_study import SharedStudy
 from ktune.tracking.location import find_store
 from ktune.tracking.reader import RunView, best_values, find_search, study_file
-from ktune.tracking.search_logger import SearchBooks, SearchStart
+from ktune.tracking.search_logger import SearchLogger, SearchStart
 from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
 from ktune.tuner.driver import Driver
 from ktune.tuner.preflight import Preflight, preflight, smoke_changes
@@ -26,13 +26,13 @@ from ktune.tuner.resume import (
     Past,
     check_unchanged,
     find_past,
+    inherit_options,
     interrupted_search,
     n_left_waiting,
-    take_over,
     tell_changes,
     write_all_waiting,
 )
-from ktune.tuner.warnings import advise
+from ktune.tuner.warnings import warnings_for
 from ktune.utils.interrupts import shielded
 from ktune.utils.runtime import import_keras, quiet_libraries, set_determinism
 
@@ -93,7 +93,7 @@ def search(
             is_shared = address is not None
             past = _find_past(plain, resume, tracking_uri, listener, is_shared)
             if past is not None:
-                changes = take_over(past.options, changes)
+                changes = inherit_options(past.options, changes)
             plain = override(plain, changes)
             plain = _warmed(plain, warm_start, tracking_uri)
             if is_smoke_test:
@@ -169,13 +169,13 @@ def _search(
     if request.past is None and find_store(tracking_uri).exists:
         open_store(tracking_uri)
     ready = preflight(request.experiment, tell=listener.on_phase)
-    for note in advise(ready.dataset, ready.bench):
+    for note in warnings_for(ready.dataset, ready.context):
         listener.on_note(note)
-    with connected(ready.bench.experiment):
-        return _keep_books(request, ready, tracking_uri, listener)
+    with connected(ready.context.experiment):
+        return _open_and_drive(request, ready, tracking_uri, listener)
 
 
-def _keep_books(
+def _open_and_drive(
     request: Request, ready: Preflight, tracking_uri: str | None, listener: Listener
 ) -> SearchResult:
     base = None if request.storage is None else Database(request.storage)
@@ -185,17 +185,17 @@ def _keep_books(
         past = request.past
         if past is None:
             _point_out_interrupted(store, request.experiment.name, listener)
-            books = _open_books(store, start, tell=tell)
-            study = _study_of(store, books.run_id, request, ready, base)
-            with study.attended():
-                return Driver(store, books, study, request, ready, listener).drive()
+            logger = _open_logger(store, start, tell=tell)
+            study = _study_of(store, logger.run_id, request, ready, base)
+            with study.session():
+                return Driver(store, logger, study, request, ready, listener).drive()
         check_unchanged(store, past.search, ready)
         for note in tell_changes(past, request.experiment, request.changes):
             listener.on_note(note)
         study = _study_of(store, past.search.run_id, request, ready, base)
-        with study.attended():
-            books = _open_books(store, start, past.search, tell=tell)
-            return Driver(store, books, study, request, ready, listener).drive()
+        with study.session():
+            logger = _open_logger(store, start, past.search, tell=tell)
+            return Driver(store, logger, study, request, ready, listener).drive()
 
 
 def _study_of(
@@ -212,26 +212,26 @@ def _study_of(
     return SharedStudy(
         base,
         f"{name}/{run_id}",
-        ready.bench.recipe.declare,
+        ready.context.builder.declare,
         is_new=request.past is None,
     )
 
 
-def _open_books(
+def _open_logger(
     store: Store,
     start: SearchStart,
     past: RunView | None = None,
     *,
     tell: Callable[[str], None],
-) -> SearchBooks:
+) -> SearchLogger:
     """Open the books of the search; close them again if Ctrl-C came meanwhile."""
-    opened: list[SearchBooks] = []
+    opened: list[SearchLogger] = []
     try:
         with shielded():
-            opened.append(SearchBooks(store, start, past, tell))
+            opened.append(SearchLogger(store, start, past, tell))
     except KeyboardInterrupt:
-        for books in opened:
-            books.finish(status="KILLED", reason="interrupted")
+        for logger in opened:
+            logger.finish(status="KILLED", reason="interrupted")
         raise
     return opened[0]
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ktune.data.dataset import Dataset, Task
 from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
-from ktune.evaluation.evaluate import Workbench
+from ktune.evaluation.evaluate import SearchContext
 
 IMBALANCED_FROM = 4.0
 """Rows of the most frequent class for one of the rarest, from which on accuracy tells
@@ -18,14 +18,14 @@ IDENTIFIER_FROM = 0.9
 """Share of different values, from which on a column tells rows apart and no more."""
 
 
-def advise(dataset: Dataset, bench: Workbench) -> Iterator[str]:
+def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
     """Yield what a person should know about an experiment and its data."""
     yield from dataset.notes
-    if bench.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
+    if context.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
         yield from _many_categories(dataset.x)
     if dataset.task.is_classification:
-        yield from _accuracy_on_imbalanced(dataset, bench)
-        yield from _classes_not_validated(dataset, bench)
+        yield from _accuracy_on_imbalanced(dataset, context)
+        yield from _classes_not_validated(dataset, context)
 
 
 def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
@@ -46,9 +46,9 @@ def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def _accuracy_on_imbalanced(dataset: Dataset, bench: Workbench) -> Iterator[str]:
-    counts = np.bincount(bench.partition.y, minlength=dataset.n_outputs)
-    if bench.objective.metric != "accuracy":
+def _accuracy_on_imbalanced(dataset: Dataset, context: SearchContext) -> Iterator[str]:
+    counts = np.bincount(context.partition.y, minlength=dataset.n_outputs)
+    if context.objective.metric != "accuracy":
         return
     if counts.max() < IMBALANCED_FROM * counts.min():
         return
@@ -62,9 +62,9 @@ def _accuracy_on_imbalanced(dataset: Dataset, bench: Workbench) -> Iterator[str]
     )
 
 
-def _classes_not_validated(dataset: Dataset, bench: Workbench) -> Iterator[str]:
-    for fold in bench.partition.folds:
-        present = np.unique(bench.partition.y[fold.validation])
+def _classes_not_validated(dataset: Dataset, context: SearchContext) -> Iterator[str]:
+    for fold in context.partition.folds:
+        present = np.unique(context.partition.y[fold.validation])
         missing = np.setdiff1d(np.arange(dataset.n_outputs), present)
         if not len(missing):
             continue

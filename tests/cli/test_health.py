@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ktune.cli.health import State, _safety
+from ktune.cli.health import CheckState, _safety
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(store):
 
 def warnings(folder):
     found = [c for c in _safety(folder / "mlflow.db") if c.subject == "store rights"]
-    assert {check.state for check in found} <= {State.WARNING}
+    assert {check.state for check in found} <= {CheckState.WARNING}
     return {check.remedy for check in found}
 
 

@@ -10,7 +10,7 @@ import ktune
 from ktune.data import load_data
 from ktune.data.folds import split
 from ktune.data.targets import fit_target_scaling
-from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+from ktune.evaluation.evaluate import evaluate_trial, make_context
 from ktune.listener import Listener
 from ktune.models.registry.registration import load_served_model
 from ktune.trial import Trial, TrialState
@@ -60,8 +60,8 @@ def evaluate(compiled=False, **fields):
         **fields,
     )
     data = load_data((X, Y))
-    bench = make_workbench(experiment, data, split(data, cv=2, test_size=0.0, seed=0))
-    return evaluate_trial(bench, Trial(0, {}, seed=1))
+    context = make_context(experiment, data, split(data, cv=2, test_size=0.0, seed=0))
+    return evaluate_trial(context, Trial(0, {}, seed=1))
 
 
 @pytest.mark.parametrize("trainer", ["graph", "keras_fit"])
@@ -76,8 +76,8 @@ def test_scores_are_in_units_and_the_target_is_found_at_once(trainer):
         cv=2,
     )
     data = load_data((X, Y))
-    bench = make_workbench(experiment, data, split(data, cv=2, test_size=0.0, seed=0))
-    result = evaluate_trial(bench, Trial(0, values, seed=1))
+    context = make_context(experiment, data, split(data, cv=2, test_size=0.0, seed=0))
+    result = evaluate_trial(context, Trial(0, values, seed=1))
     assert result.state is TrialState.COMPLETE, result.failure
     assert result.trainer == trainer
     assert result.mean("rmse") < 25  # of 115, and of a mean of 1000

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from views import classification_view, search_view
 
-from ktune.diagnosis import NotApplicable, Parameter
+from ktune.diagnosis import NotApplicable, ParameterView
 from ktune.diagnosis.kt011_edge_of_range import EdgeOfRange
 
-RATE = Parameter("learning_rate", 1e-4, 1e-2, is_log=True)
+RATE = ParameterView("learning_rate", 1e-4, 1e-2, is_log=True)
 
 
 def search(best_exponent, n_trials=20):
@@ -15,7 +15,7 @@ def search(best_exponent, n_trials=20):
         score = 0.9 - 0.1 * abs(exponent - best_exponent)
         values = {"learning_rate": float(10**exponent), "dropout": 0.0}
         trials.append(classification_view(score, score, values=values, number=number))
-    space = {"learning_rate": RATE, "dropout": Parameter("dropout", 0.0, 0.5)}
+    space = {"learning_rate": RATE, "dropout": ParameterView("dropout", 0.0, 0.5)}
     return search_view(trials, space=space)
 
 

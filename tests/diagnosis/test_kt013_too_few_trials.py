@@ -1,7 +1,7 @@
 import pytest
 from views import classification_view, search_view
 
-from ktune.diagnosis import NotApplicable, Parameter
+from ktune.diagnosis import NotApplicable, ParameterView
 from ktune.diagnosis.kt013_too_few_trials import TooFewTrials
 
 
@@ -29,7 +29,7 @@ def test_enough_trials_are_in_order():
 
 
 def test_a_small_space_that_was_tried_whole_is_in_order():
-    space = {"p0": Parameter("p0", choices=(1, 2, 3))}
+    space = {"p0": ParameterView("p0", choices=(1, 2, 3))}
     trials = [
         classification_view(0.9, 0.9, number=n, values={"p0": n + 1}) for n in range(3)
     ]
@@ -37,7 +37,7 @@ def test_a_small_space_that_was_tried_whole_is_in_order():
 
 
 def test_no_more_trials_are_asked_for_than_the_space_has():
-    space = {"p0": Parameter("p0", choices=(1, 2, 3))}
+    space = {"p0": ParameterView("p0", choices=(1, 2, 3))}
     trials = [
         classification_view(0.9, 0.9, number=n, values={"p0": n + 1}) for n in range(2)
     ]

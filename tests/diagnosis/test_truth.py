@@ -21,7 +21,7 @@ from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.diagnosis import Context, TrialView, Verdict, diagnose_trial
 from ktune.diagnosis.references import References, measure_references
-from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+from ktune.evaluation.evaluate import evaluate_trial, make_context
 from ktune.experiment.experiment import Experiment
 from ktune.trial import Trial
 from ktune.utils.seeds import derive_seed
@@ -307,14 +307,14 @@ def plant(case: Case, seed: int) -> TrialView:
     # Rows keep their order only where nothing is cut off.
     test_size = 0.0 if isinstance(case.cv, KFold) else 0.2
     partition = split(dataset, cv=case.cv, test_size=test_size, seed=seed)
-    bench = make_workbench(experiment, dataset, partition)
+    context = make_context(experiment, dataset, partition)
     trial = Trial(0, {"learning_rate": case.network.learning_rate}, derive_seed(seed))
     with patch("ktune.evaluation.evaluate.choose_trainer", lambda *_: TinyTrainer()):
-        result = evaluate_trial(bench, trial)
-    context = Context(bench.objective, task, names)
+        result = evaluate_trial(context, trial)
+    context = Context(context.objective, task, names)
     if case.with_references:
         known: References = measure_references(
-            dataset, partition, bench.folds, bench.recorded_metrics, seed=seed
+            dataset, partition, context.folds, context.recorded_metrics, seed=seed
         )
         context = replace(context, baselines=known.baselines, facts=known.facts)
     return TrialView(trial, result, context)

@@ -4,7 +4,7 @@ import pytest
 from ktune.data.dataset import Task
 from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
-from ktune.evaluation.epoch_history import EpochBook
+from ktune.evaluation.epoch_history import EpochHistory
 from ktune.metrics.scores import make_objective
 from ktune.protocols import FoldEpoch
 
@@ -38,7 +38,7 @@ def outcome(fold, accuracy, loss=0.5):
 
 
 def make_book(objective="accuracy", metrics=("accuracy", "f1", "roc_auc"), **more):
-    return EpochBook(
+    return EpochHistory(
         FOLDS,
         task=Task.BINARY,
         metrics=metrics,
@@ -107,7 +107,7 @@ def test_an_objective_that_is_not_finite_fails_the_trial():
 
 
 def test_an_objective_that_is_not_defined_on_a_fold_fails_the_trial():
-    book = EpochBook(
+    book = EpochHistory(
         [PreparedFold(0, ROWS, Y, ROWS, ROWS, ROWS[::2])],  # all of class 0
         task=Task.BINARY,
         metrics=(),

@@ -9,7 +9,7 @@ import pytest
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.errors import ExperimentError, TrialFailed
-from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+from ktune.evaluation.evaluate import evaluate_trial, make_context
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import Trial, TrialState
@@ -25,7 +25,7 @@ def make_bench(*, build=lambda hp: FakeModel(), cv=N_FOLDS, **fields):
     data = Dataset(**{**vars(data), "class_names": ("no", "yes")})
     fields = {"fit": {"epochs": 4, "early_stopping": False}, **fields}
     experiment = Experiment(name="x", data=(data.x, y), build=build, cv=cv, **fields)
-    return make_workbench(experiment, data, split(data, cv=cv, test_size=0.0, seed=0))
+    return make_context(experiment, data, split(data, cv=cv, test_size=0.0, seed=0))
 
 
 @pytest.fixture
@@ -234,9 +234,9 @@ def test_further_metrics_must_be_known():
 
 
 def test_the_objective_is_recorded_too():
-    bench = make_bench(objective="average_precision")
-    assert "average_precision" not in bench.metrics
-    assert bench.recorded_metrics == (*bench.metrics, "average_precision")
+    context = make_bench(objective="average_precision")
+    assert "average_precision" not in context.metrics
+    assert context.recorded_metrics == (*context.metrics, "average_precision")
 
 
 def test_a_builder_may_take_the_description_of_the_data():
@@ -245,7 +245,7 @@ def test_a_builder_may_take_the_description_of_the_data():
         assert (data.n_rows, data.class_names) == (40, ("no", "yes"))
         return FakeModel()
 
-    assert isinstance(make_bench(build=build).recipe.model({}), FakeModel)
+    assert isinstance(make_bench(build=build).builder.model({}), FakeModel)
 
 
 class HyperModelLike:
@@ -254,8 +254,8 @@ class HyperModelLike:
 
 
 def test_a_builder_may_be_a_hypermodel():
-    bench = make_bench(build=HyperModelLike())
-    assert isinstance(bench.recipe.model({}), FakeModel)
+    context = make_bench(build=HyperModelLike())
+    assert isinstance(context.builder.model({}), FakeModel)
 
 
 class ModelOfValues(FakeModel):
@@ -269,13 +269,13 @@ class ModelOfValues(FakeModel):
 
 
 def test_a_builder_may_be_a_class_of_models():
-    bench = make_bench(build=ModelOfValues)
-    assert bench.recipe.model({"units": 4}).units == 4
+    context = make_bench(build=ModelOfValues)
+    assert context.builder.model({"units": 4}).units == 4
 
 
 def test_a_builder_that_returns_no_model_is_an_error():
     with pytest.raises(ExperimentError, match=r"must return a Keras model.*None"):
-        make_bench(build=lambda hp: None).recipe.model({})
+        make_bench(build=lambda hp: None).builder.model({})
 
 
 def test_training_rows_are_resampled_and_scored_rows_are_not(monkeypatch):
@@ -286,24 +286,24 @@ def test_training_rows_are_resampled_and_scored_rows_are_not(monkeypatch):
         return FakeTrainer(RISING)
 
     monkeypatch.setattr("ktune.evaluation.evaluate.choose_trainer", choose)
-    bench = make_bench(
+    context = make_bench(
         fit=lambda hp: {
             "epochs": 1,
             "resample": hp.Choice("resample", ["none", "over"]),
         }
     )
     for how in ("none", "over"):
-        evaluate_trial(bench, Trial(0, {"resample": how}, seed=1))
+        evaluate_trial(context, Trial(0, {"resample": how}, seed=1))
     # Two classes of 20 rows are even; leave most of one out and try again.
-    fold = replace(bench.folds[0], train=bench.folds[0].train[::2])
+    fold = replace(context.folds[0], train=context.folds[0].train[::2])
     rare = replace(fold, train=fold.train[fold.y[fold.train] == 0])
     rare = replace(rare, train=np.append(rare.train, fold.train[:1] * 0 + 1))
-    uneven = replace(bench, folds=(rare, bench.folds[1]))
+    uneven = replace(context, folds=(rare, context.folds[1]))
     evaluate_trial(uneven, Trial(0, {"resample": "over"}, seed=1))
     counts = np.bincount(rare.y[seen[-1].folds[0].train])
     assert counts[0] == counts[1] == np.sum(rare.y[rare.train] == 0) > 1
     assert seen[-1].folds[0].validation is rare.validation
-    assert seen[0].folds[0] is bench.folds[0]
+    assert seen[0].folds[0] is context.folds[0]
 
 
 class SizedModel(FakeModel):

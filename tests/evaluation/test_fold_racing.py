@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import evaluate_trial, make_workbench
+from ktune.evaluation.evaluate import evaluate_trial, make_context
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import TrialState
@@ -39,8 +39,8 @@ def evaluate(script, *, pruner, fit=None, report=lambda _: True, **more):
             "choose_trainer",
             lambda *_: trainer,
         )
-        bench = make_workbench(experiment, data, partition)
-        return evaluate_trial(bench, make_trial(0), report), trainer
+        context = make_context(experiment, data, partition)
+        return evaluate_trial(context, make_trial(0), report), trainer
 
 
 accuracies = st.integers(2, 10).map(lambda tenths: tenths / 10)

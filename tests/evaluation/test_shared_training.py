@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.errors import TrialFailed
-from ktune.evaluation.evaluate import make_workbench, work_with
+from ktune.evaluation.evaluate import make_context, work_with
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import TrialState
@@ -43,7 +43,7 @@ def at_work(script, *, patience=2, pruner="none", **more):
             "choose_trainer",
             lambda name, task: FakeTrainer(script, **more),
         )
-        yield work_with(make_workbench(experiment, data, partition))
+        yield work_with(make_context(experiment, data, partition))
 
 
 def evaluate_shared(work, n_parts, report=lambda _: True):
@@ -55,7 +55,7 @@ def evaluate_shared(work, n_parts, report=lambda _: True):
         threads.append(threading.Thread(target=work.help, args=arguments))
         threads[-1].start()
         lines.append(ours)
-    result = work.evaluate(make_trial(0), report, helpers=lines)
+    result = work.evaluate(make_trial(0), report, workers=lines)
     for thread, line in zip(threads, lines, strict=True):
         line.close()
         thread.join(timeout=10)
@@ -105,7 +105,7 @@ def test_a_helper_that_is_gone_fails_the_trial():
     ours, theirs = Pipe()
     theirs.close()
     with at_work([[0.5] * N_FOLDS]) as work:
-        result = work.evaluate(make_trial(0), lambda _: True, helpers=[ours])
+        result = work.evaluate(make_trial(0), lambda _: True, workers=[ours])
     assert result.failure.kind == "WorkerDied"
 
 

@@ -7,7 +7,7 @@ from ktune.data import load_data
 from ktune.data.dataset import Task
 from ktune.data.folds import make_folds, make_strata, split
 from ktune.errors import DataError, ExperimentError
-from ktune.evaluation.evaluate import folds_of, make_workbench
+from ktune.evaluation.evaluate import folds_of, make_context
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, make_trial
 
@@ -55,7 +55,7 @@ def bench_of(x, y, times=None, **fields):
         name="x", data=source, build=lambda hp: FakeModel(), **fields
     )
     partition = split(data, cv=experiment.cv, test_size=0.2, seed=experiment.seed)
-    return make_workbench(experiment, data, partition)
+    return make_context(experiment, data, partition)
 
 
 X, Y = RNG.normal(size=(60, 2)), np.arange(60) % 2
@@ -66,9 +66,9 @@ def rows_of(folds):
 
 
 def test_every_trial_has_folds_of_its_own_the_same_each_time():
-    bench = bench_of(X, Y)
+    context = bench_of(X, Y)
     first, again, other = (
-        rows_of(folds_of(bench, make_trial(number))) for number in (1, 1, 2)
+        rows_of(folds_of(context, make_trial(number))) for number in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -79,13 +79,13 @@ def test_every_trial_has_folds_of_its_own_the_same_each_time():
 
 
 def test_without_it_all_trials_share_the_very_same_folds():
-    bench = bench_of(X, Y, reshuffle=False)
-    assert folds_of(bench, make_trial(3)) is bench.folds
+    context = bench_of(X, Y, reshuffle=False)
+    assert folds_of(context, make_trial(3)) is context.folds
 
 
 def test_preprocessing_is_fitted_to_the_new_training_rows():
-    bench = bench_of(X, Y)
-    fold = folds_of(bench, make_trial(1))[0]
+    context = bench_of(X, Y)
+    fold = folds_of(context, make_trial(1))[0]
     means = fold.x[fold.train].mean(axis=0)
     np.testing.assert_allclose(means, 0, atol=1e-5)
     assert np.abs(fold.x.mean(axis=0)).max() > 1e-3

@@ -112,17 +112,17 @@ def test_what_is_shipped_arrives_as_it_was(tmp_path_factory, arrays):
 def make_shared():
     """Return work that takes two parts of a trial; its score is who did what."""
 
-    def evaluate(trial, report, helpers=()):
-        pids = [os.getpid(), *(helper.recv() for helper in helpers)]
-        if trial.number == DEADLY and helpers:
+    def evaluate(trial, report, workers=()):
+        pids = [os.getpid(), *(worker.recv() for worker in workers)]
+        if trial.number == DEADLY and workers:
             try:
-                helpers[0].recv()
+                workers[0].recv()
             except EOFError:
                 return worker_died("the helper is gone")
         return TrialResult(TrialState.COMPLETE, score=float(len(set(pids))))
 
-    def help_(trial, part, n_parts, captain):
-        captain.send(os.getpid())
+    def help_(trial, part, n_parts, leader):
+        leader.send(os.getpid())
         if trial.number == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
 

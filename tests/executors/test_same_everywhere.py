@@ -8,7 +8,7 @@ import pytest
 import ktune
 from ktune.data.folds import split
 from ktune.data.loading import load_data
-from ktune.evaluation.evaluate import make_workbench, work_with
+from ktune.evaluation.evaluate import make_context, work_with
 from ktune.executors import connected, make_executor
 from ktune.experiment.experiment import override
 from ktune.listener import Listener
@@ -60,19 +60,22 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def bench():
+def context():
     dataset = load_data(EXPERIMENT.data, name="small", task=None)
     partition = split(
         dataset, cv=EXPERIMENT.cv, test_size=EXPERIMENT.test_size, seed=EXPERIMENT.seed
     )
-    return make_workbench(EXPERIMENT, dataset, partition)
+    return make_context(EXPERIMENT, dataset, partition)
 
 
-def search(bench, executor, folder):
+def search(context, executor, folder):
     """Search without MLflow; return the score of each trial by its number."""
     found = {}
     searcher = make_searcher(
-        EXPERIMENT, bench.recipe.declare, goal=bench.goal, path=folder / "study.log"
+        EXPERIMENT,
+        context.builder.declare,
+        goal=context.goal,
+        path=folder / "study.log",
     )
     SearchLoop(
         searcher,
@@ -85,9 +88,9 @@ def search(bench, executor, folder):
 
 
 @pytest.fixture(scope="module")
-def serial(bench, tmp_path_factory):
-    executor = make_executor(EXPERIMENT, work_with(bench))
-    return search(bench, executor, tmp_path_factory.mktemp("serial"))
+def serial(context, tmp_path_factory):
+    executor = make_executor(EXPERIMENT, work_with(context))
+    return search(context, executor, tmp_path_factory.mktemp("serial"))
 
 
 def require_same(found, expected):
@@ -99,9 +102,9 @@ def require_same(found, expected):
 
 
 def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
-    bench, serial, tmp_path
+    context, serial, tmp_path
 ):
-    work = work_with(bench)
+    work = work_with(context)
     executor = make_executor(override(EXPERIMENT, {"jobs": 2}), work)
     trial = make_trial(99, {"units": 8, "learning_rate": 0.01})
     executor.submit(trial)
@@ -110,7 +113,7 @@ def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
     assert shared.trainer == alone.trainer == "graph"
     for name, curve in alone.curves.items():
         np.testing.assert_allclose(shared.curves[name], curve, rtol=1e-5, err_msg=name)
-    require_same(search(bench, executor, tmp_path), serial)
+    require_same(search(context, executor, tmp_path), serial)
 
 
 class Accident(Listener):

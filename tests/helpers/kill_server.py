@@ -185,13 +185,13 @@ def registering():
         yield
 
 
-def refit_untrained(bench, trial, *, epochs, threshold):
+def refit_untrained(context, trial, *, epochs, threshold):
     _, preprocessing = prepare_refit(
-        bench.partition, bench.experiment.preprocess, bench.kind
+        context.partition, context.experiment.preprocess, context.kind
     )
-    model = SavedModel(bench.recipe.model(trial.values).accuracy)
+    model = SavedModel(context.builder.model(trial.values).accuracy)
     trained = Trained(model, preprocessing, epochs)
-    return measured(bench, trained, seconds=0.0, threshold=threshold)
+    return measured(context, trained, seconds=0.0, threshold=threshold)
 
 
 class SavedModel(ScoredModel):

@@ -10,7 +10,7 @@ import pytest
 
 from ktune.cli.main import VERBS, main
 from ktune.tracking.records import RunRecord
-from ktune.tracking.waiting import Entry, Journal, Owner
+from ktune.tracking.waiting import Owner, PendingJournal, PendingRecord
 
 HEAVY = ("tensorflow", "mlflow", "optuna", "keras_tuner", "sklearn", "pandas", "numpy")
 
@@ -139,8 +139,10 @@ def test_the_project_folder_can_be_moved(small_search, tmp_path, monkeypatch, ca
 
 
 def test_doctor_finds_nothing_broken_and_names_the_store(in_folder, capsys):
-    journal = Journal(in_folder / "mlruns", Owner("5ea4c4", "birds", "http://books"))
-    journal.append(Entry("5ea4c4", RunRecord("", "KILLED"), 0.0))
+    journal = PendingJournal(
+        in_folder / "mlruns", Owner("5ea4c4", "birds", "http://books")
+    )
+    journal.append(PendingRecord("5ea4c4", RunRecord("", "KILLED"), 0.0))
     assert main(["doctor"]) == 0
     journal.remove()
     out = capsys.readouterr().out

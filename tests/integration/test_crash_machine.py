@@ -27,7 +27,7 @@ from ktune.metrics.scores import make_objective
 from ktune.searchers import make_searcher
 from ktune.testing.fakes import complete, failed
 from ktune.tracking.reader import find_search, list_trials, study_file
-from ktune.tracking.search_logger import SearchBooks, SearchStart
+from ktune.tracking.search_logger import SearchLogger, SearchStart
 from ktune.trial import TrialResult, TrialState
 from ktune.tuner.resume import find_past
 
@@ -88,7 +88,7 @@ class Search(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.name = next(SEARCHES)
-        self.books = SearchBooks(self.store, start(self.name))
+        self.books = SearchLogger(self.store, start(self.name))
         self.path = study_file(self.store, self.books.run_id)
         self.searcher = searcher_of(self.name, self.path)
         self.running = {}
@@ -156,7 +156,7 @@ class Search(RuleBasedStateMachine):
         self.running = {}
         past = find_past(self.store, self.name, True)
         assert {n: r.state for n, (_, r) in past.results.items()} == self.recorded
-        self.books = SearchBooks(self.store, start(self.name), past.search)
+        self.books = SearchLogger(self.store, start(self.name), past.search)
         self.searcher = searcher_of(self.name, self.path, past.find_result)
 
     @invariant()
@@ -167,7 +167,7 @@ class Search(RuleBasedStateMachine):
         self.resume()
         runs = list_trials(self.store, find_search(self.store, self.books.run_id))
         assert {run.number: run.state for run in runs} == self.recorded
-        entries = self.searcher._state.ledger.entries()
+        entries = self.searcher._state.trial_store.entries()
         told = {e.trial.number: e.state for e in entries if e.state is not None}
         assert told == self.recorded
         assert {e.trial.number for e in entries} - {*told} == self.to_repeat

@@ -167,13 +167,13 @@ def test_applications_build_and_take_a_batch(engine, tmp_path):
     assert {"version", "conv3_depth", "augment_layers"} <= set(ready.defaults)
     searcher = make_searcher(
         experiment,
-        ready.bench.recipe.declare,
-        goal=ready.bench.goal,
+        ready.context.builder.declare,
+        goal=ready.context.goal,
         path=tmp_path / "study.log",
         epochs=1,
     )
     trial = searcher.ask()
-    assert dict(trial.values) == default_values(ready.bench.recipe.declare)
+    assert dict(trial.values) == default_values(ready.context.builder.declare)
 
 
 @pytest.mark.slow

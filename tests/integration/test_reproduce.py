@@ -58,13 +58,13 @@ def test_every_trial_is_reproduced_though_others_ran_before(small_search, number
 def test_the_recorded_source_is_run_whatever_the_working_copy_says(
     small_search, monkeypatch
 ):
-    helper = small_search.folder / "helper_of_experiment.py"
-    before = helper.read_text()
-    helper.write_text("raise SystemExit\n")
+    worker = small_search.folder / "helper_of_experiment.py"
+    before = worker.read_text()
+    worker.write_text("raise SystemExit\n")
     try:
         found = ktune.reproduce(run_of(small_search, 0), tracking_uri=small_search.uri)
     finally:
-        helper.write_text(before)
+        worker.write_text(before)
     assert found.sameness is Sameness.IDENTICAL
     assert [change.subject for change in found.changes] == ["source"]
 
@@ -102,7 +102,7 @@ def recorded(small_search):
 
 def test_recorded_folds_are_taken_over_as_they_were(recorded):
     with rebuild(recorded) as rebuilt:
-        folds = rebuilt.bench.partition.folds
+        folds = rebuilt.context.partition.folds
         assert rebuilt.is_same_data
         for fold in folds:
             name = f"validation{fold.index}"

@@ -19,7 +19,7 @@ from ktune.errors import ExperimentError, SpaceError, StoreError, UnknownReferen
 from ktune.evaluation.recorded import read_recorded
 from ktune.experiment.loading import load_experiment
 from ktune.listener import Listener
-from ktune.tracking.search_logger import SearchBooks
+from ktune.tracking.search_logger import SearchLogger
 from ktune.tuner.search import search
 from ktune.utils.file_lock import driving, is_driven
 
@@ -120,7 +120,7 @@ def test_a_killed_search_equals_the_undisturbed_one_trial_by_trial(tiny, tmp_pat
 def test_an_interrupted_search_is_pointed_out_and_goes_on(
     tiny, tmp_path, monkeypatch, capsys
 ):
-    track = SearchBooks.track
+    track = SearchLogger.track
 
     def track_and_die(self, trial, result, *given):
         track(self, trial, result, *given)
@@ -128,7 +128,7 @@ def test_an_interrupted_search_is_pointed_out_and_goes_on(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SearchBooks, "track", track_and_die)
+        patch.setattr(SearchLogger, "track", track_and_die)
         first = tiny(trials=3)
     assert first.outcome.is_interrupted
     assert first.view.status == "KILLED"
@@ -163,7 +163,7 @@ def test_the_next_plain_search_points_out_an_interrupted_one(tiny, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SearchBooks, "track", die)
+        patch.setattr(SearchLogger, "track", die)
         first = tiny(trials=1)
     notes = Notes()
     second = tiny(trials=1, listener=notes)

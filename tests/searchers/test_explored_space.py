@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktune.searchers.explored_space import Explored
+from ktune.searchers.explored_space import ExploredSpace
 
 
 def step(key, values, value):
@@ -38,7 +38,7 @@ every_path = (
 
 @given(every_path)
 def test_a_finite_space_is_exhausted_by_its_last_configuration(every):
-    explored = Explored()
+    explored = ExploredSpace()
     for path in every:
         assert not explored.is_exhausted
         explored.add(path)
@@ -49,7 +49,7 @@ def test_a_finite_space_is_exhausted_by_its_last_configuration(every):
 
 @given(every_path, st.randoms(use_true_random=False))
 def test_what_is_proposed_as_new_has_not_been_tried(every, generator):
-    explored = Explored()
+    explored = ExploredSpace()
     for path in every:
         answers = explored.unexplored(generator.choice)
         tried = [[(s.key, s.value) for s in p] for p in every if p in explored]
@@ -58,14 +58,14 @@ def test_what_is_proposed_as_new_has_not_been_tried(every, generator):
 
 
 def test_a_continuum_is_never_exhausted():
-    explored = Explored()
+    explored = ExploredSpace()
     for value in (0.1, 0.2, 0.3):
         explored.add([step("rate", None, value)])
     assert not explored.is_exhausted
 
 
 def test_a_value_that_is_listed_twice_is_tried_once():
-    explored = Explored()
+    explored = ExploredSpace()
     for value in (1, 2):
         explored.add([step("units", (1, 2, 2), value)])
     assert explored.is_exhausted
@@ -82,7 +82,7 @@ def test_values_are_listed_once_a_question():
             listed.append(1)
             return tuple(range(1000))
 
-    explored = Explored()
+    explored = ExploredSpace()
     for value in range(10):
         explored.add([SimpleNamespace(key="u", parameter=Parameter(), value=value)])
     assert len(listed) == 1
@@ -91,7 +91,7 @@ def test_values_are_listed_once_a_question():
 @pytest.mark.parametrize("n_values", [1, 3])
 def test_independent_questions_are_exhausted_by_their_product(n_values):
     values = tuple(range(n_values))
-    explored = Explored()
+    explored = ExploredSpace()
     for first, second in itertools.product(values, values):
         assert not explored.is_exhausted
         explored.add([step("a", values, first), step("b", values, second)])

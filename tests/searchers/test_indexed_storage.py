@@ -8,7 +8,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
 from ktune.searchers.indexed_storage import IndexedStorage
-from ktune.searchers.journal import Journal
+from ktune.searchers.journal import BatchedJournal
 from ktune.searchers.study import quiet
 
 ENDS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -33,7 +33,7 @@ def silence():
 def study_on(path, storage=IndexedStorage):
     return optuna.create_study(
         study_name="study",
-        storage=storage(Journal(path)),
+        storage=storage(BatchedJournal(path)),
         sampler=optuna.samplers.RandomSampler(seed=0),
         load_if_exists=True,
     )

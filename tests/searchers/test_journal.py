@@ -8,7 +8,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from ktune.searchers.journal import Journal
+from ktune.searchers.journal import BatchedJournal
 from ktune.searchers.study import quiet
 
 
@@ -38,7 +38,7 @@ def trials_in(path):
 
 
 def test_what_is_kept_back_is_read_here_and_not_yet_elsewhere(path):
-    journal = Journal(path)
+    journal = BatchedJournal(path)
     study = study_on(journal)
     trial = study.ask()
     journal.keep_back()
@@ -52,7 +52,7 @@ def test_what_is_kept_back_is_read_here_and_not_yet_elsewhere(path):
 
 
 def test_what_belongs_together_is_written_in_one_go(path, monkeypatch):
-    journal = Journal(path)
+    journal = BatchedJournal(path)
     study = study_on(journal)
     trial = study.ask()
     appended = []
@@ -72,7 +72,7 @@ def test_what_belongs_together_is_written_in_one_go(path, monkeypatch):
 
 
 def test_what_others_write_in_between_is_not_confused_with_our_own(path):
-    journal = Journal(path)
+    journal = BatchedJournal(path)
     here, there = study_on(journal), study_on(JournalFileBackend(str(path)))
     ours = here.ask()
     journal.keep_back()
@@ -89,7 +89,7 @@ def test_what_others_write_in_between_is_not_confused_with_our_own(path):
 
 
 def test_a_line_that_is_being_written_is_read_when_it_is_whole(path):
-    study = study_on(Journal(path))
+    study = study_on(BatchedJournal(path))
     line = b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"a":1}}\n'
     with path.open("ab", buffering=0) as file:
         file.write(line[:20])
@@ -109,7 +109,7 @@ def test_the_file_ends_as_the_study_here_whatever_was_kept_back(
     tmp_path_factory, steps, others
 ):
     path = tmp_path_factory.mktemp("journal") / "study.log"
-    journal = Journal(path)
+    journal = BatchedJournal(path)
     here, there = study_on(journal), study_on(JournalFileBackend(str(path)))
     running = []
     for number, (step, do_others) in enumerate(zip(steps, others, strict=False)):

@@ -12,7 +12,7 @@ from ktune.experiment.choices import SAMPLERS
 from ktune.searchers import oracle as oracle_module
 from ktune.searchers.keras_tuner import KerasTunerSearcher
 from ktune.searchers.optuna import OptunaSearcher
-from ktune.searchers.trial_store import open_ledger
+from ktune.searchers.trial_store import open_trial_store
 from ktune.testing.searchers import (
     GOAL,
     N_FINITE,
@@ -31,9 +31,9 @@ def make_with(**chosen: Any) -> MakeSearcher:
     def make(
         declare: Any, path: Path, seed: int = 0, **options: Any
     ) -> KerasTunerSearcher:
-        ledger = open_ledger(path, "study", goal=GOAL)
+        trial_store = open_trial_store(path, "study", goal=GOAL)
         return KerasTunerSearcher(
-            declare, ledger=ledger, seed=seed, **chosen, **options
+            declare, trial_store=trial_store, seed=seed, **chosen, **options
         )
 
     return make
@@ -206,7 +206,8 @@ def test_bayesian_search_goes_on_exactly_and_finds_the_edge(tmp_path: Path) -> N
     second = run_line(make(declare_line, tmp_path / "two.log"), 4)
     assert first + second == straight
     scores = [
-        entry.score for entry in open_ledger(tmp_path / "one.log", "study").entries()
+        entry.score
+        for entry in open_trial_store(tmp_path / "one.log", "study").entries()
     ]
     assert max(score for score in scores if score is not None) > 60
 
@@ -240,8 +241,10 @@ def test_oracle_that_raised_is_not_waited_for(
 def test_either_engine_goes_on_after_the_other(sampler: str, tmp_path: Path) -> None:
     path = tmp_path / "study.log"
     first = run(make_with(sampler=sampler)(declare_mixed, path), 4)
-    ledger = open_ledger(path, "study", goal=GOAL)
-    second = run(OptunaSearcher(declare_mixed, ledger=ledger, sampler="random"), 4)
+    trial_store = open_trial_store(path, "study", goal=GOAL)
+    second = run(
+        OptunaSearcher(declare_mixed, trial_store=trial_store, sampler="random"), 4
+    )
     third = run(make_with(sampler=sampler)(declare_mixed, path), 4)
     asked = first + second + third
     assert [trial.number for trial in asked] == list(range(12))

@@ -10,7 +10,7 @@ from ktune.errors import ExperimentError, SpaceError
 from ktune.experiment.choices import PRUNERS, SAMPLERS
 from ktune.searchers import optuna as optuna_searcher
 from ktune.searchers.optuna import OptunaSearcher
-from ktune.searchers.trial_store import open_ledger
+from ktune.searchers.trial_store import open_trial_store
 from ktune.testing.searchers import (
     GOAL,
     MakeSearcher,
@@ -25,8 +25,10 @@ from ktune.trial import TrialResult, TrialState
 
 def make_with(**chosen: Any) -> MakeSearcher:
     def make(declare: Any, path: Path, seed: int = 0, **options: Any) -> OptunaSearcher:
-        ledger = open_ledger(path, "study", goal=GOAL)
-        return OptunaSearcher(declare, ledger=ledger, seed=seed, **chosen, **options)
+        trial_store = open_trial_store(path, "study", goal=GOAL)
+        return OptunaSearcher(
+            declare, trial_store=trial_store, seed=seed, **chosen, **options
+        )
 
     return make
 
@@ -116,9 +118,9 @@ def test_duplicates_leave_the_ledger_clean(tmp_path: Path) -> None:
 
     path = tmp_path / "study.log"
     run(make_with(sampler="random")(declare, path), 10)
-    ledger = open_ledger(path, "study")
-    assert [entry.trial.number for entry in ledger.entries()] == [0, 1, 2]
-    assert len(ledger.study.trials) >= 3
+    trial_store = open_trial_store(path, "study")
+    assert [entry.trial.number for entry in trial_store.entries()] == [0, 1, 2]
+    assert len(trial_store.study.trials) >= 3
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)

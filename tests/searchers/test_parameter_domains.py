@@ -24,7 +24,7 @@ from ktune.searchers.parameter import (
     parameter_to_json,
 )
 from ktune.searchers.study import quiet
-from ktune.searchers.trial_store import Ledger
+from ktune.searchers.trial_store import TrialStore
 from ktune.spaces.hyperparameters import replay
 from ktune.testing.searchers import complete, score_of
 from ktune.trial import Value
@@ -171,16 +171,20 @@ def test_optuna_gives_back_what_it_stores(declaration: Declared, seed: int) -> N
 
 
 def make_optuna(declare: Any, seed: int) -> OptunaSearcher:
-    return OptunaSearcher(declare, ledger=new_ledger(), sampler="random", seed=seed)
+    return OptunaSearcher(
+        declare, trial_store=new_ledger(), sampler="random", seed=seed
+    )
 
 
 def make_keras_tuner(declare: Any, seed: int) -> KerasTunerSearcher:
-    return KerasTunerSearcher(declare, ledger=new_ledger(), sampler="random", seed=seed)
+    return KerasTunerSearcher(
+        declare, trial_store=new_ledger(), sampler="random", seed=seed
+    )
 
 
-def new_ledger() -> Ledger:
+def new_ledger() -> TrialStore:
     with quiet():
-        return Ledger(optuna.create_study(direction="maximize"))
+        return TrialStore(optuna.create_study(direction="maximize"))
 
 
 @pytest.mark.parametrize("make", [make_optuna, make_keras_tuner])
@@ -221,7 +225,7 @@ def test_both_engines_see_the_same_space(declarations: list[Declared]) -> None:
         searcher = make(declare, 0)
         trial = searcher.ask()
         assert trial is not None
-        spaces.append((trial, searcher._state.ledger.parameters()))
+        spaces.append((trial, searcher._state.trial_store.parameters()))
     assert spaces[0] == spaces[1]
 
 
@@ -266,7 +270,7 @@ def test_default_off_the_steps_is_kept_exactly(tmp_path: Path) -> None:
     trial = searcher.ask()
     assert trial is not None
     assert trial.values == {"units": 100}
-    stored = searcher._state.ledger.study.trials[0].params
+    stored = searcher._state.trial_store.study.trials[0].params
     assert stored == {"units": 96}
 
 

@@ -11,7 +11,7 @@ from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import make_objective
 from ktune.protocols import Searcher
 from ktune.searchers import make_searcher
-from ktune.searchers.trial_store import open_ledger
+from ktune.searchers.trial_store import open_trial_store
 from ktune.testing.searchers import GOAL
 from ktune.trial import Failure, Trial, TrialResult, TrialState
 
@@ -76,13 +76,13 @@ def test_a_search_of_two_objectives_stands_in_the_study_and_goes_on(
     first = run(make(path, sampler, engine), 8)
     second = run(make(path, sampler, engine), 4)
     assert [trial.number for trial in first + second] == list(range(12))
-    study = open_ledger(path, "x").study
+    study = open_trial_store(path, "x").study
     assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     assert [t.values for t in complete] == [
         list(result_of(trial).scores) for trial in first + second
     ]
-    assert open_ledger(path, "x").importances()
+    assert open_trial_store(path, "x").importances()
 
 
 def test_tpe_learns_to_keep_below_a_limit(tmp_path: Path) -> None:
@@ -109,6 +109,6 @@ def test_what_was_refused_is_a_failed_trial_to_whoever_reads_the_study(
     trial = searcher.ask()
     assert trial is not None
     searcher.tell(trial, TOO_LARGE)
-    (entry,) = open_ledger(path, "x").entries()
+    (entry,) = open_trial_store(path, "x").entries()
     assert entry.state is TrialState.FAILED
     assert entry.score is None

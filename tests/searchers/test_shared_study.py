@@ -47,7 +47,7 @@ def url(request, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
-    monkeypatch.setattr(loop, "PATIENCE", 0.3)
+    monkeypatch.setattr(loop, "POLL_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def drive(url):
     def join(*, declare=declare, find_result=None, sampler="tpe", seed=0):
         base = Database(check_url(url))
         study = SharedStudy(base, name, declare, is_new=not joined)
-        attendance = study.attended()
+        attendance = study.session()
         attendance.__enter__()
         joined.append((attendance, base))
         experiment = Experiment(
@@ -99,7 +99,7 @@ def run(driver, trials, tracked, evaluate=None):
         track=lambda trial, result: tracked.append(trial),
         listener=Listener(),
         trials=trials,
-        peers=driver.study,
+        other_drivers=driver.study,
     ).run()
 
 
@@ -143,18 +143,18 @@ def test_two_drivers_share_numbers_values_and_budget(drive):
     assert sum(outcome.finished for outcome in outcomes) == 5
     assert all(outcome.finished for outcome in outcomes)
     assert [outcome.reason for outcome in outcomes] == ["all trials done"] * 2
-    assert first.study.claims_closing() + second.study.claims_closing() == 1
+    assert first.study.try_finalize() + second.study.try_finalize() == 1
 
 
 def test_the_last_driver_at_work_closes_and_ends_the_search(drive):
     ended = []
     first, second = drive(), drive()
     run(first, 2, [])
-    assert not first.study.claims_closing()
-    assert second.study.claims_closing()
+    assert not first.study.try_finalize()
+    assert second.study.try_finalize()
     late = drive()
     assert run(late, 2, []).finished == 0
-    assert not late.study.claims_closing()  # somebody does it already
+    assert not late.study.try_finalize()  # somebody does it already
     for driver in (late, second, first):
         driver.study.leave(lambda name=driver: ended.append(name))
     assert ended == [first]
@@ -163,16 +163,16 @@ def test_the_last_driver_at_work_closes_and_ends_the_search(drive):
 def test_what_has_been_closed_is_closed_again_only_for_more_trials(drive):
     first = drive()
     run(first, 2, [])
-    assert first.study.claims_closing()
-    first.study.note_closed()
+    assert first.study.try_finalize()
+    first.study.mark_finalized()
     first.study.leave(lambda: None)
     second = drive()
     run(second, 2, [])
-    assert not second.study.claims_closing()
+    assert not second.study.try_finalize()
     second.study.leave(lambda: None)
     third = drive()
     assert run(third, 3, []).finished == 1
-    assert third.study.claims_closing()
+    assert third.study.try_finalize()
 
 
 @both
@@ -214,20 +214,20 @@ def test_a_driver_waits_for_the_last_trials_of_others_and_takes_them_over(drive)
     die_soon.join()
     assert [trial.number for trial in tracked] == [1, lost.number]
     assert outcome.reason == "all trials done"
-    assert second.study.claims_closing()
+    assert second.study.try_finalize()
 
 
 def test_who_dies_in_its_turn_does_not_keep_it(drive):
     first, second = drive(), drive()
     turn = first.study.turn()
     turn.__enter__()
-    begun = first.searcher._state.ledger.draw(first.searcher._new_sampler(0))
+    begun = first.searcher._state.trial_store.draw(first.searcher._new_sampler(0))
     begun.optuna_trial.suggest_float("rate", 1e-4, 1e-1, log=True)
     die(first)
     assert ask(second).number == 0
     with pytest.raises(StoreError, match="no sign of life"):
         first.study.check_in()
-    states = [t.state.name for t in second.searcher._state.ledger.study.trials]
+    states = [t.state.name for t in second.searcher._state.trial_store.study.trials]
     assert states == ["FAIL", "RUNNING"]
 
 
@@ -252,7 +252,7 @@ def test_pruners_and_samplers_see_the_trials_of_all_drivers(drive):
     assert first.searcher.is_exhausted
     for trial, driver in zip(asked, (first, second, first, second), strict=True):
         driver.searcher.tell(trial, complete(score_of(trial)))
-    entries = second.searcher._state.ledger.entries()
+    entries = second.searcher._state.trial_store.entries()
     assert [entry.state for entry in entries] == [TrialState.COMPLETE] * 4
     assert [entry.driver for entry in entries] == [0, 1, 0, 1]
 
@@ -277,7 +277,7 @@ def test_a_search_that_is_not_in_the_database_is_not_begun_there(url):
     study = SharedStudy(base, "unheard-of/1", declare, is_new=False)
     with (
         pytest.raises(StoreError, match="does not hold this search.*--storage"),
-        study.attended(),
+        study.session(),
     ):
         pass
 

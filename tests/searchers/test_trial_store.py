@@ -16,7 +16,7 @@ from ktune.metrics.scores import Objective
 from ktune.searchers import make_searcher
 from ktune.searchers.keras_tuner import KerasTunerSearcher
 from ktune.searchers.optuna import OptunaSearcher
-from ktune.searchers.trial_store import Ledger, open_ledger
+from ktune.searchers.trial_store import TrialStore, open_trial_store
 from ktune.testing.searchers import (
     GOAL,
     complete,
@@ -29,20 +29,20 @@ from ktune.trial import TrialResult, TrialState
 
 
 def make(path: Path | str, declare: Any = declare_mixed) -> OptunaSearcher:
-    ledger = open_ledger(path, "study", goal=GOAL)
-    return OptunaSearcher(declare, ledger=ledger, sampler="random", seed=0)
+    trial_store = open_trial_store(path, "study", goal=GOAL)
+    return OptunaSearcher(declare, trial_store=trial_store, sampler="random", seed=0)
 
 
 def test_missing_study_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no study at .*study\.log"):
-        open_ledger(tmp_path / "study.log", "study")
+        open_trial_store(tmp_path / "study.log", "study")
     assert not list(tmp_path.iterdir())
 
 
 def test_opposite_direction_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "study.log")
     with pytest.raises(StoreError, match=r"'study' .* maximizes, but rmse"):
-        open_ledger(
+        open_trial_store(
             tmp_path / "study.log", "study", goal=Goal((Objective("rmse", "min"),))
         )
 
@@ -75,7 +75,7 @@ def test_line_spoilt_in_the_middle_is_named(tmp_path: Path) -> None:
     before = path.read_bytes()
     for goal in (None, GOAL):
         with pytest.raises(StoreError, match=rf"line 5 of {len(lines)} is no record"):
-            open_ledger(path, "study", goal=goal)
+            open_trial_store(path, "study", goal=goal)
     assert path.read_bytes() == before
 
 
@@ -87,9 +87,9 @@ def test_line_torn_by_a_crash_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     run(make(path), 3)
     with path.open("ab") as file:
         file.write(torn)
-    assert len(open_ledger(path, "study").entries()) == 3
+    assert len(open_trial_store(path, "study").entries()) == 3
     run(make(path), 2)
-    assert len(open_ledger(path, "study").entries()) == 5
+    assert len(open_trial_store(path, "study").entries()) == 5
     for line in path.read_text().splitlines():
         json.loads(line)
 
@@ -130,7 +130,7 @@ def test_states_scores_and_reports_are_read_back(tmp_path: Path) -> None:
         searcher.report(trial, 1, 0.2)
         searcher.tell(trial, result)
     searcher.ask()
-    entries = open_ledger(tmp_path / "study.log", "study").entries()
+    entries = open_trial_store(tmp_path / "study.log", "study").entries()
     assert [(entry.state, entry.score) for entry in entries] == [
         (TrialState.COMPLETE, 0.5),
         (TrialState.PRUNED, 0.25),
@@ -155,13 +155,13 @@ def test_trial_told_just_before_a_crash_is_not_repeated(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "_finish", crash)
+        patch.setattr(TrialStore, "_finish", crash)
         with pytest.raises(KeyboardInterrupt):
             searcher.tell(trial, complete(0.75))
     following = make(path).ask()
     assert following is not None
     assert following.number == 1
-    assert open_ledger(path, "study").entries()[0].score == 0.75
+    assert open_trial_store(path, "study").entries()[0].score == 0.75
 
 
 def test_trial_lost_while_it_was_written_leaves_no_gap(
@@ -175,7 +175,7 @@ def test_trial_lost_while_it_was_written_leaves_no_gap(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "enter", crash)
+        patch.setattr(TrialStore, "enter", crash)
         with pytest.raises(KeyboardInterrupt):
             make(path).ask()
     assert first + run(make(path), 2) == straight
@@ -199,12 +199,12 @@ def test_importances_are_by_the_names_users_know(tmp_path: Path) -> None:
         hp.Float("momentum", 0.5, 0.99, sampling="reverse_log")
 
     searcher = make(path, declare)
-    assert open_ledger(path, "study").importances() == {}
+    assert open_trial_store(path, "study").importances() == {}
     for _ in range(25):
         trial = searcher.ask()
         assert trial is not None
         searcher.tell(trial, complete(-float(trial.values["units"])))
-    importances = open_ledger(path, "study").importances()
+    importances = open_trial_store(path, "study").importances()
     assert set(importances) == {"dropout", "units", "momentum"}
     assert max(importances, key=lambda name: importances[name]) == "units"
     assert sum(importances.values()) == pytest.approx(1.0)
@@ -220,7 +220,7 @@ def test_names_with_two_meanings_have_two_keys(tmp_path: Path) -> None:
 
     path = tmp_path / "study.log"
     run(make(path, declare), 6)
-    parameters = open_ledger(path, "study").parameters()
+    parameters = open_trial_store(path, "study").parameters()
     assert set(parameters) == {"kind", "units", "units [kind=wide]"}
     assert {parameter.name for parameter in parameters.values()} == {"kind", "units"}
 
@@ -245,7 +245,7 @@ def test_engine_of_the_experiment_is_made(
     )
     assert isinstance(searcher, kind)
     asked = run(searcher, 3)
-    entries = open_ledger(tmp_path / "a" / "x.log", "x").entries()
+    entries = open_trial_store(tmp_path / "a" / "x.log", "x").entries()
     assert [entry.trial for entry in entries] == asked
     assert [entry.score for entry in entries] == [score_of(t) for t in asked]
 

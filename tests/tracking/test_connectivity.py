@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ktune.cli.main import main
-from ktune.errors import ServerAway, StoreError
+from ktune.errors import ServerUnavailable, StoreError
 from ktune.tracking import connectivity
 from ktune.tracking.location import find_store
 from ktune.tracking.store import open_store
@@ -58,7 +58,7 @@ def no_login(monkeypatch):
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do(no_server):
-    with pytest.raises(ServerAway) as caught:
+    with pytest.raises(ServerUnavailable) as caught:
         open_store(f"http://{no_server}")
     message = str(caught.value)
     assert f"http://{no_server} does not answer: Connection refused" in message
@@ -66,7 +66,7 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do(no_server):
 
 
 def test_a_server_that_cannot_work_now_counts_as_away(answering):
-    with pytest.raises(ServerAway, match="it answers with 503"):
+    with pytest.raises(ServerUnavailable, match="it answers with 503"):
         open_store(answering(503))
 
 
@@ -74,14 +74,16 @@ def test_a_server_that_keeps_silent_counts_as_away(monkeypatch):
     monkeypatch.setattr(connectivity, "_PROBE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ServerAway, match="does not answer: no answer in time"):
+        with pytest.raises(
+            ServerUnavailable, match="does not answer: no answer in time"
+        ):
             open_store(address)
 
 
 def test_a_server_of_something_else_is_not_away_but_of_no_use(answering):
     with pytest.raises(StoreError, match="cannot be used") as caught:
         open_store(answering(404))
-    assert not isinstance(caught.value, ServerAway)
+    assert not isinstance(caught.value, ServerUnavailable)
 
 
 def test_a_server_that_wants_a_login_says_how_to_give_one(answering):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from ktune.errors import ServerAway, StoreError
+from ktune.errors import ServerUnavailable, StoreError
 from ktune.tracking import delivery
 from ktune.tracking.delivery import Delivery, write_waiting
 from ktune.tracking.records import MetricPoint, RunRecord
@@ -56,7 +56,7 @@ def books(store, monkeypatch):
     """A search behind a line: ``store``, ``line``, ``delivery``, ``told`` …"""
     line = Line(store.client)
     monkeypatch.setattr(delivery, "answers", lambda _: line.is_up)
-    monkeypatch.setattr(delivery, "_PATIENCE", 0)
+    monkeypatch.setattr(delivery, "_BACKOFF_FACTOR", 0)
     behind = Store(store.location, line)
     experiment = store.experiment_id("birds")
     search = store.start_run(experiment, RunRecord("search", "RUNNING"))
@@ -168,7 +168,7 @@ def test_a_record_says_when_it_was_made_not_when_it_was_written(books, monkeypat
     monkeypatch.undo()
     monkeypatch.setattr(delivery, "answers", lambda _: True)
     books.line.is_up = True
-    books.delivery.catch_up()
+    books.delivery.flush()
     (run,) = trials_of(books.plain.client, books.experiment, books.search)
     assert run.info.end_time == 1_700_000_000_000
     assert run.info.start_time == 1_700_000_000_000 - 30_000
@@ -181,13 +181,13 @@ def test_what_the_server_refuses_is_an_error_and_does_not_wait(books):
 
 
 def test_catching_up_says_that_the_server_is_still_away(books):
-    books.delivery.catch_up()  # nothing waits
+    books.delivery.flush()  # nothing waits
     books.line.is_up = False
     track(books, 0)
-    with pytest.raises(ServerAway, match="still away"):
-        books.delivery.catch_up()
+    with pytest.raises(ServerUnavailable, match="still away"):
+        books.delivery.flush()
     books.line.is_up = True
-    books.delivery.catch_up()
+    books.delivery.flush()
     assert_complete(books.plain, books.experiment, books.search, [0])
 
 

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from ktune.errors import StoreError
 from ktune.tracking.location import find_store
-from ktune.tracking.retries import Patience, PatientClient
+from ktune.tracking.retries import RetryingClient, RetryPolicy
 from ktune.tracking.store import open_store, store_errors
 
 LOCKED = MlflowException(
@@ -41,7 +41,7 @@ class Client:
 
 def patient(tmp_path, *errors, seconds=60.0):
     location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    return PatientClient(Client(*errors), location, Patience(seconds))
+    return RetryingClient(Client(*errors), location, RetryPolicy(seconds))
 
 
 def test_a_call_is_repeated_until_the_lock_is_gone(tmp_path, caplog):
@@ -59,7 +59,7 @@ def test_a_lock_that_stays_is_an_error_that_says_what_to_do(tmp_path):
 
 
 def test_nothing_is_waited_for_again_once_it_was_in_vain():
-    patience = Patience(0.05)
+    patience = RetryPolicy(0.05)
     calls = []
 
     def locked():
@@ -134,5 +134,5 @@ def test_time_passes_while_waiting(monkeypatch):
             raise LOCKED
         return "done"
 
-    assert Patience().call(action) == "done"
+    assert RetryPolicy().call(action) == "done"
     assert 1 < len(seen) <= 7

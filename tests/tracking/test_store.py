@@ -26,7 +26,7 @@ from ktune.tracking.reader import (
     read_trial,
 )
 from ktune.tracking.records import MetricPoint, RunRecord
-from ktune.tracking.search_logger import SearchBooks, SearchStart
+from ktune.tracking.search_logger import SearchLogger, SearchStart
 from ktune.tracking.store import open_store
 from ktune.trial import FoldResult, TrialResult, TrialState
 
@@ -61,7 +61,7 @@ def trial_result(score, state=TrialState.COMPLETE, metric="accuracy"):
 
 def add_search(store, *results, name="birds", **more):
     """Write a finished search with these results; return its books."""
-    books = SearchBooks(store, search_start(name, **more))
+    books = SearchLogger(store, search_start(name, **more))
     for number, result in enumerate(results):
         books.track(make_trial(number, {"units": 8 * (number + 1)}), result, "good", {})
     books.finish(status="FINISHED", reason="all trials done")
@@ -161,11 +161,11 @@ def test_a_run_has_taken_the_time_of_its_trial(store):
 
 
 def test_the_best_trial_is_noted_on_the_search(store):
-    books = SearchBooks(store, search_start())
+    books = SearchLogger(store, search_start())
     books.track(make_trial(0), trial_result(0.7), "good", {})
     undefined = MetricPoint("test_roc_auc", float("nan"))
     extra = [MetricPoint("test_accuracy", 0.65), undefined]
-    books.note_best(make_trial(0), trial_result(0.7), extra)
+    books.log_best(make_trial(0), trial_result(0.7), extra)
     run = run_of(store, books.run_id)
     assert run.info.status == "RUNNING"
     assert run.data.metrics["best_val_accuracy"] == pytest.approx(0.75)

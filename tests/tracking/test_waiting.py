@@ -4,7 +4,13 @@ import pytest
 
 from ktune.errors import StoreError
 from ktune.tracking.records import MetricPoint, RunRecord
-from ktune.tracking.waiting import Entry, Journal, Owner, list_waiting, read_entries
+from ktune.tracking.waiting import (
+    Owner,
+    PendingJournal,
+    PendingRecord,
+    list_waiting,
+    read_entries,
+)
 
 OWNER = Owner("5ea4c4" * 5, "birds", "http://books:5000")
 
@@ -19,16 +25,18 @@ def trial(number):
         files={"trial.json": b"{}", "deep/out.npz": bytes(range(256))},
         seconds=1.5,
     )
-    return Entry(OWNER.search, record, 1234.5 + number, "7")
+    return PendingRecord(OWNER.search, record, 1234.5 + number, "7")
 
 
 def end():
-    return Entry(OWNER.search, RunRecord("", "KILLED", tags={"why": "on purpose"}), 9e9)
+    return PendingRecord(
+        OWNER.search, RunRecord("", "KILLED", tags={"why": "on purpose"}), 9e9
+    )
 
 
 @pytest.fixture
 def journal(tmp_path):
-    journal = Journal(tmp_path, OWNER)
+    journal = PendingJournal(tmp_path, OWNER)
     yield journal
     journal.close()
 
@@ -100,7 +108,7 @@ def test_a_file_goes_when_all_of_it_is_written(tmp_path, journal):
 
 
 def test_two_drivers_have_files_of_their_own(tmp_path, journal):
-    other = Journal(tmp_path, OWNER)
+    other = PendingJournal(tmp_path, OWNER)
     assert other.path != journal.path
     other.close()
 

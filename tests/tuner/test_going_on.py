@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from ktune.errors import SearchAborted, ServerAway
+from ktune.errors import SearchAborted, ServerUnavailable
 from ktune.tracking.location import find_store
 from ktune.tuner.resume import telling_how_to_go_on
 
@@ -37,7 +37,7 @@ def end(books):
 
 
 def test_a_server_that_is_gone_is_the_error_with_what_to_do(end):
-    message, told = end(requests.ConnectionError("reset by peer"), ServerAway)
+    message, told = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
     assert message.startswith("the MLflow server http://books.example is away: ")
     assert "2 records wait here, so nothing is lost" in message
     assert COMMAND in message
@@ -46,7 +46,7 @@ def test_a_server_that_is_gone_is_the_error_with_what_to_do(end):
 
 def test_where_nothing_waits_nothing_is_said_to_wait(books, end):
     books.n_waiting = 0
-    message, _ = end(requests.ConnectionError("reset by peer"), ServerAway)
+    message, _ = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
     assert "records wait" not in message
     assert end(KeyboardInterrupt(), KeyboardInterrupt)[1] == []
 

@@ -56,12 +56,12 @@ def in_turn(*results):
 
 
 def test_trials_are_asked_for_until_enough_are_finished():
-    bench = Bench(always(complete()), trials=4)
-    outcome = bench.run()
+    context = Bench(always(complete()), trials=4)
+    outcome = context.run()
     assert (outcome.finished, outcome.asked) == (4, 4)
     assert outcome.reason == "all trials done"
     assert not outcome.is_interrupted
-    assert bench.executor.is_closed
+    assert context.executor.is_closed
 
 
 def test_a_pruned_trial_is_a_finished_one():
@@ -70,9 +70,9 @@ def test_a_pruned_trial_is_a_finished_one():
 
 
 def test_a_trial_is_tracked_before_the_searcher_is_told():
-    bench = Bench(always(complete()), trials=2)
-    bench.run()
-    assert bench.events == [
+    context = Bench(always(complete()), trials=2)
+    context.run()
+    assert context.events == [
         ("ask", 0),
         ("track", 0),
         ("tell", 0),
@@ -83,21 +83,21 @@ def test_a_trial_is_tracked_before_the_searcher_is_told():
 
 
 def test_a_trial_that_cannot_be_tracked_is_not_told():
-    bench = Bench(always(complete()))
+    context = Bench(always(complete()))
 
     def track(trial, result):
         raise OSError("disk full")
 
-    bench.loop._track = track
+    context.loop._track = track
     with pytest.raises(OSError, match="disk full"):
-        bench.run()
-    assert bench.searcher.told == []
-    assert bench.executor.is_closed
+        context.run()
+    assert context.searcher.told == []
+    assert context.executor.is_closed
 
 
 def test_failed_trials_are_replaced():
-    bench = Bench(in_turn(failed(), complete(), failed(), complete()), trials=2)
-    outcome = bench.run()
+    context = Bench(in_turn(failed(), complete(), failed(), complete()), trials=2)
+    outcome = context.run()
     assert (outcome.finished, outcome.asked) == (2, 4)
     assert outcome.failures == {"ValueError: boom": 2}
     assert outcome.reason == "all trials done"
@@ -105,8 +105,8 @@ def test_failed_trials_are_replaced():
 
 def test_failed_trials_are_not_replaced_without_end():
     one_good = itertools.chain([complete()], itertools.repeat(failed()))
-    bench = Bench(lambda trial, report: next(one_good), trials=10)
-    outcome = bench.run()
+    context = Bench(lambda trial, report: next(one_good), trials=10)
+    outcome = context.run()
     assert outcome.finished == 1
     assert outcome.asked == 2 * 10 + FIRST_FAILURES
     assert outcome.reason == "too many trials failed"
@@ -133,17 +133,17 @@ def test_a_searcher_may_wait_for_results():
         def ask(self):
             return super().ask() if len(self.told) == self._n_asked else None
 
-    bench = Bench(always(complete()), searcher=Waiting(), trials=3, n_workers=2)
-    assert bench.run().finished == 3
-    assert bench.executor.most_running == 1
+    context = Bench(always(complete()), searcher=Waiting(), trials=3, n_workers=2)
+    assert context.run().finished == 3
+    assert context.executor.most_running == 1
 
 
 @pytest.mark.parametrize(("n_workers", "trials"), [(1, 5), (2, 5), (4, 3)])
 def test_workers_are_kept_busy_but_not_with_too_many_trials(n_workers, trials):
-    bench = Bench(always(complete()), n_workers=n_workers, trials=trials)
-    outcome = bench.run()
+    context = Bench(always(complete()), n_workers=n_workers, trials=trials)
+    outcome = context.run()
     assert (outcome.finished, outcome.asked) == (trials, trials)
-    assert bench.executor.most_running == min(n_workers, trials)
+    assert context.executor.most_running == min(n_workers, trials)
 
 
 def test_a_searcher_stops_a_trial_by_its_reports():
@@ -151,11 +151,11 @@ def test_a_searcher_stops_a_trial_by_its_reports():
         may_go_on = reports([0.9, 0.2, 0.9], trial, report)
         return complete() if may_go_on else TrialResult(TrialState.PRUNED)
 
-    bench = Bench(evaluate, searcher=FakeSearcher(worst=0.5), trials=1)
-    bench.run()
-    assert bench.tracked[0].state is TrialState.PRUNED
-    assert ("report", 0, 1) in bench.events
-    assert ("report", 0, 2) not in bench.events
+    context = Bench(evaluate, searcher=FakeSearcher(worst=0.5), trials=1)
+    context.run()
+    assert context.tracked[0].state is TrialState.PRUNED
+    assert ("report", 0, 1) in context.events
+    assert ("report", 0, 2) not in context.events
 
 
 @pytest.fixture
@@ -174,10 +174,10 @@ def test_a_trial_stops_at_its_next_epoch_when_time_is_up(clock):
                 return TrialResult(TrialState.PRUNED, score=0.5, epochs=epoch + 1)
         return complete()
 
-    bench = Bench(evaluate, trials=5, timeout=13)
-    outcome = bench.run()
-    assert [result.state for result in bench.tracked] == ["complete", "pruned"]
-    assert bench.tracked[1].epochs == 3
+    context = Bench(evaluate, trials=5, timeout=13)
+    outcome = context.run()
+    assert [result.state for result in context.tracked] == ["complete", "pruned"]
+    assert context.tracked[1].epochs == 3
     assert outcome.reason == "time is up"
 
 
@@ -207,10 +207,10 @@ def test_a_trial_that_takes_too_long_is_stopped_and_the_search_goes_on(clock):
                 return TrialResult(TrialState.PRUNED, score=0.5, epochs=epoch + 1)
         return complete()
 
-    bench = Bench(evaluate, trials=3, trial_timeout=25)
-    outcome = bench.run()
-    assert [r.state for r in bench.tracked] == ["complete", "pruned", "complete"]
-    assert bench.tracked[1].epochs == 3
+    context = Bench(evaluate, trials=3, trial_timeout=25)
+    outcome = context.run()
+    assert [r.state for r in context.tracked] == ["complete", "pruned", "complete"]
+    assert context.tracked[1].epochs == 3
     assert outcome.reason == "all trials done"
 
 
@@ -220,11 +220,11 @@ def test_ctrl_c_while_a_trial_is_recorded_waits_until_it_is_told():
             os.kill(os.getpid(), signal.SIGINT)
             super().track(trial, result)
 
-    bench = Interrupting(always(complete()), trials=9)
-    outcome = bench.run()
+    context = Interrupting(always(complete()), trials=9)
+    outcome = context.run()
     assert outcome.is_interrupted
     assert outcome.finished == 1
-    assert bench.events[-2:] == [("track", 0), ("tell", 0)]
+    assert context.events[-2:] == [("track", 0), ("tell", 0)]
 
 
 def test_ctrl_c_keeps_what_is_finished():
@@ -233,20 +233,20 @@ def test_ctrl_c_keeps_what_is_finished():
             raise KeyboardInterrupt
         return complete()
 
-    bench = Bench(evaluate, trials=9)
-    outcome = bench.run()
+    context = Bench(evaluate, trials=9)
+    outcome = context.run()
     assert outcome.is_interrupted
     assert (outcome.finished, outcome.reason) == (2, "interrupted")
-    assert [trial.number for trial, _ in bench.searcher.told] == [0, 1]
-    assert bench.executor.is_closed
+    assert [trial.number for trial, _ in context.searcher.told] == [0, 1]
+    assert context.executor.is_closed
 
 
 def test_the_same_failure_of_all_first_trials_aborts():
-    bench = Bench(always(failed("bad shape")), trials=50)
+    context = Bench(always(failed("bad shape")), trials=50)
     with pytest.raises(SearchAborted, match=r"first 5 trials .* ValueError: bad shape"):
-        bench.run()
-    assert len(bench.tracked) == FIRST_FAILURES
-    assert bench.executor.is_closed
+        context.run()
+    assert len(context.tracked) == FIRST_FAILURES
+    assert context.executor.is_closed
 
 
 def test_failures_for_several_reasons_do_not_abort():
@@ -258,11 +258,11 @@ def test_failures_for_several_reasons_do_not_abort():
 
 @pytest.mark.parametrize("success_at", [0, 3])
 def test_a_search_with_a_success_never_aborts(success_at):
-    bench = Bench(
+    context = Bench(
         lambda trial, report: complete() if trial.number == success_at else failed(),
         trials=10,
     )
-    assert bench.run().finished == 1
+    assert context.run().finished == 1
 
 
 def test_the_listener_hears_of_trials_and_epochs():

@@ -4,10 +4,10 @@ import pytest
 import ktune.data
 from ktune.data import load_data
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import make_workbench
+from ktune.evaluation.evaluate import make_context
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel
-from ktune.tuner.warnings import advise
+from ktune.tuner.warnings import warnings_for
 
 
 def advice(y, *, cv=2, **fields):
@@ -17,7 +17,7 @@ def advice(y, *, cv=2, **fields):
     fields = {"build": lambda hp: FakeModel(), "cv": cv, **fields}
     experiment = Experiment(name="x", data=(x, y), **fields)
     partition = split(data, cv=cv, test_size=0.0, seed=0)
-    return list(advise(data, make_workbench(experiment, data, partition)))
+    return list(warnings_for(data, make_context(experiment, data, partition)))
 
 
 RARE = [0] * 36 + [1] * 4
@@ -62,7 +62,7 @@ def test_many_categories_and_identifiers_are_pointed_out():
     data = load_data(source)
     experiment = Experiment(name="x", data=source, build=lambda hp: FakeModel())
     partition = split(data, cv=2, test_size=0.0, seed=0)
-    notes = list(advise(data, make_workbench(experiment, data, partition)))
+    notes = list(warnings_for(data, make_context(experiment, data, partition)))
     assert "400 rows" in notes[0]
     assert "identifier. Consider drop=['id']" in notes[1]
     assert "hashed into 128 columns" in notes[2]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import take_rows
-from ktune.evaluation.evaluate import Workbench, fold_seeds
+from ktune.evaluation.evaluate import SearchContext, fold_seeds
 from ktune.evaluation.recorded import threshold_of_trial
 from ktune.evaluation.refit import Refit, Trained, measured, train_again
 from ktune.listener import Listener
@@ -53,7 +53,7 @@ class Ensembler:
     Attributes:
         store: Where the search stands, and the ensemble will.
         search: The search.
-        bench: Its data, folds and recipe.
+        context: Its data, folds and recipe.
         example: A few raw rows.
         data_digest: Of the data.
         listener: Is told what is being done.
@@ -61,7 +61,7 @@ class Ensembler:
 
     store: Store
     search: RunView
-    bench: Workbench
+    context: SearchContext
     example: Any
     data_digest: str
     listener: Listener
@@ -83,8 +83,8 @@ class Ensembler:
         library = read_library(
             self.store,
             self.search,
-            task=self.bench.data.task,
-            objective=objective_of_predictions(self.bench),
+            task=self.context.data.task,
+            objective=objective_of_predictions(self.context),
         )
         started = time.perf_counter()
         if method == "bagging":
@@ -111,7 +111,7 @@ class Ensembler:
         for part in parts:
             self.listener.on_phase(f"refitting trial {part.number} for the ensemble")
             trial, epochs = self._trial(part.run_id)
-            trainings.append(train_again(self.bench, trial, epochs=epochs))
+            trainings.append(train_again(self.context, trial, epochs=epochs))
         return trainings, [f"trial_{part.number}" for part in parts]
 
     def _bag(self, run: RunView) -> tuple[list[Trained], list[str]]:
@@ -121,13 +121,13 @@ class Ensembler:
         all members; nothing is estimated from these models but on the test rows.
         """
         trial, epochs = self._trial(run.run_id)
-        folds, trainings = self.bench.folds, []
+        folds, trainings = self.context.folds, []
         for fold, seed in zip(folds, fold_seeds(trial, folds), strict=True):
             told = f"training the model of fold {fold.index} of trial {trial.number}"
             self.listener.on_phase(told)
             trainings.append(
                 train_again(
-                    self.bench, trial, epochs=epochs, rows=fold.train, seed=seed
+                    self.context, trial, epochs=epochs, rows=fold.train, seed=seed
                 )
             )
         return trainings, [f"trial_{trial.number}_fold_{f.index}" for f in folds]
@@ -148,18 +148,20 @@ class Ensembler:
     ) -> Refit:
         self.listener.on_phase("putting the members into one Keras model")
         preprocessing = trainings[0].preprocessing
-        x = self.bench.partition.x
-        rows = take_rows(x, np.arange(min(_CHECKED_ROWS, len(self.bench.partition.y))))
+        x = self.context.partition.x
+        rows = take_rows(
+            x, np.arange(min(_CHECKED_ROWS, len(self.context.partition.y)))
+        )
         model = combine(
             [training.model for training in trainings],
             blend,
             preprocessing.transform(rows),
             names=model_names,
-            task=self.bench.data.task,
+            task=self.context.data.task,
         )
         epochs = max(training.epochs for training in trainings)
         return measured(
-            self.bench,
+            self.context,
             Trained(model, preprocessing, epochs),
             seconds=time.perf_counter() - started,
             threshold=threshold,
@@ -169,11 +171,11 @@ class Ensembler:
         self, library: Library, method: str, parts: Sequence[Part], blend: Blend
     ) -> Threshold | None:
         """Return where probabilities are cut: tuned on what members say together."""
-        wanted = self.bench.experiment.threshold
+        wanted = self.context.experiment.threshold
         if method == "bagging" or not isinstance(wanted, str):
-            return threshold_of_trial(self.store, self.bench, parts[0].run_id)
+            return threshold_of_trial(self.store, self.context, parts[0].run_id)
         blended = blend.apply(library.predictions[list(blend.members)])
-        return tune_threshold(library.y, blended, self.bench.objective.metric)
+        return tune_threshold(library.y, blended, self.context.objective.metric)
 
     def _register(
         self,
@@ -194,13 +196,13 @@ class Ensembler:
         }
         registration, decision = register_best(
             self.store,
-            self.bench,
+            self.context,
             Candidate(
                 search_run_id=self.search.run_id,
                 trial_run_id="",
                 fitted=fitted,
                 example=self.example,
-                class_names=self.bench.data.class_names,
+                class_names=self.context.data.class_names,
                 data_digest=self.data_digest,
                 tags={names.ENSEMBLE: json.dumps(tag)},
             ),
@@ -226,21 +228,21 @@ class Ensembler:
     def _versus_single(self, single: RunView, fitted: Refit) -> str:
         """Compare with the best single model on the test rows, in words."""
         version = version_of_trial(self.store, single.run_id)
-        ours = predictions_of(self.bench, fitted)
-        partition = self.bench.partition
+        ours = predictions_of(self.context, fitted)
+        partition = self.context.partition
         if version is None or ours is None or partition.y_test is None:
             return ""
         assert partition.x_test is not None
         theirs = predictions_of_version(
-            self.store, version, self.bench, partition.x_test
+            self.store, version, self.context, partition.x_test
         )
         decision: Decision = decide(
             ours,
             theirs,
             partition.y_test,
-            task=self.bench.data.task,
-            objective=objective_of_predictions(self.bench),
-            seed=self.bench.experiment.seed,
+            task=self.context.data.task,
+            objective=objective_of_predictions(self.context),
+            seed=self.context.experiment.seed,
         )
         return decision.reason.replace("the champion", "the best single model")
 

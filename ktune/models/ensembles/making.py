@@ -55,7 +55,7 @@ def ensemble(
             ensembler = Ensembler(
                 store,
                 search,
-                rebuilt.bench,
+                rebuilt.context,
                 rebuilt.example,
                 rebuilt.dataset.digest,
                 listener,

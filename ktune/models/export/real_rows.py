@@ -24,7 +24,7 @@ COMPARED_ROWS = 200
 
 
 @dataclass(frozen=True, eq=False)
-class TestRows:
+class ParityRows:
     """Untouched rows with their targets.
 
     Attributes:
@@ -52,7 +52,7 @@ class RealRows:
     compared: Inputs
     representative: Inputs
     origin: str
-    test: TestRows | None = None
+    test: ParityRows | None = None
 
 
 def find_real_rows(store: Store, model: StoredModel, given: Path | None) -> RealRows:
@@ -82,7 +82,7 @@ def find_real_rows(store: Store, model: StoredModel, given: Path | None) -> Real
 def _rows_of_search(store: Store, run_id: str, model: StoredModel) -> RealRows:
     search = find_search(store, run_id)
     with rebuild(read_recorded(store, search)) as rebuilt:
-        dataset, partition = rebuilt.dataset, rebuilt.bench.partition
+        dataset, partition = rebuilt.dataset, rebuilt.context.partition
         representative = spread(partition.x, COMPARED_ROWS)
         changed = (
             "" if rebuilt.is_same_data else ", which have changed since the search"
@@ -97,7 +97,7 @@ def _rows_of_search(store: Store, run_id: str, model: StoredModel) -> RealRows:
             compared=_filled_up(partition.x_test, partition.x),
             representative=representative,
             origin=f"rows of {dataset.name}{changed}",
-            test=TestRows(partition.x_test, partition.y_test, metric),
+            test=ParityRows(partition.x_test, partition.y_test, metric),
         )
 
 

@@ -92,7 +92,7 @@ def promote(
         listener.on_phase("setting up data and folds as recorded")
         recorded = read_recorded(store, search, trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
-            work = _Work(store, search, trial_run, rebuilt, listener)
+            work = _PromotionWork(store, search, trial_run, rebuilt, listener)
             is_new = version is None or not rebuilt.is_same_data
             if version is None or is_new:
                 settled, decision = work.refit(n_refits, force=force)
@@ -132,7 +132,7 @@ def _stays(present: Registration) -> Promotion:
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
+class _PromotionWork:
     """What is needed to judge a trial's model."""
 
     store: Store
@@ -146,24 +146,24 @@ class _Work:
     ) -> tuple[Registration, Decision]:
         """Compare a registered version with the champion, and move an alias."""
         self.listener.on_phase(f"measuring version {version.version} and the champion")
-        bench, dataset = self.rebuilt.bench, self.rebuilt.dataset
+        context, dataset = self.rebuilt.context, self.rebuilt.dataset
         ours = None
-        if bench.partition.x_test is not None:
-            x_test = bench.partition.x_test
-            ours = predictions_of_version(self.store, version, bench, x_test)
-        decision = decide_champion(self.store, bench, ours, dataset.digest)
+        if context.partition.x_test is not None:
+            x_test = context.partition.x_test
+            ours = predictions_of_version(self.store, version, context, x_test)
+        decision = decide_champion(self.store, context, ours, dataset.digest)
         return settle(self.store, version, decision, force=force), decision
 
     def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
         """Refit the trial for the epochs found best, register and judge it."""
-        bench, run = self.rebuilt.bench, self.trial_run
+        context, run = self.rebuilt.context, self.trial_run
         trial, result = read_trial(self.store, run)
         assert result.best_epoch is not None
         epochs = result.best_epoch + 1
         self.listener.on_phase(f"refitting trial {trial.number}")
-        threshold = threshold_of_trial(self.store, bench, run.run_id)
+        threshold = threshold_of_trial(self.store, context, run.run_id)
         if n_refits == 1:
-            fitted = refit(bench, trial, epochs=epochs, threshold=threshold)
+            fitted = refit(context, trial, epochs=epochs, threshold=threshold)
         else:
             fitted = self._refit_often(trial, epochs, n_refits, threshold)
         self.listener.on_phase("measuring it and the champion")
@@ -176,30 +176,30 @@ class _Work:
             data_digest=self.rebuilt.dataset.digest,
             tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
         )
-        return register_best(self.store, bench, candidate, force=force)
+        return register_best(self.store, context, candidate, force=force)
 
     def _refit_often(
         self, trial: Trial, epochs: int, n_refits: int, threshold: Threshold | None
     ) -> Refit:
         """Refit under several seeds; return the mean of the models as one."""
         started = time.perf_counter()
-        bench = self.rebuilt.bench
+        context = self.rebuilt.context
         trained = []
         for number in range(n_refits):
             self.listener.on_phase(f"refit {number + 1} of {n_refits}")
             seed = None if number == 0 else derive_seed(trial.seed, "refit", number)
-            trained.append(train_again(bench, trial, epochs=epochs, seed=seed))
+            trained.append(train_again(context, trial, epochs=epochs, seed=seed))
         preprocessing = trained[0].preprocessing
         model = combine(
             [one.model for one in trained],
             Mean(tuple(range(n_refits)), (1 / n_refits,) * n_refits),
             preprocessing.transform(self.rebuilt.example),
             names=[f"refit_{number}" for number in range(n_refits)],
-            task=bench.data.task,
+            task=context.data.task,
         )
         seconds = time.perf_counter() - started
         together = Trained(model, preprocessing, epochs)
-        return measured(bench, together, seconds=seconds, threshold=threshold)
+        return measured(context, together, seconds=seconds, threshold=threshold)
 
 
 def _tag_of_refits(run: RunView, n_refits: int) -> dict[str, str]:

@@ -28,7 +28,7 @@ _LONGEST_REASON = 1000  # tags of registered models hold 5000 characters
 
 
 @dataclass(frozen=True)
-class Move:
+class AliasChange:
     """An alias that was given to a version.
 
     Attributes:
@@ -48,12 +48,12 @@ class Move:
     at: str
 
 
-def move_alias(
+def change_alias(
     store: Store, version: Registration, alias: str, *, how: How, reason: str
-) -> Move:
+) -> AliasChange:
     """Give an alias to a version and note the move."""
     name, client = version.name, store.client
-    move = Move(
+    move = AliasChange(
         alias=alias,
         version=version.version,
         before=_holder(store, name, alias),
@@ -61,7 +61,7 @@ def move_alias(
         reason=reason[:_LONGEST_REASON],
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    number = len(read_moves(store, name)) + 1
+    number = len(read_alias_changes(store, name)) + 1
     # The note first: a crash in between leaves a note too many, not a move unexplained.
     key = f"{names.MOVE}.{number:04d}"
     client.set_registered_model_tag(name, key, json.dumps(asdict(move)))
@@ -73,14 +73,14 @@ def move_alias(
     return move
 
 
-def read_moves(store: Store, name: str) -> list[Move]:
+def read_alias_changes(store: Store, name: str) -> list[AliasChange]:
     """Return the moves of a registered model, oldest first."""
     tags = store.client.get_registered_model(name).tags
     keys = sorted(key for key in tags if key.startswith(f"{names.MOVE}."))
-    return [Move(**json.loads(tags[key])) for key in keys]
+    return [AliasChange(**json.loads(tags[key])) for key in keys]
 
 
-def champions(moves: Sequence[Move]) -> list[int]:
+def champions(alias_changes: Sequence[AliasChange]) -> list[int]:
     """Return the versions that a rollback goes through, the present champion last.
 
     Example:
@@ -90,7 +90,7 @@ def champions(moves: Sequence[Move]) -> list[int]:
         [1, 2]
     """
     line: list[int] = []
-    for move in moves:
+    for move in alias_changes:
         if move.alias != CHAMPION:
             continue
         if move.how == "rollback":
@@ -103,7 +103,7 @@ def champions(moves: Sequence[Move]) -> list[int]:
     return line
 
 
-def roll_back(store: Store, name: str) -> Move:
+def roll_back(store: Store, name: str) -> AliasChange:
     """Give alias ``champion`` back to the version that held it before.
 
     Raises:
@@ -113,12 +113,12 @@ def roll_back(store: Store, name: str) -> Move:
     present = find_champion(store, name)
     if present is None:
         raise UnknownReference(f"model {name!r} has no champion to go back from")
-    line = champions(read_moves(store, name))
+    line = champions(read_alias_changes(store, name))
     for number in reversed(line[:-1] if line[-1:] == [present.version] else line):
         earlier = find_version(store, name, number)
         if earlier is not None and number != present.version:
             reason = f"rolled back from version {present.version}"
-            return move_alias(store, earlier, CHAMPION, how="rollback", reason=reason)
+            return change_alias(store, earlier, CHAMPION, how="rollback", reason=reason)
     raise UnknownReference(
         f"version {present.version} of model {name!r} is the first champion, so there "
         "is none to go back to"

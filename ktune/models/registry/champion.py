@@ -8,11 +8,11 @@ import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
 from ktune.data.targets import as_predictions, returns_logits
-from ktune.evaluation.evaluate import DEFAULT_OBJECTIVE, Workbench
+from ktune.evaluation.evaluate import DEFAULT_OBJECTIVE, SearchContext
 from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.scores import LOSS, Objective, make_objective
 from ktune.metrics.threshold import cut_at, of_labels
-from ktune.models.registry.alias_changes import How, move_alias
+from ktune.models.registry.alias_changes import How, change_alias
 from ktune.models.registry.card import scores_tag
 from ktune.models.registry.gate import Decision, decide
 from ktune.models.registry.packaging import PackagedModel
@@ -60,20 +60,20 @@ class Candidate:
 
 
 def register_best(
-    store: Store, bench: Workbench, candidate: Candidate, *, force: bool = False
+    store: Store, context: SearchContext, candidate: Candidate, *, force: bool = False
 ) -> tuple[Registration, Decision]:
     """Register a refitted model, as champion if the gate lets it through.
 
     Args:
         store: Where to.
-        bench: The search's data: both models are measured on its test rows.
+        context: The search's data: both models are measured on its test rows.
         candidate: The refitted model.
         force: Make it champion whatever the gate says.
 
     Returns:
         The version made, and why it is champion or challenger.
     """
-    before = _registered_before(store, bench, candidate)
+    before = _registered_before(store, context, candidate)
     if before is not None and names.GATE in before.tags and not force:
         return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
     if before is not None:  # interrupted before it was settled, maybe linked
@@ -81,14 +81,14 @@ def register_best(
     if before is not None and before.alias == CHAMPION:
         decision = Decision(True, _REGISTERED_BEFORE)
     else:
-        ours = predictions_of(bench, candidate.fitted)
-        decision = decide_champion(store, bench, ours, candidate.data_digest)
-    registration = before or register_candidate(store, bench, candidate)
+        ours = predictions_of(context, candidate.fitted)
+        decision = decide_champion(store, context, ours, candidate.data_digest)
+    registration = before or register_candidate(store, context, candidate)
     return settle(store, registration, decision, force=force), decision
 
 
 def _registered_before(
-    store: Store, bench: Workbench, candidate: Candidate
+    store: Store, context: SearchContext, candidate: Candidate
 ) -> Registration | None:
     """Return the version that an earlier closing of the same search has made.
 
@@ -101,7 +101,7 @@ def _registered_before(
     found = version_of_trial(store, candidate.trial_run_id)
     if found is None:
         return None
-    ours = _identity(bench, candidate)
+    ours = _identity(context, candidate)
     is_same = all(
         found.tags.get(name) == ours.get(name) for name in (*ours, names.THRESHOLD)
     )
@@ -109,31 +109,31 @@ def _registered_before(
 
 
 def register_candidate(
-    store: Store, bench: Workbench, candidate: Candidate
+    store: Store, context: SearchContext, candidate: Candidate
 ) -> Registration:
     """Register a refitted model, without an alias as yet."""
     package = PackagedModel(
-        candidate.fitted, candidate.example, bench.data.task, candidate.class_names
+        candidate.fitted, candidate.example, context.data.task, candidate.class_names
     )
     return register(
         store,
         package,
-        name=bench.experiment.name,
+        name=context.experiment.name,
         run_id=candidate.search_run_id,
         tags={
-            **_identity(bench, candidate),
+            **_identity(context, candidate),
             **scores_tag(candidate.fitted.test),
             **candidate.tags,
         },
     )
 
 
-def _identity(bench: Workbench, candidate: Candidate) -> dict[str, str]:
+def _identity(context: SearchContext, candidate: Candidate) -> dict[str, str]:
     """Return tags that say what a version was made of."""
     return {
         **lineage(candidate.search_run_id, candidate.trial_run_id),
         names.DATA_DIGEST: candidate.data_digest,
-        names.TEST_DIGEST: bench.partition.test_digest,
+        names.TEST_DIGEST: context.partition.test_digest,
         **_threshold_tag(candidate.fitted),
     }
 
@@ -145,32 +145,32 @@ def settle(
     alias = CHAMPION if decision.is_promoted or force else CHALLENGER
     is_forced = force and not decision.is_promoted
     how: How = "force" if is_forced else "gate"
-    move_alias(store, version, alias, how=how, reason=decision.reason)
+    change_alias(store, version, alias, how=how, reason=decision.reason)
     return replace(version, alias=alias)
 
 
 def decide_champion(
-    store: Store, bench: Workbench, ours: np.ndarray | None, data_digest: str
+    store: Store, context: SearchContext, ours: np.ndarray | None, data_digest: str
 ) -> Decision:
     """Decide whether a model takes over alias ``champion``.
 
     Args:
         store: Where the champion stands.
-        bench: Both models are measured on its test rows.
+        context: Both models are measured on its test rows.
         ours: What the candidate predicts for these, as `compute_metrics` takes it;
             None: there are none.
         data_digest: Of the present data.
     """
-    champion = find_champion(store, bench.experiment.name)
+    champion = find_champion(store, context.experiment.name)
     if champion is None:
         return Decision(True, "first version of this model")
-    partition, task = bench.partition, bench.data.task
+    partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None or ours is None:
         return Decision(False, "no untouched test set to compare it with the champion")
     rows = rows_for_both(store, champion, partition, data_digest)
     try:
         x_test = take_rows(partition.x_test, rows.positions)
-        theirs = predictions_of_version(store, champion, bench, x_test)
+        theirs = predictions_of_version(store, champion, context, x_test)
     except Exception as error:
         # The old champion may take other inputs; that is no reason to lose the new.
         _log.warning("champion version %s: %s", champion.version, error)
@@ -184,25 +184,25 @@ def decide_champion(
         theirs,
         partition.y_test[rows.positions],
         task=task,
-        objective=objective_of_predictions(bench),
-        seed=bench.experiment.seed,
+        objective=objective_of_predictions(context),
+        seed=context.experiment.seed,
     )
     return decision.with_note(rows.note)
 
 
-def predictions_of(bench: Workbench, fitted: Refit) -> np.ndarray | None:
+def predictions_of(context: SearchContext, fitted: Refit) -> np.ndarray | None:
     """Return what a refitted model predicts for the test rows; None: there are none."""
-    if bench.partition.x_test is None:
+    if context.partition.x_test is None:
         return None
-    outputs = predict(fitted.model, fitted.preprocessing, bench.partition.x_test)
+    outputs = predict(fitted.model, fitted.preprocessing, context.partition.x_test)
     is_logits = returns_logits(fitted.model)
-    predictions = as_predictions(outputs, bench.data.task, is_logits=is_logits)
+    predictions = as_predictions(outputs, context.data.task, is_logits=is_logits)
     threshold = fitted.threshold
-    return _cut(predictions, bench, None if threshold is None else threshold.value)
+    return _cut(predictions, context, None if threshold is None else threshold.value)
 
 
 def predictions_of_version(
-    store: Store, version: Registration, bench: Workbench, x: Inputs
+    store: Store, version: Registration, context: SearchContext, x: Inputs
 ) -> np.ndarray:
     """Return what a registered version predicts, as `compute_metrics` takes it.
 
@@ -214,23 +214,25 @@ def predictions_of_version(
     """
     model = load_served_model(store, version)
     spec = model.unwrap_python_model().spec
-    known = list(bench.data.class_names)
+    known = list(context.data.class_names)
     if list(spec["class_names"]) != known:
         raise ValueError(
             f"version {version.version} has the classes {spec['class_names']}, the "
             f"data have {known}"
         )
     is_logits = bool(spec["returns_logits"])
-    predictions = as_predictions(model.predict(x), bench.data.task, is_logits=is_logits)
+    predictions = as_predictions(
+        model.predict(x), context.data.task, is_logits=is_logits
+    )
     threshold = version.tags.get(names.THRESHOLD)
-    return _cut(predictions, bench, None if threshold is None else float(threshold))
+    return _cut(predictions, context, None if threshold is None else float(threshold))
 
 
 def _cut(
-    predictions: np.ndarray, bench: Workbench, threshold: float | None
+    predictions: np.ndarray, context: SearchContext, threshold: float | None
 ) -> np.ndarray:
     """Bend probabilities to a model's own threshold, for metrics that know one."""
-    if threshold is None or not of_labels((objective_of_predictions(bench).metric,)):
+    if threshold is None or not of_labels((objective_of_predictions(context).metric,)):
         return predictions
     return cut_at(predictions, threshold)
 
@@ -240,8 +242,8 @@ def _threshold_tag(fitted: Refit) -> dict[str, str]:
     return {} if threshold is None else {names.THRESHOLD: repr(threshold.value)}
 
 
-def objective_of_predictions(bench: Workbench) -> Objective:
+def objective_of_predictions(context: SearchContext) -> Objective:
     """The search's objective; the task's default where it is the model's own loss."""
-    if bench.objective.metric != LOSS:
-        return bench.objective
-    return make_objective(DEFAULT_OBJECTIVE[bench.data.task])
+    if context.objective.metric != LOSS:
+        return context.objective
+    return make_objective(DEFAULT_OBJECTIVE[context.data.task])

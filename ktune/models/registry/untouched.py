@@ -17,7 +17,7 @@ _FEWEST = 30
 
 
 @dataclass(frozen=True, eq=False)
-class TestRows:
+class UntouchedRows:
     """The rows to compare on.
 
     Attributes:
@@ -34,7 +34,7 @@ class TestRows:
 
 def rows_for_both(
     store: Store, champion: Registration, partition: Partition, data_digest: str
-) -> TestRows:
+) -> UntouchedRows:
     """Return the rows of the present test set to measure both models on.
 
     Where the champion had another test set of the same data, only the rows that both
@@ -51,22 +51,22 @@ def rows_for_both(
     has_same_data = champion.tags.get(names.DATA_DIGEST) == data_digest
     test_digest = champion.tags.get(names.TEST_DIGEST)
     if has_same_data and test_digest == partition.test_digest:
-        return TestRows(everything)
+        return UntouchedRows(everything)
     anew = f"champion version {champion.version} is measured anew"
     if not has_same_data:
-        return TestRows(
+        return UntouchedRows(
             everything,
             f"{anew} on the present test rows: it was made of other data. It may have "
             "trained on some of these rows, which is in its favour",
         )
     common = _left_untouched_by(store, champion, partition)
     if len(common) >= _FEWEST:
-        return TestRows(
+        return UntouchedRows(
             common,
             f"{anew}: its test rows were others, so only the {len(common)} rows count "
             "that both have left untouched",
         )
-    return TestRows(
+    return UntouchedRows(
         everything,
         f"{anew} on the present test rows: its own were others. It has trained on "
         f"{len(everything) - len(common)} of these, which is in its favour",

@@ -11,7 +11,7 @@ from ktune.report.comparison.figures import comparison_figures, on_front
 from ktune.report.comparison.view import Comparison, Contender
 from ktune.report.figures.figure import Figure
 from ktune.report.page import render_page
-from ktune.report.tables import Column, Row, Table, number_text, value_text
+from ktune.report.tables import Column, ReportTable, Row, number_text, value_text
 
 MOST_METRICS = 6
 
@@ -56,7 +56,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     return path
 
 
-def duels_table(comparison: Comparison) -> Table:
+def duels_table(comparison: Comparison) -> ReportTable:
     """Return each difference from the first contender with interval and p-value."""
     columns = [
         Column("against the first"),
@@ -83,7 +83,7 @@ def duels_table(comparison: Comparison) -> Table:
                 ]
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def _p_text(p_value: float | None) -> str:
@@ -92,7 +92,7 @@ def _p_text(p_value: float | None) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def scores_table(comparison: Comparison) -> Table:
+def scores_table(comparison: Comparison) -> ReportTable:
     """Return verdicts, scores with spread, gaps and test scores side by side."""
     metrics = comparison.metrics[:MOST_METRICS]
     goal = comparison.objective.metric
@@ -110,20 +110,20 @@ def scores_table(comparison: Comparison) -> Table:
         Row(_score_cells(c, comparison, metrics), is_marked=c is best)
         for c in comparison.contenders
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def values_table(comparison: Comparison) -> Table:
+def values_table(comparison: Comparison) -> ReportTable:
     """Return the hyperparameters in which the contenders differ."""
     columns = [Column("parameter"), *(Column(c.label) for c in comparison.contenders)]
     rows = [
         Row([name, *("–" if v is None else value_text(v) for v in values)])
         for name, values in comparison.differing_values().items()
     ]
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
-def sizes_table(comparison: Comparison) -> Table:
+def sizes_table(comparison: Comparison) -> ReportTable:
     """Return size, epochs, seconds of training and latency side by side."""
     columns = [
         Column("trial"),
@@ -149,7 +149,7 @@ def sizes_table(comparison: Comparison) -> Table:
                 ]
             )
         )
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def _card(contender: Contender) -> dict[str, Any]:

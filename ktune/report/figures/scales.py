@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 
-from ktune.diagnosis import Parameter, TrialView
+from ktune.diagnosis import ParameterView, TrialView
 from ktune.report.figures.figure import shown
 from ktune.report.space import observed_space
 from ktune.report.view import SearchReport
 from ktune.trial import Value
 
 
-def varied_parameters(report: SearchReport) -> list[Parameter]:
+def varied_parameters(report: SearchReport) -> list[ParameterView]:
     """Return parameters with more than one value seen, most important first."""
     values = [view.trial.values for view in report.ranked]
     space = {**observed_space(values), **report.search.space}
@@ -25,7 +25,7 @@ def varied_parameters(report: SearchReport) -> list[Parameter]:
     return [space[name] for name in names]
 
 
-def place(parameter: Parameter, value: Value) -> float:
+def place(parameter: ParameterView, value: Value) -> float:
     """Return where a value lies between the ends of its parameter, 0 … 1."""
     low, high = parameter.low, parameter.high
     if low is None or high is None:
@@ -42,7 +42,7 @@ def place(parameter: Parameter, value: Value) -> float:
     return min(max(share, 0.0), 1.0)
 
 
-def ends(parameter: Parameter) -> tuple[str, str]:
+def ends(parameter: ParameterView) -> tuple[str, str]:
     """Return the two ends of a parameter as text."""
     if parameter.low is None or parameter.high is None:
         choices = parameter.choices or ("",)

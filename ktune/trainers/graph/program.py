@@ -28,7 +28,7 @@ SCORING_CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class ProgramState:
     """Everything training changes.
 
     Attributes:
@@ -43,7 +43,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Batches:
+class StepBatches:
     """The order of one epoch, for folds side by side.
 
     Every fold goes through its full batches, then its partial one, in the same kinds
@@ -73,7 +73,7 @@ class Batches:
         return (self.full, *uneven, self.partial, self.partial_counts)
 
 
-def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> Batches:
+def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> StepBatches:
     """Cut the order of each fold into batches."""
     sizes = np.array([len(order) for order in orders])
     n_full, n_partial = sizes // batch_size, sizes % batch_size
@@ -87,7 +87,7 @@ def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> Batches:
     steps = rows.reshape(len(orders), n_most, batch_size).transpose(1, 0, 2)
     n_partial_steps = int(n_partial.any())
     is_real = np.arange(n_common, n_most)[:, None] < n_full
-    return Batches(
+    return StepBatches(
         full=steps[:n_common],
         uneven=steps[n_common:],
         uneven_counts=(is_real * batch_size).astype(np.int32),
@@ -143,14 +143,14 @@ class EpochProgram:
         """
         return self._optimizer.settings(learning_rates, config)
 
-    def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> State:
+    def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> ProgramState:
         """Return the state before the first step.
 
         Args:
             weights: Shape (n_folds, n_weights).
             rest: For each fold, the values of ``non_trainable_variables``.
         """
-        return State(
+        return ProgramState(
             tf.constant(np.pad(weights, ((0, 0), (0, self._layout.n_padding)))),
             self._optimizer.initial_state(),
             [[tf.convert_to_tensor(value) for value in values] for values in rest],
@@ -158,10 +158,10 @@ class EpochProgram:
 
     def compile(
         self,
-        state: State,
+        state: ProgramState,
         settings: np.ndarray,
         data: tuple[Any, ...],
-        batches: Batches,
+        batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> None:
         """Trace the program for arguments like these, unless it is done already.
@@ -184,12 +184,12 @@ class EpochProgram:
 
     def run_epoch(
         self,
-        state: State,
+        state: ProgramState,
         settings: np.ndarray,
         data: tuple[Any, ...],
-        batches: Batches,
+        batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
-    ) -> tuple[State, np.ndarray, list[Any]]:
+    ) -> tuple[ProgramState, np.ndarray, list[Any]]:
         """Train all folds one epoch, then score them.
 
         Args:
@@ -207,14 +207,14 @@ class EpochProgram:
         arguments = self._arguments(state, settings, data, batches, scored)
         with _rewriting(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments)
-        return State(*new_state), losses.numpy(), scores[0] if scores else []
+        return ProgramState(*new_state), losses.numpy(), scores[0] if scores else []
 
     def _arguments(
         self,
-        state: State,
+        state: ProgramState,
         settings: np.ndarray,
         data: tuple[Any, ...],
-        batches: Batches,
+        batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> tuple[Any, ...]:
         arguments = (

@@ -68,12 +68,12 @@ def _derive_starts(
     recipes = _recipes(model)
     # A draw that no variable shows was the user's own, and may have taken more or
     # less from the generator under another seed.
-    if recipes is None or not set(drawn) <= {_seed_of(recipe) for recipe in recipes}:
+    if recipes is None or not set(drawn) <= {_seed_of(builder) for builder in recipes}:
         return None
     starts = []
     for seed in seeds:
         renewed = dict(zip(drawn, would_draw(seed, len(drawn)), strict=True))
-        values = [_follow(recipe, renewed) for recipe in recipes]
+        values = [_follow(builder, renewed) for builder in recipes]
         n_trainable = len(model.trainable_variables)
         starts.append((_flat(values[:n_trainable]), values[n_trainable:]))
     return starts if _equal(starts[0], start_of(model)) else None
@@ -87,10 +87,10 @@ def _recipes(model: Any) -> list[Any] | None:
     initializers = _initializers(model)
     recipes = []
     for variable in [*model.trainable_variables, *model.non_trainable_variables]:
-        recipe = _recipe(variable, initializers.get(id(variable)))
-        if recipe is None:
+        builder = _recipe(variable, initializers.get(id(variable)))
+        if builder is None:
             return None
-        recipes.append(recipe)
+        recipes.append(builder)
     return recipes
 
 
@@ -105,25 +105,25 @@ def _recipe(variable: Any, initializer: Any) -> Any:
     return value if np.isin(value, (0, 1)).all() else None
 
 
-def _follow(recipe: Any, renewed: dict[int, int]) -> np.ndarray:
+def _follow(builder: Any, renewed: dict[int, int]) -> np.ndarray:
     """Return a variable's value with the seeds of another fold."""
-    seed = _seed_of(recipe)
+    seed = _seed_of(builder)
     if seed is None:
-        return np.asarray(recipe)
+        return np.asarray(builder)
     seed = renewed.get(seed, seed)  # one that was not drawn is the user's choice
-    if isinstance(recipe, np.ndarray):
-        return np.array([seed, recipe[1]], recipe.dtype)
-    initializer, variable = recipe
+    if isinstance(builder, np.ndarray):
+        return np.array([seed, builder[1]], builder.dtype)
+    initializer, variable = builder
     fresh = copy.copy(initializer)
     fresh.seed = seed
     return np.asarray(fresh(variable.shape, dtype=variable.dtype))
 
 
-def _seed_of(recipe: Any) -> int | None:
-    if not isinstance(recipe, np.ndarray):
-        return int(recipe[0].seed)
-    is_generator = recipe.dtype == np.int64 and recipe.shape == (2,)
-    return int(recipe[0]) if is_generator else None
+def _seed_of(builder: Any) -> int | None:
+    if not isinstance(builder, np.ndarray):
+        return int(builder[0].seed)
+    is_generator = builder.dtype == np.int64 and builder.shape == (2,)
+    return int(builder[0]) if is_generator else None
 
 
 def _initializers(model: Any) -> dict[int, Any]:

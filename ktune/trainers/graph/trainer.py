@@ -34,7 +34,7 @@ from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
-from ktune.trainers.graph.program import EpochProgram, State, make_batches
+from ktune.trainers.graph.program import EpochProgram, ProgramState, make_batches
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
 
@@ -98,7 +98,7 @@ class _Group:
     indices: Sequence[int]
     data: tuple[Any, ...]
     scored: list[Any] | None
-    state: State
+    state: ProgramState
 
 
 class GraphTraining:

@@ -20,7 +20,7 @@ class Sameness(StrEnum):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """One quantity, as recorded and as found again.
 
     Attributes:
@@ -39,7 +39,7 @@ class Comparison:
     sameness: Sameness
 
 
-def overall(comparisons: Iterable[Comparison]) -> Sameness:
+def overall(comparisons: Iterable[RunComparison]) -> Sameness:
     """Return the least sameness of several comparisons.
 
     Example:
@@ -53,7 +53,7 @@ def overall(comparisons: Iterable[Comparison]) -> Sameness:
 
 def compare_results(
     recorded: TrialResult, again: TrialResult, *, tolerance: float
-) -> list[Comparison]:
+) -> list[RunComparison]:
     """Compare two results of a trial: state, folds, curves, out-of-fold predictions.
 
     Args:
@@ -79,7 +79,7 @@ def compare_numbers(
     *,
     tolerance: float,
     shows_mean: bool = True,
-) -> Comparison:
+) -> RunComparison:
     """Compare numbers one by one.
 
     Args:
@@ -92,7 +92,7 @@ def compare_numbers(
     old, new = np.asarray([*recorded], float), np.asarray([*again], float)
     largest, sameness = _judge(old, new, tolerance)
     means = [float(n.mean()) if shows_mean and n.size else None for n in (old, new)]
-    return Comparison(name, means[0], means[1], largest, sameness)
+    return RunComparison(name, means[0], means[1], largest, sameness)
 
 
 def _judge(
@@ -111,7 +111,7 @@ def _judge(
     return largest, Sameness.CLOSE if is_close else Sameness.DIFFERENT
 
 
-def _compare_endings(recorded: TrialResult, again: TrialResult) -> Comparison:
+def _compare_endings(recorded: TrialResult, again: TrialResult) -> RunComparison:
     def ending(result: TrialResult) -> tuple[str, str]:
         failure = result.failure
         return result.state, "" if failure is None else failure.reason
@@ -121,12 +121,12 @@ def _compare_endings(recorded: TrialResult, again: TrialResult) -> Comparison:
         dict.fromkeys(": ".join(filter(None, ending(r))) for r in (recorded, again))
     )
     sameness = Sameness.IDENTICAL if is_same else Sameness.DIFFERENT
-    return Comparison(f"ending ({told})", None, None, 0.0, sameness)
+    return RunComparison(f"ending ({told})", None, None, 0.0, sameness)
 
 
 def _compare_metrics(
     recorded: TrialResult, again: TrialResult, tolerance: float
-) -> Iterator[Comparison]:
+) -> Iterator[RunComparison]:
     if not recorded.folds:
         return
     for side, short in (("validation", "val"), ("train", "train")):
@@ -139,7 +139,9 @@ def _compare_metrics(
             )
 
 
-def _compare_counts(recorded: TrialResult, again: TrialResult) -> Iterator[Comparison]:
+def _compare_counts(
+    recorded: TrialResult, again: TrialResult
+) -> Iterator[RunComparison]:
     for name in ("epochs", "best_epoch", "n_parameters"):
         old, new = getattr(recorded, name), getattr(again, name)
         if old is None or new is None:
@@ -148,12 +150,12 @@ def _compare_counts(recorded: TrialResult, again: TrialResult) -> Iterator[Compa
         # has come to. Another model is.
         otherwise = Sameness.DIFFERENT if name == "n_parameters" else Sameness.CLOSE
         sameness = Sameness.IDENTICAL if old == new else otherwise
-        yield Comparison(name, old, new, abs(new - old), sameness)
+        yield RunComparison(name, old, new, abs(new - old), sameness)
 
 
 def _compare_curves(
     recorded: TrialResult, again: TrialResult, tolerance: float
-) -> Comparison:
+) -> RunComparison:
     """Compare every fold's curves over the epochs both have."""
 
     def points(curves: Mapping[str, tuple[tuple[float, ...], ...]]) -> list[float]:
@@ -173,7 +175,7 @@ def _compare_curves(
 
 def _compare_predictions(
     recorded: bytes, again: bytes, tolerance: float
-) -> Iterator[Comparison]:
+) -> Iterator[RunComparison]:
     if not recorded or not again:
         return
     old, new = (

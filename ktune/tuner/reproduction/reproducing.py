@@ -10,7 +10,7 @@ import numpy as np
 
 from ktune.data.dataset import count_rows, take_rows
 from ktune.errors import ExperimentError, StoreError
-from ktune.evaluation.evaluate import Workbench, work_with
+from ktune.evaluation.evaluate import SearchContext, work_with
 from ktune.evaluation.recorded import read_recorded, rebuild, threshold_of_trial
 from ktune.evaluation.refit import Refit, predict, refit
 from ktune.executors import make_executor
@@ -32,7 +32,7 @@ from ktune.trainers import TRAINERS
 from ktune.trial import EpochReport, TrialResult, TrialState
 from ktune.tuner.reproduction.changes import Change, find_changes
 from ktune.tuner.reproduction.comparison import (
-    Comparison,
+    RunComparison,
     Sameness,
     compare_numbers,
     compare_results,
@@ -61,7 +61,7 @@ class Reproduction:
     run_id: str
     subject: str
     tolerance: float
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[RunComparison, ...]
     changes: tuple[Change, ...]
 
     @property
@@ -135,7 +135,7 @@ def reproduce(
         trial_run = best_trial(store, search) if run.is_search else run
         recorded = read_recorded(store, search, trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
-            work = _Work(store, rebuilt.bench, tolerance, listener)
+            work = _ReproductionWork(store, rebuilt.context, tolerance, listener)
             comparisons = work.run_again(trial_run)
             if run.is_search:
                 comparisons += work.refit_again(search, trial_run)
@@ -155,15 +155,15 @@ def _subject(trial_run: RunView, *, has_refit: bool) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
+class _ReproductionWork:
     """What is needed to run things again."""
 
     store: Store
-    bench: Workbench
+    context: SearchContext
     tolerance: float
     listener: Listener
 
-    def run_again(self, run: RunView) -> list[Comparison]:
+    def run_again(self, run: RunView) -> list[RunComparison]:
         """Evaluate a trial again, by the trainer and in the place that did it.
 
         A worker process has fewer threads than this one, and that shows in the last
@@ -171,11 +171,11 @@ class _Work:
         """
         trial, recorded = read_trial(self.store, run)
         self.listener.on_phase(f"training trial {trial.number} again")
-        experiment = _kept_here(self.bench.experiment)
+        experiment = _kept_here(self.context.experiment)
         if recorded.trainer in TRAINERS:
             experiment = override(experiment, {"trainer": recorded.trainer})
-        bench = replace(self.bench, experiment=experiment)
-        executor = make_executor(experiment, work_with(bench))
+        context = replace(self.context, experiment=experiment)
+        executor = make_executor(experiment, work_with(context))
         try:
             executor.submit(trial)
             _, again = executor.wait(_stop_where(recorded))
@@ -190,31 +190,31 @@ class _Work:
         except StoreError:
             return b""  # a failed trial has none
 
-    def refit_again(self, search: RunView, run: RunView) -> list[Comparison]:
+    def refit_again(self, search: RunView, run: RunView) -> list[RunComparison]:
         """Refit a search's best trial again; compare its test scores and outputs."""
         epochs = search.metrics.get("refit_epochs")
         if epochs is None:
             return []  # interrupted before it came to that
         trial, _ = read_trial(self.store, run)
         self.listener.on_phase(f"refitting trial {trial.number} again")
-        threshold = threshold_of_trial(self.store, self.bench, run.run_id)
-        fitted = refit(self.bench, trial, epochs=int(epochs), threshold=threshold)
+        threshold = threshold_of_trial(self.store, self.context, run.run_id)
+        fitted = refit(self.context, trial, epochs=int(epochs), threshold=threshold)
         return [*self._test_scores(search, fitted), *self._outputs(run, fitted)]
 
-    def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[Comparison]:
+    def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[RunComparison]:
         for name, estimate in fitted.test.items():
             recorded = search.metrics.get(f"test_{name}", math.nan)
             yield compare_numbers(
                 f"test_{name}", [recorded], [estimate.value], tolerance=self.tolerance
             )
 
-    def _outputs(self, run: RunView, fitted: Refit) -> Iterator[Comparison]:
+    def _outputs(self, run: RunView, fitted: Refit) -> Iterator[RunComparison]:
         """Compare with what the registered model says about the same raw rows."""
         registration = version_of_trial(self.store, run.run_id)
         if registration is None:
             return
-        x = self.bench.partition.x_test
-        x = self.bench.partition.x if x is None else x
+        x = self.context.partition.x_test
+        x = self.context.partition.x if x is None else x
         rows = take_rows(x, np.arange(min(count_rows(x), _COMPARED_ROWS)))
         yield compare_numbers(
             f"outputs of {registration.name}/{registration.version}",

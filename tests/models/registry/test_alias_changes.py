@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from ktune.errors import UnknownReference
 from ktune.models.registry.alias_changes import (
-    Move,
+    AliasChange,
     champions,
-    move_alias,
-    read_moves,
+    change_alias,
+    read_alias_changes,
     roll_back,
 )
 from ktune.models.registry.registration import Registration
@@ -27,7 +27,7 @@ def version(number):
 
 
 def move(store, number, alias="champion", how="gate", reason="better"):
-    return move_alias(store, version(number), alias, how=how, reason=reason)
+    return change_alias(store, version(number), alias, how=how, reason=reason)
 
 
 def holder(store, alias="champion"):
@@ -37,7 +37,7 @@ def holder(store, alias="champion"):
 def test_a_move_is_a_tag_with_reason_and_time(model):
     move(model, 1, reason="first version of this model")
     move(model, 2, how="force", reason="within noise")
-    first, second = read_moves(model, "m")
+    first, second = read_alias_changes(model, "m")
     assert (first.version, first.before, first.how) == (1, None, "gate")
     assert (second.version, second.before, second.how) == (2, 1, "force")
     assert second.reason == "within noise"
@@ -99,12 +99,12 @@ def test_without_a_champion_there_is_nothing_to_go_back_from(model):
 def test_more_moves_than_nine_keep_their_order(model):
     for number in (1, 2, 3) * 4:
         move(model, number)
-    assert [m.version for m in read_moves(model, "m")] == [1, 2, 3] * 4
+    assert [m.version for m in read_alias_changes(model, "m")] == [1, 2, 3] * 4
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_forward_moves_end_with_the_version_they_ended_with(numbers):
-    moves = [Move("champion", n, None, "gate", "", "") for n in numbers]
-    line = champions(moves)
+    alias_changes = [AliasChange("champion", n, None, "gate", "", "") for n in numbers]
+    line = champions(alias_changes)
     assert line[-1] == numbers[-1]
     assert all(a != b for a, b in zip(line, line[1:], strict=False))

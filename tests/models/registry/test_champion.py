@@ -48,7 +48,7 @@ TEST_ROWS = np.arange(1000, 1000 + N)
 PARTITION = partition(TEST_ROWS)
 
 
-def bench(class_names=("no", "yes")):
+def context(class_names=("no", "yes")):
     return SimpleNamespace(
         experiment=SimpleNamespace(name="m", seed=0),
         partition=PARTITION,
@@ -95,7 +95,7 @@ def recorded_test_rows(monkeypatch, rows):
 
 
 def decide(ours=GOOD, *, digest="data"):
-    return decide_champion(None, bench(), ours, digest)
+    return decide_champion(None, context(), ours, digest)
 
 
 def logit(p):
