@@ -520,7 +520,7 @@ def main() -> None:
     parser.add_argument("--trainer", default="auto")
     parser.add_argument("--vary-structure", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--readme", type=Path, help="also replace its table")
+    parser.add_argument("--manual", type=Path, help="also replace its table")
     options = parser.parse_args()
     ways = list(dict.fromkeys(["ktune", *options.ways]))
     speed = multiplication_speed()
@@ -536,8 +536,8 @@ def main() -> None:
     about = f"{machine()}, {speed / 1e9:.0f} GFLOP/s in products of large matrices:"
     text = f"{about}\n\n{table(everything, speed)}"
     print(text)
-    if options.readme:
-        write_into(options.readme, text)
+    if options.manual:
+        write_into(options.manual, text)
     if options.json:
         found = {
             name: {way: asdict(figures) for way, figures in by_way.items()}

@@ -29,6 +29,7 @@ VERBS = {
     "sync": "write what has waited for an MLflow server that was away",
     "ui": "browse searches in MLflow's web page",
     "doctor": "what is installed and works here",
+    "help": "the manual: its topics, or one of them",
 }
 
 _EPILOG = """\
@@ -100,11 +101,16 @@ def _run(words: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
         _overview().error(f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)}")
+    return int(_module(verb).run(make_parser(verb).parse_args(rest)))
+
+
+def make_parser(verb: str) -> Parser:
+    """Return the parser of a verb's options."""
     module = _module(verb)
     parser = Parser(prog=f"ktune {verb}", description=module.__doc__, epilog=_EPILOG)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(rest)))
+    return parser
 
 
 def _module(verb: str) -> ModuleType:
@@ -118,7 +124,7 @@ def _overview() -> Parser:
         prog="ktune",
         usage="ktune VERB [options]",
         description=f"Tune Keras models honestly.\n\nverbs:\n{verbs}\n\n"
-        "`ktune VERB --help` explains one.",
+        "`ktune VERB --help` explains one, `ktune help` lists the manual.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=True,
