@@ -66,8 +66,9 @@ def tiny_models(
     empty_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SimpleNamespace:
     """Models registered without a search: ``folder``, ``store``, ``models`` by name."""
-    from ktune.models.registry.registration import CHAMPION, register
+    from ktune.models.registry.registration import register
     from ktune.testing.models import TINY_MODELS
+    from ktune.tracking.model_registry import CHAMPION
 
     folder = tmp_path_factory.mktemp("models")
     (folder / "mlruns").mkdir()

@@ -11,12 +11,12 @@ from ktune.evaluation.refit import Refit
 from ktune.executors import make_executor
 from ktune.listener import Listener
 from ktune.models.registry.card import write_card
-from ktune.models.registry.registration import Registration
 from ktune.protocols import Searcher
 from ktune.searchers import make_searcher
 from ktune.searchers.driven_study import DrivenStudy
 from ktune.tracking import names
 from ktune.tracking.connectivity import is_unavailable
+from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import as_json_bytes
 from ktune.tracking.search_logger import SearchLogger

@@ -12,9 +12,9 @@ from ktune.metrics.ranking import front_of_results, rank_results
 from ktune.metrics.scores import LATENCY
 from ktune.models.ensembles.ensembling import Ensembler
 from ktune.models.registry.champion import Candidate, register_best
-from ktune.models.registry.registration import Registration
 from ktune.report import read_report, render_report
 from ktune.tracking import names
+from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_logger import SearchLogger

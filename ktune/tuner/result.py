@@ -11,13 +11,10 @@ from ktune.errors import UnknownReference
 from ktune.metrics.intervals import Estimate
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import COSTS, Objective
-from ktune.models.registry.registration import (
-    Registration,
-    load_keras_model,
-    registration_of,
-)
+from ktune.models.registry.registration import load_keras_model
 from ktune.report.html_page import HtmlPage
 from ktune.tracking import names
+from ktune.tracking.model_registry import Registration, registration_of
 from ktune.tracking.reader import (
     RunView,
     list_trials,

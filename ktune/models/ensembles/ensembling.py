@@ -36,8 +36,8 @@ from ktune.models.registry.champion import (
     register_best,
 )
 from ktune.models.registry.gate import Decision, decide
-from ktune.models.registry.registration import version_of_trial
 from ktune.tracking import names
+from ktune.tracking.model_registry import version_of_trial
 from ktune.tracking.reader import RunView, best_trial, find_run, read_trial
 from ktune.tracking.store import Store
 from ktune.trial import Trial

@@ -27,13 +27,13 @@ from ktune.models.registry.champion import (
     settle,
 )
 from ktune.models.registry.gate import Decision
-from ktune.models.registry.registration import (
+from ktune.tracking import names
+from ktune.tracking.model_registry import (
     CHAMPION,
     Registration,
     find_champion,
     version_of_trial,
 )
-from ktune.tracking import names
 from ktune.tracking.reader import (
     RunView,
     best_trial,

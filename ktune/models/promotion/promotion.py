@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ktune.models.registry.registration import CHAMPION
+from ktune.tracking.model_registry import CHAMPION
 
 
 @dataclass(frozen=True)

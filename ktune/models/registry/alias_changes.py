@@ -12,14 +12,20 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ktune.errors import UnknownReference
-from ktune.models.registry.registration import (
+from ktune.tracking import names
+from ktune.tracking.model_registry import (
     CHALLENGER,
     CHAMPION,
     Registration,
+    drop_alias,
     find_champion,
     find_version,
+    give_alias,
+    read_aliases,
+    read_model_tags,
+    tag_model,
+    tag_version,
 )
-from ktune.tracking import names
 from ktune.tracking.store import Store
 
 How = Literal["gate", "force", "rollback"]
@@ -52,7 +58,7 @@ def change_alias(
     store: Store, version: Registration, alias: str, *, how: How, reason: str
 ) -> AliasChange:
     """Give an alias to a version and note the move."""
-    name, client = version.name, store.client
+    name = version.name
     move = AliasChange(
         alias=alias,
         version=version.version,
@@ -64,18 +70,18 @@ def change_alias(
     number = len(read_alias_changes(store, name)) + 1
     # The note first: a crash in between leaves a note too many, not a move unexplained.
     key = f"{names.MOVE}.{number:04d}"
-    client.set_registered_model_tag(name, key, json.dumps(asdict(move)))
-    client.set_registered_model_alias(name, alias, str(version.version))
+    tag_model(store, name, key, json.dumps(asdict(move)))
+    give_alias(store, name, alias, version.version)
     if alias == CHAMPION and _holder(store, name, CHALLENGER) == version.version:
-        client.delete_registered_model_alias(name, CHALLENGER)
+        drop_alias(store, name, CHALLENGER)
     told = f"{alias} since {move.at} by {how}: {move.reason}"
-    client.set_model_version_tag(name, str(version.version), names.GATE, told)
+    tag_version(store, version, names.GATE, told)
     return move
 
 
 def read_alias_changes(store: Store, name: str) -> list[AliasChange]:
     """Return the moves of a registered model, oldest first."""
-    tags = store.client.get_registered_model(name).tags
+    tags = read_model_tags(store, name)
     keys = sorted(key for key in tags if key.startswith(f"{names.MOVE}."))
     return [AliasChange(**json.loads(tags[key])) for key in keys]
 
@@ -126,5 +132,4 @@ def roll_back(store: Store, name: str) -> AliasChange:
 
 
 def _holder(store: Store, name: str, alias: str) -> int | None:
-    aliases = store.client.get_registered_model(name).aliases
-    return int(aliases[alias]) if alias in aliases else None
+    return read_aliases(store, name).get(alias)

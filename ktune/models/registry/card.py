@@ -10,8 +10,9 @@ from typing import Any
 from ktune.errors import StoreError
 from ktune.metrics.intervals import Estimate
 from ktune.models.registry.card_text import Card, Member, render_card
-from ktune.models.registry.registration import Registration, find_version
 from ktune.tracking import names
+from ktune.tracking.model_files import add_model_files
+from ktune.tracking.model_registry import Registration, describe_version, find_version
 from ktune.tracking.reader import (
     RunView,
     find_run,
@@ -40,8 +41,8 @@ def write_card(store: Store, name: str, number: int) -> str:
     card = render_card(read_card(store, version))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, CARD_FILE).write_text(card, encoding="utf-8")
-        store.client.log_model_artifacts(version.model_id, folder)
-    store.client.update_model_version(name, str(number), description=card)
+        add_model_files(store, version.model_id, Path(folder))
+    describe_version(store, version, card)
     return card
 
 

@@ -16,19 +16,18 @@ from ktune.models.registry.alias_changes import How, change_alias
 from ktune.models.registry.card import scores_tag
 from ktune.models.registry.gate import Decision, decide
 from ktune.models.registry.packaging import PackagedModel
-from ktune.models.registry.registration import (
+from ktune.models.registry.registration import load_served_model, register
+from ktune.models.registry.untouched import rows_for_both
+from ktune.tracking import names
+from ktune.tracking.model_registry import (
     CHALLENGER,
     CHAMPION,
     Registration,
     find_champion,
     lineage,
     link_logged_model,
-    load_served_model,
-    register,
     version_of_trial,
 )
-from ktune.models.registry.untouched import rows_for_both
-from ktune.tracking import names
 from ktune.tracking.store import Store
 
 _log = logging.getLogger(__name__)

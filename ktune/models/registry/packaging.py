@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ktune.data.dataset import Inputs, Task, input_shape
 from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
 from ktune.data.targets import returns_logits
 from ktune.evaluation.refit import PREDICT_BATCH, Refit, predict
+from ktune.tracking.model_files import InputSchema, ModelFolder
 
 _CODE = Path(__file__).with_name("served_model.py")
 _MOST_COLUMNS = 100
@@ -38,27 +38,17 @@ class PackagedModel:
     class_names: Sequence[str] = ()
 
 
-def save_package(package: PackagedModel, folder: Path, *, identity: Any) -> None:
-    """Write an MLflow model folder: signature, input example, requirements, parts.
-
-    Args:
-        package: What to save.
-        folder: Must not exist yet.
-        identity: The `mlflow.models.Model` that carries the logged model's ids.
-    """
-    import mlflow.pyfunc
-
-    with tempfile.TemporaryDirectory() as parts:
-        mlflow.pyfunc.save_model(
-            str(folder),
-            python_model=str(_CODE),
-            artifacts=_save_parts(package, Path(parts)),
-            signature=make_signature(package),
-            input_example=_input_example(package.example),
-            # Spelled out, because MLflow would import everything again to infer them.
-            pip_requirements=requirements(),
-            mlflow_model=identity,
-        )
+def write_parts(package: PackagedModel, folder: Path) -> ModelFolder:
+    """Write the parts of a model into a folder; return what MLflow makes of them."""
+    fitted, example = package.fitted, package.example
+    return ModelFolder(
+        code=_CODE,
+        artifacts=_save_parts(package, folder),
+        inputs=input_schema(example),
+        outputs=predict(fitted.model, fitted.preprocessing, example),
+        example=_input_example(example),
+        requirements=requirements(),
+    )
 
 
 def requirements() -> list[str]:
@@ -66,8 +56,8 @@ def requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in _NEEDED]
 
 
-def make_signature(package: PackagedModel) -> Any:
-    """Return a signature that takes raw rows of any number type.
+def input_schema(example: Inputs) -> InputSchema:
+    """Return a schema that takes raw rows of any number type.
 
     MLflow refuses float64 for a float32 signature and integers for floats. Tables are
     therefore declared as columns of any type, other arrays as tensors of objects: the
@@ -75,24 +65,13 @@ def make_signature(package: PackagedModel) -> Any:
     by name; unnamed ones take arrays as well as tables. Wide tables are tensors too,
     for MLflow checks columns at 2 µs a cell.
     """
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from mlflow.types.schema import AnyType
-
-    example = package.example
-    any_rows = np.dtype("O")
     if isinstance(example, pd.DataFrame) and text_columns(example):
-        inputs = [ColSpec(AnyType(), name=str(name)) for name in example.columns]
-    elif isinstance(example, Mapping):
-        inputs = [TensorSpec(any_rows, (-1,), name=name) for name in example]
-    elif example.ndim == 2 and example.shape[1] <= _MOST_COLUMNS:
-        inputs = [ColSpec(AnyType()) for _ in range(example.shape[1])]
-    else:
-        inputs = [TensorSpec(any_rows, (-1,))]
-    fitted = package.fitted
-    outputs = predict(fitted.model, fitted.preprocessing, example)
-    spec = TensorSpec(np.dtype(outputs.dtype), (-1, *outputs.shape[1:]))
-    return ModelSignature(Schema(inputs), Schema([spec]))
+        return InputSchema(columns=[str(name) for name in example.columns])
+    if isinstance(example, Mapping):
+        return InputSchema(tensors=list(example))
+    if example.ndim == 2 and example.shape[1] <= _MOST_COLUMNS:
+        return InputSchema(n_columns=example.shape[1])
+    return InputSchema()
 
 
 def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str, Any]:

@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ktune.errors import UnknownReference
-from ktune.models.registry.registration import CHAMPION
+from ktune.errors import StoreError, UnknownReference
+from ktune.tracking.model_files import find_logged_model
+from ktune.tracking.model_registry import (
+    CHAMPION,
+    Registration,
+    find_aliased,
+    find_version,
+    model_names,
+    read_aliases,
+    version_numbers,
+    version_uri,
+)
 from ktune.tracking.store import Store
 from ktune.utils.text import did_you_mean
 
@@ -56,11 +65,9 @@ def find_model(store: Store, reference: str) -> FoundModel:
 
 
 def _logged_model(store: Store, reference: str, model_id: str) -> FoundModel:
-    from mlflow.exceptions import MlflowException
-
     try:
-        logged = store.client.get_logged_model(model_id)
-    except MlflowException as error:
+        logged = find_logged_model(store, model_id)
+    except StoreError as error:
         raise UnknownReference(f"there is no model {reference!r}: {error}") from error
     return FoundModel(reference, str(logged.name), reference, dict(logged.tags))
 
@@ -73,17 +80,16 @@ def _registered(store: Store, reference: str) -> FoundModel:
         found = _version(store, name, version)
     else:
         found = _aliased(store, name, alias if at else CHAMPION)
-    number = str(found.version)
     return FoundModel(
-        label=f"{name}/{number}",
+        label=f"{name}/{found.version}",
         name=name,
-        uri=store.client.get_model_version_download_uri(name, number),
-        tags=dict(found.tags),
+        uri=version_uri(store, name, found.version),
+        tags=found.tags,
     )
 
 
 def _check_name(store: Store, name: str, reference: str) -> None:
-    known = [str(model.name) for model in store.client.search_registered_models()]
+    known = model_names(store)
     if name in known:
         return
     listed = ", ".join(repr(n) for n in known) or "(none yet: run a search first)"
@@ -93,26 +99,26 @@ def _check_name(store: Store, name: str, reference: str) -> None:
     )
 
 
-def _version(store: Store, name: str, version: str) -> Any:
-    versions = store.client.search_model_versions(f"name = '{name}'")
-    for found in versions:
-        if str(found.version) == version:
-            return found
-    listed = ", ".join(sorted((str(v.version) for v in versions), key=int))
-    raise UnknownReference(
-        f"model {name!r} has no version {version!r}; it has {listed or 'none'}."
-    )
+def _version(store: Store, name: str, version: str) -> Registration:
+    numbers = version_numbers(store, name)
+    found = None
+    if version in map(str, numbers):
+        found = find_version(store, name, int(version))
+    if found is None:
+        listed = ", ".join(map(str, numbers)) or "none"
+        raise UnknownReference(
+            f"model {name!r} has no version {version!r}; it has {listed}."
+        )
+    return found
 
 
-def _aliased(store: Store, name: str, alias: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return store.client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        aliases = dict(store.client.get_registered_model(name).aliases)
+def _aliased(store: Store, name: str, alias: str) -> Registration:
+    found = find_aliased(store, name, alias)
+    if found is None:
+        aliases = read_aliases(store, name)
         listed = ", ".join(f"{a} (version {v})" for a, v in aliases.items())
         raise UnknownReference(
             f"model {name!r} has no alias {alias!r}; it has {listed or 'none'}. A "
             f"version is named as {name}/1.{did_you_mean(alias, aliases)}"
-        ) from error
+        )
+    return found

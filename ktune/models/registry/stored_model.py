@@ -12,11 +12,17 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.data.targets import as_predictions
-from ktune.errors import DataError, StoreError
+from ktune.errors import StoreError
 from ktune.metrics.threshold import cut_at
 from ktune.models.registry.reference import FoundModel
-from ktune.models.registry.registration import downloaded, refuse_pickles
-from ktune.tracking.store import Store, quiet_mlflow
+from ktune.tracking.model_files import (
+    downloaded,
+    load_pyfunc,
+    predict_rows,
+    read_example,
+    refuse_pickles,
+)
+from ktune.tracking.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +72,7 @@ class StoredModel:
         Raises:
             StoreError: It cannot be loaded.
         """
-        import mlflow.pyfunc
-
-        try:
-            with quiet_mlflow():
-                return mlflow.pyfunc.load_model(str(self.folder))
-        except Exception as error:
-            raise StoreError(
-                f"model {self.found.label} cannot be loaded: {error}"
-            ) from error
+        return load_pyfunc(self.folder, self.found.label)
 
     @property
     def code(self) -> Any:
@@ -84,9 +82,7 @@ class StoredModel:
     @property
     def example(self) -> Any:
         """The few raw rows that were recorded with it."""
-        from mlflow.models import Model
-
-        return Model.load(str(self.folder)).load_input_example(str(self.folder))
+        return read_example(self.folder)
 
     def as_predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs as `ktune.metrics.scores.compute_metrics` takes predictions.
@@ -109,13 +105,7 @@ class StoredModel:
         Raises:
             DataError: The rows are not what it takes.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            with quiet_mlflow():
-                return np.asarray(self.served.predict(rows))
-        except MlflowException as error:
-            raise DataError(str(error.message)) from error
+        return predict_rows(self.served, rows)
 
 
 @contextlib.contextmanager

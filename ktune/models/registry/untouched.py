@@ -7,8 +7,8 @@ import numpy as np
 
 from ktune.data.folds import Partition
 from ktune.errors import StoreError
-from ktune.models.registry.registration import Registration
 from ktune.tracking import names
+from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import read_file
 from ktune.tracking.store import Store
 

@@ -17,8 +17,9 @@ from ktune.executors import make_executor
 from ktune.experiment.environment import read_environment
 from ktune.experiment.experiment import Experiment, override
 from ktune.listener import Listener
-from ktune.models.registry.registration import load_served_model, version_of_trial
+from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
+from ktune.tracking.model_registry import version_of_trial
 from ktune.tracking.reader import (
     RunView,
     best_trial,

@@ -10,7 +10,7 @@ from ktune.models.registry.alias_changes import (
     read_alias_changes,
     roll_back,
 )
-from ktune.models.registry.registration import Registration
+from ktune.tracking.model_registry import Registration
 
 
 @pytest.fixture

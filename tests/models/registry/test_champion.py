@@ -13,7 +13,7 @@ from ktune.metrics.scores import make_objective
 from ktune.models.registry import champion as champion_module
 from ktune.models.registry import untouched
 from ktune.models.registry.champion import decide_champion
-from ktune.models.registry.registration import Registration
+from ktune.tracking.model_registry import Registration
 
 N = 200
 Y = np.arange(N) % 2

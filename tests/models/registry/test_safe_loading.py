@@ -7,8 +7,8 @@ import pytest
 from ktune.errors import StoreError
 from ktune.models.export.keras_exporter import KerasExporter
 from ktune.models.registry.reference import find_model
-from ktune.models.registry.registration import downloaded
 from ktune.models.registry.stored_model import open_model
+from ktune.tracking.model_files import downloaded
 
 
 @pytest.fixture
