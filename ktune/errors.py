@@ -1,10 +1,11 @@
-"""The errors ktune raises, by who can do something about them."""
+"""The exceptions of ktune: `KtuneError` for mistakes that the user can correct."""
 
 
 class KtuneError(Exception):
-    """A mistake the user can correct: the message says what, where and how.
+    """A mistake that the user can correct.
 
-    The command line prints it as one message without a traceback and exits with 2.
+    The message says what happened, where, and how to correct it. The command line
+    prints it without a traceback and exits with code 2.
     """
 
 
@@ -13,11 +14,11 @@ class ExperimentError(KtuneError):
 
 
 class DataError(KtuneError):
-    """The data cannot be read, or cannot be learned from as they are."""
+    """The data cannot be read, or a model cannot be trained on them."""
 
 
 class SpaceError(KtuneError):
-    """A hyperparameter is declared in a way no engine can honour."""
+    """The declaration of a hyperparameter is not supported by the engine."""
 
 
 class StoreError(KtuneError):
@@ -25,7 +26,7 @@ class StoreError(KtuneError):
 
 
 class ServerUnavailable(StoreError):
-    """The MLflow server does not answer; what is asked for can be had later."""
+    """The MLflow server does not answer; the same request may succeed later."""
 
 
 class UnknownReference(KtuneError):
@@ -33,19 +34,19 @@ class UnknownReference(KtuneError):
 
 
 class ExportError(KtuneError):
-    """A model cannot be written in a format, or not where or how it was asked for."""
+    """A model cannot be exported: by its format, its target or the options."""
 
 
 class SearchAborted(KtuneError):
-    """A search stopped because going on could not have helped."""
+    """A search was stopped because every further trial would fail as well."""
 
 
 class TrialFailed(Exception):
-    """One trial cannot be judged; the search goes on without it.
+    """A trial cannot be evaluated; the search goes on without it.
 
     Args:
-        message: Why; the same for all trials that fail alike.
-        details: What is different in each.
+        message: The reason; the same for all trials that fail alike.
+        details: The part of the reason that differs between trials.
     """
 
     def __init__(self, message: str, details: str = "") -> None:
@@ -54,16 +55,16 @@ class TrialFailed(Exception):
 
 
 class ConstraintViolated(TrialFailed):
-    """A trial's model is larger or slower than asked for, so it is not trained."""
+    """A trial's model exceeds a limit on size or latency, so it is not trained."""
 
 
 class OutOfMemory(TrialFailed):
-    """A trial's training takes more memory than there is."""
+    """The training of a trial needs more memory than is available."""
 
 
 class WorkerDied(TrialFailed):
-    """A process that worked on a trial is gone."""
+    """The worker process of a trial has ended unexpectedly."""
 
 
 class ExportRefused(Exception):
-    """A written model does not say what the registered one says; nothing is kept."""
+    """The predictions of an exported model differ; its files are deleted."""

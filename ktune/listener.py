@@ -17,10 +17,10 @@ class Listener:
         """The pre-flight is over and trials will follow."""
 
     def on_phase(self, text: str) -> None:
-        """Something begins that may take a while."""
+        """A phase begins that may take long."""
 
     def on_note(self, text: str) -> None:
-        """There is something the user should know."""
+        """A note for the user."""
 
     def on_trial_start(self, trial: Trial) -> None:
         """A trial begins."""

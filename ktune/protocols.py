@@ -1,14 +1,14 @@
-"""The doors of ktune: what can be exchanged, and what each side may rely on.
+"""The interfaces of ktune: the parts that can be exchanged, and their contracts.
 
-Read this page first. A search is a loop over four of them: a **Searcher** proposes a
-trial, an **Executor** has it evaluated somewhere, a **Trainer** trains all its folds in
-step, and the searcher is told the result. Values cross these borders, objects do not:
-what travels is a frozen dataclass of plain data (`ktune.trial`).
+Read this module first. A search is a loop over three of them. A **Searcher** proposes
+a trial (`ask`). An **Executor** evaluates it in a worker, where a **Trainer** trains
+all folds together, epoch by epoch. The searcher receives the result (`tell`). Only
+frozen dataclasses of plain data (`ktune.trial`) pass between them.
 
-**Ownership.** One process, the driver, asks and tells the searcher and writes to the
-MLflow store, from one thread. A worker gets an experiment and a trial, and returns a
-result; it never writes anything. Where several drivers share a search (**Peers**), each
-owns the trials it has asked for, and they ask in turn.
+**Ownership.** One process, the driver, calls ask and tell and writes to the MLflow
+store, from one thread. A worker receives an experiment and a trial and returns a
+result; it never writes to the store. When several drivers share a search
+(**OtherDrivers**), each owns the trials it has asked for, and a lock serialises `ask`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,19 +25,19 @@ from ktune.experiment.fit_settings import FitSettings
 from ktune.trial import EpochReport, Trial, TrialResult
 
 Report: TypeAlias = Callable[[EpochReport], bool]
-"""Called by the evaluation after every epoch; False means: stop this trial."""
+"""Callback of the evaluation after every epoch; it returns False to stop the trial."""
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is done with a trial, wherever that is.
+    """The functions by which an executor evaluates trials.
 
     Attributes:
-        evaluate: Called with a trial and what to report to; also with ``workers``,
-            lines to the processes that train some of its folds.
-        help: Called with a trial, which part of how many, and the line to the process
-            that evaluates it.
-        most_parts: How many processes can share a trial.
+        evaluate: Called with a trial and a `Report`; for a shared trial also with
+            ``workers``, the connections to the processes that train some of its folds.
+        help: Called with a trial, the index and the number of its parts, and the
+            connection to the process that evaluates it.
+        most_parts: Maximum number of processes that can share a trial.
     """
 
     evaluate: Callable[..., TrialResult]
@@ -46,54 +46,57 @@ class Work:
 
 
 class DataSource(Protocol):
-    """Somewhere data come from."""
+    """A source of a data set."""
 
     def load(self) -> Dataset:
         """Read the data.
 
         Raises:
-            DataError: They are missing, malformed or cannot be learned from.
+            DataError: The data are missing, malformed or unusable for training.
         """
         ...
 
 
 class Searcher(Protocol):
-    """Decides which hyperparameter values to try next, and which trials to stop."""
+    """A search algorithm: proposes hyperparameter values and prunes trials."""
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether there will never be another trial to propose."""
+        """Whether the searcher will never propose another trial."""
         ...
 
     def ask(self) -> Trial | None:
-        """Propose a trial; None: nothing now (results of running trials are awaited).
+        """Propose a trial; return None to wait for the results of running trials.
 
-        Values are proposed define-by-run: the builder is run on a recording ``hp``,
-        and only what it asks for is proposed.
+        Values are proposed define-by-run: the builder runs on a recording ``hp``, and
+        only the parameters that it requests get a value.
         """
         ...
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Take the objective after a step; answer whether the trial may go on.
+        """Receive an intermediate value; return whether the trial may continue.
 
-        A step is an epoch and the value that of the fold mean; where folds race, a
-        step is a fold and the value the mean of the folds so far.
+        Args:
+            trial: The running trial.
+            step: The epoch; with fold racing, the fold.
+            value: Mean of the objective over the folds; with fold racing, over the
+                folds so far.
         """
         ...
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Take the result of a trial asked before. Once for every trial."""
+        """Receive the result of a trial from `ask`; called once for every trial."""
         ...
 
 
 @dataclass(frozen=True)
 class DriverCounts:
-    """What the other drivers of a search have done, in numbers of trials.
+    """Numbers of trials of the other drivers of a search.
 
     Attributes:
-        finished: Complete or pruned.
-        running: Being evaluated now.
-        asked: All of them, failed ones too.
+        finished: Complete or pruned trials.
+        running: Trials being evaluated now.
+        asked: All trials, including failed ones.
     """
 
     finished: int = 0
@@ -105,33 +108,33 @@ class OtherDrivers(Protocol):
     """The other drivers of a search, if it has any."""
 
     def turn(self) -> AbstractContextManager[DriverCounts]:
-        """Be the only driver for the block; it gets what the others have done.
+        """Hold the lock of the search for a block; yield the counts of other drivers.
 
         Raises:
-            StoreError: They have taken this driver for dead.
+            StoreError: The others consider this driver lost.
         """
         ...
 
     def check_in(self) -> None:
-        """Make sure, before a trial is recorded, that nobody has taken it over.
+        """Check, before a trial is recorded, that this driver still owns it.
 
         Raises:
-            StoreError: The others have taken this driver for dead.
+            StoreError: The others consider this driver lost.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingTask:
-    """What a trainer gets: one configuration and the folds to train it on.
+    """The input of a trainer: one configuration and the folds to train it on.
 
     Attributes:
-        build: Returns a new compiled model with fresh weights. Everything random in
-            it follows `keras.utils.set_random_seed`, called just before.
+        build: Returns a new compiled model with fresh weights. All its random numbers
+            depend on `keras.utils.set_random_seed`, which is called just before.
         folds: The prepared folds. A refit is one fold without validation rows.
         settings: Batch size, number of epochs, callbacks.
-        seeds: One a fold; weights, batch order, dropout and augmentation of a fold
-            depend on its seed alone.
+        seeds: One for each fold; weights, batch order, dropout and augmentation of a
+            fold depend on its seed alone.
         data: Task and shape of the data.
         fit: ``fit`` of a HyperModel that overrides it; None: Keras's own. See
             `ktune.spaces.hypermodel`.
@@ -147,13 +150,13 @@ class TrainingTask:
 
 @dataclass(frozen=True, eq=False)
 class FoldEpoch:
-    """What one fold looks like after an epoch.
+    """Losses and predictions of one fold after an epoch.
 
     Attributes:
         train_loss: Mean loss over ``fold.train_sample``, in inference mode, with
-            regularisation, so that it compares with ``validation_loss``.
+            regularisation, so that it is comparable with ``validation_loss``.
         validation_loss: Mean loss over ``fold.validation``, likewise.
-        train_predictions: For ``fold.train_sample``, as `compute_metrics` takes them.
+        train_predictions: For ``fold.train_sample``, in the form of `compute_metrics`.
         validation_predictions: For ``fold.validation``.
     """
 
@@ -168,7 +171,7 @@ class Training(Protocol):
 
     @property
     def n_parameters(self) -> int:
-        """Trainable and other weights of one model."""
+        """Number of trainable and other weights of one model."""
         ...
 
     @property
@@ -177,7 +180,7 @@ class Training(Protocol):
         ...
 
     def run_epoch(self) -> list[FoldEpoch]:
-        """Train every fold for one more epoch and score it.
+        """Train every fold for one more epoch and predict its rows.
 
         A refit (folds without validation rows) returns an empty list.
 
@@ -188,15 +191,15 @@ class Training(Protocol):
 
     @property
     def wants_to_stop(self) -> bool:
-        """Whether a callback of the user has set ``model.stop_training``."""
+        """Whether a user's callback has set ``model.stop_training``."""
         ...
 
     def model(self, fold_index: int) -> Any:
-        """Return the Keras model of a fold with its present weights."""
+        """Return the Keras model of a fold with its current weights."""
         ...
 
     def close(self) -> None:
-        """Fire the last callbacks and give back memory; safe to call twice."""
+        """Run ``on_train_end`` callbacks and release memory; safe to call twice."""
         ...
 
 
@@ -206,24 +209,24 @@ class Trainer(Protocol):
     name: str
 
     def start(self, task: TrainingTask) -> Training:
-        """Build the models and get ready for the first epoch."""
+        """Build the models and prepare the first epoch."""
         ...
 
 
 class Executor(Protocol):
-    """Has trials evaluated: here, in other processes, or on other machines."""
+    """A way to evaluate trials: in this process, in others, or on other machines."""
 
     @property
     def n_workers(self) -> int:
-        """How many trials can be evaluated at the same time."""
+        """Maximum number of trials that are evaluated at the same time."""
         ...
 
     def submit(self, trial: Trial) -> None:
-        """Take a trial for evaluation. Never more than ``n_workers`` at a time."""
+        """Start the evaluation of a trial; at most ``n_workers`` run at a time."""
         ...
 
     def wait(self, report: Report) -> tuple[Trial, TrialResult]:
-        """Return the next finished trial; meanwhile pass on what trials report."""
+        """Wait for the next finished trial; meanwhile pass on intermediate values."""
         ...
 
     def close(self) -> None:
@@ -233,15 +236,15 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ExportJob:
-    """What an exporter gets.
+    """The input of an exporter.
 
     Attributes:
-        model: The Keras model with the preprocessing inside that can be, built, for
+        model: The built Keras model with embedded preprocessing where possible, for
             float rows. Its inputs are named.
         unroll: Returns the same model with recurrent layers unrolled over time.
         name: Stem of the files to write.
         metadata: Model, class names and so on, see `ktune.models.export.metadata`.
-        example: Rows the model is made for, an array an input; for quantisation.
+        example: Input rows, one array for each input; for quantisation.
     """
 
     model: Any
@@ -252,26 +255,27 @@ class ExportJob:
 
 
 class Exporter(Protocol):
-    """Writes a model in one format, and runs what it has written.
+    """An export format: writes a model, and runs the written model.
 
     ``replay`` and ``read_metadata`` are called in a fresh process that has not loaded
-    Keras: they use the format's own runtime alone.
+    Keras: they use only the runtime of the format.
     """
 
     name: str
-    """The word after ``--to``."""
+    """Name of the format, as in ``--to NAME``."""
 
     tolerance: float | None
-    """Largest difference from the registered model; None: lossy, its score counts."""
+    """Largest difference from the registered model; None: the format is lossy, and
+    the scores are compared."""
 
     packages: Sequence[str]
-    """Distributions it needs beside those that ktune always has."""
+    """Distributions that the format needs beyond the dependencies of ktune."""
 
     runtime: Sequence[str]
-    """Modules of those that must import for it to work."""
+    """Modules of these distributions that must be importable."""
 
     def write(self, job: ExportJob, folder: Path) -> Path:
-        """Write the model and its metadata below a folder; return the file or folder.
+        """Write the model and its metadata into a folder; return its path.
 
         Raises:
             ExportError: The format cannot hold this model.
@@ -279,9 +283,9 @@ class Exporter(Protocol):
         ...
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the outputs of the written model for rows, an array an input."""
+        """Return the outputs of the written model for rows, one array an input."""
         ...
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
-        """Return the metadata as they stand in what was written."""
+        """Return the metadata stored in the written model."""
         ...

@@ -1,7 +1,7 @@
-"""The values that travel: a trial on its way to a worker, and its result back.
+"""A trial as sent to a worker, and the result that the worker returns.
 
-Everything here is a frozen dataclass of standard-library types, so that it crosses
-process and machine borders unchanged.
+All classes are frozen dataclasses of standard-library types, so they can be pickled
+and sent to other processes and machines.
 """
 
 import re
@@ -13,14 +13,14 @@ from typing import TypeAlias
 _COUNTED = re.compile(r"(?<=[a-z0-9])_\d+\b")
 
 Value: TypeAlias = bool | int | float | str
-"""One hyperparameter value as KerasTuner knows it."""
+"""The value of one hyperparameter, of a type that KerasTuner supports."""
 
 Curves: TypeAlias = Mapping[str, tuple[tuple[float, ...], ...]]
-"""Curve name (``val_loss``, ``train_accuracy`` …) to values[fold][epoch]."""
+"""Values of each curve (``val_loss``, ``train_accuracy`` …), [fold][epoch]."""
 
 
 class TrialState(StrEnum):
-    """How a trial ended."""
+    """The final state of a trial."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"
@@ -32,37 +32,37 @@ class Trial:
     """One set of hyperparameter values to evaluate."""
 
     number: int
-    """0, 1, 2, … in the order asked."""
+    """0, 1, 2, … in the order in which the searcher proposed the trials."""
     values: Mapping[str, Value]
     """Active hyperparameters only."""
     seed: int
-    """Derived from the seed of the search and ``number`` alone."""
+    """Depends only on the seed of the search and on ``number``."""
     epochs: int | None = None
-    """Budget in epochs set by the searcher; None: the experiment decides."""
+    """Budget in epochs set by the searcher; None: use that of the experiment."""
     parent: int | None = None
-    """Number of the trial that was promoted: its values are the same, its budget was
-    smaller. This one trains all ``epochs`` anew, see `ktune.searchers.keras_tuner`."""
+    """Number of the trial with the same values and a smaller budget that was promoted.
+    This trial trains all ``epochs`` anew, see `ktune.searchers.keras_tuner`."""
     batch_size: int | None = None
-    """Replaces that of the fit settings, for a trial that memory did not suffice for;
-    None: they decide."""
+    """Replaces the batch size of the fit settings after a trial ran out of memory;
+    None: use that of the fit settings."""
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a trial says after an epoch, all folds having advanced one step.
+    """The intermediate value of a trial after an epoch of all folds.
 
-    Where folds race, it speaks after every fold, and epochs here are folds.
+    With fold racing a report is sent after every fold, and the fields count folds.
     """
 
     trial_number: int
     epoch: int
     """Counted from 0."""
     epochs: int
-    """How many epochs this trial may take at most."""
+    """Maximum number of epochs of this trial."""
     value: float
-    """Mean of the objective over the folds at this epoch, or over those so far."""
+    """Mean of the objective over the folds, or over the folds trained so far."""
     unit: str = "epoch"
-    """What is counted: "epoch" or "fold"."""
+    """Unit of ``epoch`` and ``epochs``: "epoch" or "fold"."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed."""
+    """The error by which a trial failed."""
 
     kind: str
     """Name of the exception type."""
@@ -87,53 +87,59 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """Kind and message on one line, the same for trials that failed alike.
+        """Kind and message on one line, equal for trials that failed alike.
 
-        Keras counts what it names: ``sequential_12`` in one trial is ``sequential_13``
-        in the next.
+        The numbers that Keras appends to names are removed: ``sequential_12`` in one
+        trial is ``sequential_13`` in the next.
         """
         return _COUNTED.sub("", f"{self.kind}: {self.message}")
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What evaluating a trial found out."""
+    """The result of evaluating a trial."""
 
     state: TrialState
     score: float | None = None
     """Mean of the objective over the folds at the best epoch; None when failed."""
     scores: tuple[float, ...] = ()
-    """Of a search with several objectives: the value of each, ``score`` first."""
+    """Value of each objective, ``score`` first; only with several objectives."""
     best_epoch: int | None = None
-    """The one epoch, counted from 0, at which every fold is read."""
+    """The epoch, counted from 0, whose scores count; the same for all folds."""
     epochs: int = 0
-    """How many epochs every fold was trained."""
+    """Number of epochs that every fold was trained."""
     folds: tuple[FoldResult, ...] = ()
     curves: Curves = field(default_factory=dict)
     n_parameters: int | None = None
     latency_ms: float | None = None
-    """Wall time to predict one row; None: not measured, since nobody asked."""
+    """Wall time to predict one row; None: not measured."""
     seconds: float = 0.0
     """Wall time of the evaluation."""
     batch_size: int | None = None
-    """Half of what was asked for, if memory did not suffice for that; else None."""
+    """The reduced batch size after the trial ran out of memory; else None."""
     trainer: str = ""
-    """Name of the trainer that did the work."""
+    """Name of the trainer that trained the folds."""
     summary: str = ""
     """The model's layers as text."""
     out_of_fold: bytes = b""
-    """Predictions of every row by the fold that did not train on it: a compressed
-    ``.npz`` with ``row``, ``fold``, ``target`` and ``prediction``."""
+    """Prediction of every row by the model of the fold that did not train on it: a
+    compressed ``.npz`` with ``row``, ``fold``, ``target`` and ``prediction``."""
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Out-of-fold counts, [true class][predicted class]; empty for regression."""
+    """Confusion matrix of the out-of-fold predictions, [true class][predicted class];
+    empty for regression."""
     failure: Failure | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether the trial ran to its end and has a score."""
+        """Whether the trial was neither pruned nor failed."""
         return self.state is TrialState.COMPLETE
 
     def mean(self, metric: str, side: str = "validation") -> float:
-        """Mean of a metric over the folds; ``side`` is "validation" or "train"."""
+        """Return the mean of a metric over the folds.
+
+        Args:
+            metric: Name of the metric.
+            side: "validation" or "train".
+        """
         scores = [getattr(fold, side)[metric] for fold in self.folds]
         return sum(scores) / len(scores)

@@ -1,4 +1,4 @@
-"""How far probabilities are from what happens: reliability bins and their error."""
+"""Calibration of probabilities: reliability bins and the calibration error."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ N_BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows the model was about equally sure of.
+    """A bin of rows with similar confidence.
 
     Attributes:
         confidence: Mean probability of the predicted class.
-        accuracy: How often it was right.
-        n_rows: How many rows.
+        accuracy: Share of rows whose predicted class is right.
+        n_rows: Number of rows.
     """
 
     confidence: float
@@ -27,7 +27,7 @@ class Bin:
 def reliability_bins(
     y: np.ndarray, prediction: np.ndarray, task: Task
 ) -> tuple[Bin, ...]:
-    """Return bins of equally many rows, by the probability of the predicted class.
+    """Return bins of equal size, by the probability of the predicted class.
 
     Args:
         y: Class numbers, shape (n,).
@@ -44,11 +44,11 @@ def reliability_bins(
 
 
 def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Return the mean distance of confidence and accuracy, weighted by rows.
+    """Return the mean distance between confidence and accuracy, weighted by rows.
 
     Source:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv
-        1706.04599 (expected calibration error; here with bins of equally many rows).
+        1706.04599 (expected calibration error; here with bins of equal size).
     """
     weights = [b.n_rows for b in bins]
     return float(

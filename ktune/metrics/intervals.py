@@ -13,12 +13,12 @@ from ktune.utils.seeds import derive_seed
 N_RESAMPLES = 1000
 
 COSTLY_SHARE = 5
-"""Metrics that only scikit-learn can compute are drawn so many times less often."""
+"""Factor by which metrics computed by scikit-learn get fewer resamples."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score on the test set with its 95 % interval; None where it has none."""
+    """A score on the test set with its 95 % interval; None: no interval."""
 
     value: float
     low: float | None = None
@@ -36,20 +36,20 @@ def estimate_metrics(
 ) -> dict[str, Estimate]:
     """Score test predictions, with 95 % percentile bootstrap intervals over rows.
 
-    The interval speaks of these test rows as a sample of all rows; it does not
-    include the chance of another training run.
+    The interval covers the sampling of the test rows, not the variation between
+    training runs.
 
     Args:
         names: Canonical metric names, without ``loss``.
         y: Targets as in ``Dataset.y``.
-        predictions: As `compute_metrics` takes them.
-        task: What ``y`` is.
-        seed: Of the search.
-        n_resamples: How often the rows are drawn anew.
+        predictions: In the form of `compute_metrics`.
+        task: Task of ``y``.
+        seed: Seed of the search.
+        n_resamples: Number of bootstrap resamples.
 
     Returns:
-        Metric name to estimate. The calibration error has no interval: it is larger in
-        rows drawn twice, so that draws do not tell of its error.
+        Metric name to estimate. The calibration error has no interval, because
+        resampling with replacement biases it upwards.
 
     Source:
         Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
@@ -77,11 +77,11 @@ def estimate_metrics(
 def _percentiles(
     names: Sequence[str], draws: Sequence[Mapping[str, float]]
 ) -> dict[str, tuple[float, float]]:
-    """Return between what 95 % of the draws are in which a metric is defined."""
-    found = {}
+    """Return the central 95 % of each metric over the draws that define it."""
+    intervals = {}
     for name in names:
         defined = [draw[name] for draw in draws if not math.isnan(draw[name])]
         if defined:
             low, high = np.percentile(defined, [2.5, 97.5])
-            found[name] = (float(low), float(high))
-    return found
+            intervals[name] = (float(low), float(high))
+    return intervals

@@ -1,15 +1,15 @@
-"""Which trial is best: by one objective, or by several of which none beats all.
+"""Ranking of trials by one objective, or by several with a Pareto front.
 
-With several objectives the trials that no other one beats in everything are the Pareto
-front. One of them has to be registered, and the rule for that is stated:
+With several objectives, the trials that are not dominated by another one form the
+Pareto front. One of them is registered, by the rule `pick`:
 
-| pick | the trial taken from the Pareto front |
+| pick | the trial selected from the Pareto front |
 |---|---|
-| `one_standard_error` | of those whose first objective is within one standard error \
-(over its folds) of the best one's, the best in the second objective |
-| `balanced` | the one nearest to the best of everything, each objective scaled to \
-0 … 1 over the front |
-| `best` | the best in the first objective |
+| `one_standard_error` | of the trials within one standard error (over folds) of the \
+best first objective, the one with the best second objective |
+| `balanced` | the trial nearest to the ideal point, each objective scaled to 0 … 1 \
+over the front |
+| `best` | the trial with the best first objective |
 
 Source: one standard error, Breiman, Friedman, Olshen & Stone, Classification and
 Regression Trees (1984), section 3.4.3; nearest to the ideal point, Miettinen, Nonlinear
@@ -30,11 +30,11 @@ _ORDER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 
 @dataclass(frozen=True)
 class Goal:
-    """What a search is after.
+    """The objectives of a search.
 
     Attributes:
-        objectives: The first one leads: it decides the best epoch.
-        pick: Which member of a Pareto front is taken.
+        objectives: The first one also selects the best epoch.
+        pick: The rule that selects a trial from the Pareto front.
     """
 
     objectives: tuple[Objective, ...]
@@ -42,24 +42,24 @@ class Goal:
 
     @property
     def first(self) -> Objective:
-        """The leading objective."""
+        """The first objective."""
         return self.objectives[0]
 
     @property
     def is_single(self) -> bool:
-        """Whether there is one objective, so that one trial beats all."""
+        """Whether there is only one objective."""
         return len(self.objectives) == 1
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What of a trial decides its place.
+    """The values of a trial that decide its rank.
 
     Attributes:
-        number: Of the trial.
-        state: How it ended.
-        scores: The value of each objective; empty: it has none.
-        standard_error: Of the first objective, over the folds.
+        number: Number of the trial.
+        state: Final state of the trial.
+        scores: Value of each objective; empty without a score.
+        standard_error: Standard error of the first objective over the folds.
     """
 
     number: int
@@ -71,8 +71,9 @@ class Standing:
 def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
     """Return trial numbers, best first.
 
-    Complete trials come before pruned and failed ones; of several objectives the trial
-    picked first, then the rest of the Pareto front; then by the first objective.
+    Complete trials come before pruned and failed ones. With several objectives, the
+    picked trial comes first, then the rest of the Pareto front. Otherwise the first
+    objective decides.
 
     Example:
         >>> goal = Goal((Objective("accuracy", "max"),))
@@ -104,9 +105,9 @@ def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
 def pareto_front(
     standings: Sequence[Standing], objectives: Sequence[Objective]
 ) -> list[Standing]:
-    """Return the complete trials that nothing else beats in every objective.
+    """Return the complete trials that no other trial dominates.
 
-    Of equal ones the first counts.
+    Of equal trials only the first is returned.
 
     Example:
         >>> goals = [Objective("accuracy", "max"), Objective("n_parameters", "min")]
@@ -150,12 +151,12 @@ def front_of_results(
 
 
 def standing_of(trial: Trial, result: TrialResult, objective: Objective) -> Standing:
-    """Return what of a result decides its place.
+    """Return the standing of a trial.
 
     Args:
-        trial: What was evaluated.
-        result: What was found; it has a score.
-        objective: The leading one.
+        trial: The evaluated trial.
+        result: Its result; it has a score.
+        objective: The first objective.
     """
     assert result.score is not None
     folds = [
@@ -172,7 +173,7 @@ def standing_of(trial: Trial, result: TrialResult, objective: Objective) -> Stan
 
 
 def standard_error(fold_scores: Sequence[float]) -> float:
-    """Return the standard error of a mean over folds; 0 for fewer than two.
+    """Return the standard error of a mean over folds; 0 for fewer than two folds.
 
     Example:
         >>> round(standard_error([0.90, 0.92, 0.94, 0.96]), 4)
@@ -184,7 +185,7 @@ def standard_error(fold_scores: Sequence[float]) -> float:
 
 
 def pick_from_front(front: Sequence[Standing], goal: Goal) -> int:
-    """Return the number of the trial to take; see the table of this module."""
+    """Return the number of the selected trial; see the table of this module."""
     losses = _losses(front, goal.objectives)
     best = int(losses[:, 0].argmin())
     if goal.pick == "best":
@@ -197,7 +198,7 @@ def pick_from_front(front: Sequence[Standing], goal: Goal) -> int:
 
 
 def _is_beaten(losses: np.ndarray, position: int) -> bool:
-    """Whether another trial is better, or is equal and came first."""
+    """Whether another trial dominates, or is equal and comes first."""
     is_as_good = (losses <= losses[position]).all(axis=1)
     is_better = is_as_good & (losses < losses[position]).any(axis=1)
     return bool(is_better.any() or is_as_good[:position].any())
@@ -206,14 +207,14 @@ def _is_beaten(losses: np.ndarray, position: int) -> bool:
 def _losses(
     standings: Sequence[Standing], objectives: Sequence[Objective]
 ) -> np.ndarray:
-    """Return scores turned so that less is better, shape (trials, objectives)."""
+    """Return scores with signs so that less is better, shape (trials, objectives)."""
     signs = [-1.0 if objective.direction == "max" else 1.0 for objective in objectives]
     scores = [standing.scores for standing in standings]
     return np.array(scores, dtype=float).reshape(-1, len(objectives)) * signs
 
 
 def _distances(losses: np.ndarray) -> np.ndarray:
-    """Return how far each is from the best of everything."""
+    """Return the distance of each trial from the ideal point."""
     least, most = losses.min(axis=0), losses.max(axis=0)
     spread = np.where(most > least, most - least, 1.0)
     return np.asarray(np.linalg.norm((losses - least) / spread, axis=1))

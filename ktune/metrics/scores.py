@@ -1,9 +1,9 @@
-"""Scores of predictions: names, directions and how each is computed.
+"""Metrics: names, directions and functions that score predictions.
 
-Two sorts: *curve metrics* are read after every epoch for every fold, so they come
-from one confusion matrix by plain numpy (a scikit-learn call costs a millisecond of
-input checks, more than a small model's epoch). All others come from scikit-learn, at
-the best epoch only.
+*Curve metrics* are computed after every epoch for every fold, so numpy computes them
+from one confusion matrix (the input checks of a scikit-learn scorer take a
+millisecond, more than an epoch of a small model). All other metrics are computed by
+scikit-learn, at the best epoch only.
 """
 
 import functools
@@ -25,13 +25,13 @@ from ktune.utils.text import did_you_mean
 Direction: TypeAlias = Literal["max", "min"]
 
 LOSS = "loss"
-"""The model's own loss; it comes from the trainer, not from predictions."""
+"""The loss of the compiled model, computed by the trainer."""
 
 N_PARAMETERS = "n_parameters"
 LATENCY = "latency_ms"
 
 COSTS = (N_PARAMETERS, LATENCY)
-"""What a model costs: objectives beside a metric, read off the model itself."""
+"""Costs of a model, which may be objectives beside a metric."""
 
 DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss", "roc_auc"),
@@ -54,7 +54,7 @@ DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
 }
 
 CALIBRATION_ERROR = "calibration_error"
-"""Expected calibration error of class probabilities; not one of scikit-learn's."""
+"""Expected calibration error of class probabilities; scikit-learn has no scorer."""
 
 _LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
 
@@ -90,14 +90,14 @@ _TINY = float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search makes as good as possible: the fold mean of one metric."""
+    """A metric whose mean over the folds a search optimises, and its direction."""
 
     metric: str
     direction: Direction
 
     @property
     def worst(self) -> float:
-        """The value no other is worse than."""
+        """The worst possible value."""
         return -np.inf if self.direction == "max" else np.inf
 
     def is_better(self, value: float, than: float) -> bool:
@@ -106,7 +106,7 @@ class Objective:
 
 
 def canonical_name(name: str) -> str:
-    """Return ktune's name of a metric: ``val_acc`` is ``accuracy``.
+    """Return the canonical name of a metric: ``accuracy`` for ``val_acc``.
 
     Raises:
         ExperimentError: There is no such metric.
@@ -124,13 +124,13 @@ def canonical_name(name: str) -> str:
 
 
 def known_metrics() -> list[str]:
-    """Return every metric name ktune understands, for any task."""
+    """Return the names of all metrics, for any task."""
     own = {m for names in _CURVE_METRICS.values() for m in names}
     return sorted({LOSS, CALIBRATION_ERROR, *own, *get_scorer_names()})
 
 
 def make_objective(name: str) -> Objective:
-    """Return the objective of a metric's or a cost's name, with its direction."""
+    """Return the objective of a metric or a cost, with its direction."""
     if name in COSTS:
         return Objective(name, "min")
     metric = canonical_name(name)
@@ -143,7 +143,7 @@ def metrics_of_task(task: Task, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def curve_metrics(task: Task, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the wanted metrics that are cheap enough for every epoch."""
+    """Return those of the wanted metrics that are computed after every epoch."""
     return tuple(name for name in wanted if name in _CURVE_METRICS[task])
 
 
@@ -155,9 +155,9 @@ def compute_metrics(
     Args:
         names: Canonical metric names, without ``loss``.
         y: Targets as in ``Dataset.y``.
-        predictions: Probability of class 1, shape (n,), for binary; one probability
-            a class or label, shape (n, k); or predicted values, shaped like ``y``.
-        task: What ``y`` is.
+        predictions: Probability of class 1, shape (n,), for binary; probabilities of
+            classes or labels, shape (n, k); or predicted values, shaped like ``y``.
+        task: Task of ``y``.
 
     Returns:
         Metric name to value; NaN where a metric is not defined on these rows.
@@ -189,7 +189,7 @@ def _with_val(names: list[str]) -> list[str]:
 
 
 def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
-    """Score by scikit-learn's scorer of that name; NaN where it is not defined."""
+    """Score by the scikit-learn scorer of this name; NaN where it is undefined."""
     if name == CALIBRATION_ERROR:
         return _calibration_error(y, predictions, task)
     if task.is_classification and len(np.unique(y)) < 2:
@@ -202,17 +202,17 @@ def _score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> flo
         return _score_by_scikit_learn(name, y, predictions, task)
     except (ValueError, AttributeError) as error:
         if _fits(name, task, y.shape[1:]):
-            return float("nan")  # these rows are at fault: a class is absent, say
+            return float("nan")  # undefined for these rows: a class is absent, say
         raise ExperimentError(
             f"metric {name!r} cannot score a {task} task: {error}"
         ) from error
 
 
 def _roc_auc(is_positive: np.ndarray, predictions: np.ndarray) -> float:
-    """Return the chance that a positive row is ranked above a negative one.
+    """Return the probability that a positive row ranks above a negative one.
 
-    By the sum of ranks (Mann-Whitney); scikit-learn's own takes ten times as long, and
-    it is read for every fold of every trial.
+    Computed from the sum of ranks (Mann-Whitney), for every fold of every trial;
+    scikit-learn's function takes ten times as long.
     """
     n_positive = int(is_positive.sum())
     n_pairs = n_positive * (len(is_positive) - n_positive)
@@ -221,7 +221,7 @@ def _roc_auc(is_positive: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def _roc_auc_one_versus_rest(y: np.ndarray, predictions: np.ndarray) -> float:
-    """Return the mean over classes; NaN where one is absent."""
+    """Return the mean over classes; NaN if a class is absent."""
     n_classes = predictions.shape[1]
     if len(np.unique(y)) < n_classes:
         return float("nan")
@@ -243,15 +243,15 @@ def _score_by_scikit_learn(
 ) -> float:
     replay = _Classifier if task is not Task.REGRESSION else _Regressor
     with warnings.catch_warnings():
-        # It warns of what is not defined on these rows, for every fold of a trial.
+        # Scorers warn of undefined values, for every fold of every trial.
         warnings.simplefilter("ignore")
         return float(get_scorer(name)(replay(predictions, task), None, y))
 
 
 @functools.cache
 def _fits(name: str, task: Task, columns: tuple[int, ...]) -> bool:
-    """Whether a metric is defined on rows of this task that lack nothing."""
-    y, predictions = _rows_that_lack_nothing(task, columns)
+    """Whether a metric is defined on ideal rows of this task."""
+    y, predictions = _ideal_rows(task, columns)
     try:
         _score_by_scikit_learn(name, y, predictions, task)
     except (ValueError, AttributeError):
@@ -259,10 +259,8 @@ def _fits(name: str, task: Task, columns: tuple[int, ...]) -> bool:
     return True
 
 
-def _rows_that_lack_nothing(
-    task: Task, columns: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets and predictions: every class, positive numbers, no whole ones."""
+def _ideal_rows(task: Task, columns: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions with every class, or positive fractions."""
     numbers = np.arange(6)
     if task is Task.MULTICLASS:
         return numbers % 3, np.eye(3)[numbers % 3]
@@ -272,7 +270,7 @@ def _rows_that_lack_nothing(
 
 
 class _Classifier(ClassifierMixin, BaseEstimator):
-    """Replays known predictions, so that any scikit-learn scorer can read them."""
+    """A classifier that returns known predictions, for scikit-learn's scorers."""
 
     def __init__(self, predictions: np.ndarray, task: Task) -> None:
         self.predictions = predictions
@@ -293,14 +291,14 @@ class _Classifier(ClassifierMixin, BaseEstimator):
 
 
 def _classes(predictions: np.ndarray, task: Task) -> np.ndarray | list[np.ndarray]:
-    """Return ``classes_`` as scikit-learn's own classifiers have it."""
+    """Return ``classes_`` as scikit-learn's classifiers define it."""
     if task is Task.MULTILABEL:
         return [np.arange(2) for _ in range(predictions.shape[1])]
     return np.arange(2 if task is Task.BINARY else predictions.shape[1])
 
 
 class _Regressor(RegressorMixin, BaseEstimator):
-    """Replays known predictions for scikit-learn's regression scorers."""
+    """A regressor that returns known predictions, for scikit-learn's scorers."""
 
     def __init__(self, predictions: np.ndarray, task: Task) -> None:
         self.predictions = predictions
@@ -333,7 +331,7 @@ def _multiclass_curve_metrics(
         y, predicted_classes(predictions, Task.MULTICLASS), predictions.shape[1]
     )
     diagonal, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
-    # As in scikit-learn: average over the classes that occur on either side.
+    # As in scikit-learn: average over classes that occur in targets or predictions.
     present = (true + predicted) > 0
     recall = diagonal[present] / np.maximum(true[present], 1)
     precision = diagonal[present] / np.maximum(predicted[present], 1)

@@ -1,4 +1,4 @@
-"""The probability from which on a row is called positive, tuned out of fold."""
+"""The decision threshold of binary classification, tuned on out-of-fold predictions."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ DEFAULT = 0.5
 TUNE = "tune"
 
 _TUNED_FOR = ("f1", "accuracy", "balanced_accuracy", "matthews_corrcoef", "jaccard")
-"""Metrics worth tuning a threshold for. Precision and recall alone are best at the
-ends, rankings and log loss do not know a threshold."""
+"""Metrics for which a threshold is tuned. Precision and recall alone are best at the
+extremes; ranking metrics and log loss do not depend on a threshold."""
 
 _OF_LABELS = (
     "accuracy",
@@ -23,20 +23,20 @@ _OF_LABELS = (
     "matthews_corrcoef",
     "jaccard",
 )
-"""Metrics that change with the threshold."""
+"""Metrics that depend on the threshold."""
 
 _MOST_CANDIDATES = 200
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where probabilities are cut.
+    """A decision threshold.
 
     Attributes:
         value: In (0, 1).
-        metric: What it was tuned for; "" where it was given.
-        score: Of the out-of-fold predictions cut there; None where it was given.
-        score_at_half: The same, cut at 0.5.
+        metric: The metric it was tuned for; "" if the user has set it.
+        score: Out-of-fold score at the threshold; None if the user has set it.
+        score_at_half: Out-of-fold score at 0.5.
     """
 
     value: float
@@ -45,7 +45,7 @@ class Threshold:
     score_at_half: float | None = None
 
     def describe(self) -> str:
-        """Say where it is and what it is worth."""
+        """Return the threshold and its scores as a sentence."""
         if self.score is None or self.score_at_half is None:
             return f"Decision threshold {self.value:.3f}, as given."
         return (
@@ -55,31 +55,32 @@ class Threshold:
 
 
 def tune_threshold(y: np.ndarray, predictions: np.ndarray, objective: str) -> Threshold:
-    """Find the threshold that is best on predictions of rows not trained on.
+    """Find the threshold with the best score of the out-of-fold predictions.
 
     Args:
         y: 0 or 1, shape (n,).
-        predictions: Probability of class 1 by the fold that did not train on the row.
-        objective: Of the search; tuned for if it depends on a threshold, else F1.
+        predictions: Out-of-fold probability of class 1.
+        objective: Objective of the search; if it does not depend on a threshold, F1
+            is used.
 
     Source:
-        scikit-learn's TunedThresholdClassifierCV does the same on its own folds.
+        The method of scikit-learn's TunedThresholdClassifierCV.
     """
     metric = objective if objective in _TUNED_FOR else _TUNED_FOR[0]
     predictions = predictions.astype(np.float64)
     values = [*_candidates(predictions), DEFAULT]
     scores = [_score(metric, y, predictions, value) for value in values]
     best = np.nanmax(scores)
-    # Of equally good ones the nearest to a half: it asks for the least.
+    # Of equally good thresholds take the nearest to 0.5, the smallest change.
     equal = [v for v, s in zip(values, scores, strict=True) if s >= best - 1e-12]
     value = min(equal, key=lambda v: abs(v - DEFAULT))
     return Threshold(float(value), metric, float(best), float(scores[-1]))
 
 
 def cut_at(predictions: np.ndarray, threshold: float) -> np.ndarray:
-    """Return probabilities bent so that the threshold comes to lie at 0.5.
+    """Rescale probabilities so that the threshold becomes 0.5.
 
-    Their order stays, so whatever cuts at a half cuts the given ones at the threshold.
+    Their order is kept, so metrics that cut at 0.5 apply the threshold.
     """
     below = 0.5 * predictions / threshold
     above = 0.5 + 0.5 * (predictions - threshold) / (1 - threshold)
@@ -87,12 +88,12 @@ def cut_at(predictions: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def of_labels(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of the metrics that change with the threshold."""
+    """Return those of the metrics that depend on the threshold."""
     return tuple(name for name in names if name in _OF_LABELS)
 
 
 def _candidates(predictions: np.ndarray) -> np.ndarray:
-    """Return the middles between neighbouring probabilities, at most 200 of them."""
+    """Return the midpoints between neighbouring probabilities, at most 200."""
     levels = np.unique([0.0, *predictions, 1.0])
     middles = (levels[1:] + levels[:-1]) / 2
     if len(middles) > _MOST_CANDIDATES:
@@ -102,5 +103,5 @@ def _candidates(predictions: np.ndarray) -> np.ndarray:
 
 
 def _score(metric: str, y: np.ndarray, predictions: np.ndarray, at: float) -> float:
-    bent = cut_at(predictions, at)
-    return compute_metrics((metric,), y, bent, Task.BINARY)[metric]
+    rescaled = cut_at(predictions, at)
+    return compute_metrics((metric,), y, rescaled, Task.BINARY)[metric]

@@ -1,8 +1,8 @@
-"""Ready-made search spaces: each a function of ``hp`` and the data it is for.
+"""Ready-made search spaces: functions of ``hp`` and the description of the data.
 
-A preset is given as ``build`` of an experiment. It takes shapes, output layer and
-loss from the data, returns an uncompiled model (`default_compile` then searches
-optimizer and learning rate), and its defaults are a good model by themselves.
+A preset is passed as ``build`` of an experiment. It takes shapes and output layer
+from the data and returns an uncompiled model; `default_compile` then searches the
+optimizer and the learning rate. The default values make a good model.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def rnn(**ranges: Any) -> Rnn:
 
 
 def architecture(*, default: str | None = None, **presets: Preset) -> Architecture:
-    """Several presets in one space, chosen by a parameter; see `Architecture`.
+    """A space of several presets, chosen by a parameter; see `Architecture`.
 
     Example:
         >>> space = architecture(mlp=mlp(), cnn=cnn(filters=16), default="cnn")

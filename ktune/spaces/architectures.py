@@ -1,4 +1,4 @@
-"""The architecture itself as a choice: several presets in one space."""
+"""A space of several presets: the architecture as a hyperparameter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Architecture:
     | `architecture` | the names of the presets | the first |
     | `NAME/…` | the parameters of preset NAME | its own |
 
-    Only the parameters of the chosen one are asked for and recorded.
+    Only the parameters of the chosen preset are proposed and recorded.
 
     Attributes:
         presets: Pairs of a name and a preset, or any function ``build(hp, data)``.
-        default: Name of the preset that trial 0 takes; None: the first.
+        default: Name of the preset of trial 0; None: the first.
     """
 
     presets: tuple[tuple[str, Preset], ...]
@@ -55,8 +55,8 @@ class Architecture:
         chosen = hp.Choice("architecture", names, default=self.default or names[0])
         model = None
         for name, preset in self.presets:
-            # Scopes are entered for all, built for one: KerasTuner's oracles learn
-            # from the scopes which branches there are.
+            # All scopes are entered, because KerasTuner's oracles learn the branches
+            # of the space from them; only the chosen preset is built.
             with hp.conditional_scope("architecture", [name]):
                 if chosen == name:
                     with hp.name_scope(name):

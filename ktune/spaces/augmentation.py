@@ -1,12 +1,12 @@
-"""Augmentation: images changed at random while training, never when predicting.
+"""Augmentation: random changes of images in training, not in prediction.
 
-| name | what is searched | largest |
+| name | searched value | largest |
 |---|---|---|
-| `crop` | pixels added on each side, then cropped off at random | 4 |
+| `crop` | pixels of padding on each side, cropped at random | 4 |
 | `flip` | none, horizontal, horizontal_and_vertical | |
-| `rotation` | turn, as a share of a full circle | 0.1 |
-| `zoom` | change of size | 0.2 |
-| `contrast` | change of contrast | 0.3 |
+| `rotation` | angle, as a share of a full circle | 0.1 |
+| `zoom` | factor of size | 0.2 |
+| `contrast` | factor of contrast | 0.3 |
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ FLIPS = ("none", "horizontal", "horizontal_and_vertical")
 
 
 def augment(hp: Any, x: Any, names: Sequence[str]) -> Any:
-    """Ask ``hp`` whether to augment, and how; return the images as changed.
+    """Return images with augmentation layers, whose strengths ``hp`` proposes.
 
-    Strengths are asked for only if the answer to ``augment`` is yes. By default it is
-    no, so that trial 0 is a fast plain model.
+    Strengths are requested only if ``augment`` is True. Its default is False, so that
+    trial 0 is a fast model.
 
     Args:
         hp: A `keras_tuner.HyperParameters`.
         x: Images, shape (batch, height, width, channels), values from 0 to 1.
-        names: Which of the augmentations of this module to search.
+        names: The augmentations of this module to search.
     """
     if not names:
         return x
@@ -43,9 +43,9 @@ def _crop(hp: Any, x: Any) -> Any:
     if pixels == 0:
         return x
     height, width = x.shape[1:3]
-    # A shift by whole pixels over a black border is a random crop of the padded image.
-    # Keras's RandomCrop takes one crop for a whole batch and, when predicting, hands
-    # on the padded image as it is, which no longer fits the model (Keras 3.15).
+    # A shift by whole pixels with black borders is a random crop of the padded image.
+    # Keras's RandomCrop applies one crop to the whole batch and, in prediction,
+    # returns the padded image, which has another shape (Keras 3.15).
     return keras.layers.RandomTranslation(
         pixels / height, pixels / width, fill_mode="constant", interpolation="nearest"
     )(x)

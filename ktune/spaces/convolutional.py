@@ -26,7 +26,7 @@ POOLINGS = ("max", "average")
 
 @dataclass(frozen=True)
 class Cnn:
-    """Blocks of convolutions and pooling, a head, and a dense layer.
+    """A space of blocks of convolutions and pooling, a head, and a dense layer.
 
     | parameter | values | default | meaning |
     |---|---|---|---|
@@ -38,13 +38,13 @@ class Cnn:
     | `batch_norm` | no, yes | yes | normalise before each activation |
     | `head` | flatten, average, average_and_max | flatten | from maps to a row: all \
 values, the mean of each map, or mean and maximum side by side |
-    | `units` | 32, 64, 128 | 64 | width of the dense layer; `units=0`: none |
+    | `units` | 32, 64, 128 | 64 | width of the dense layer; `units=0`: no layer |
     | `dropout` | 0 … 0.5 | 0.25 | before the output |
 
-    Every argument is a range, a tuple of choices, or a single value, which is then
-    not searched. The activation is relu. With ``augmentation``, a tuple of names from
-    `ktune.spaces.augmentation`, ``augment`` and the strength of each are searched
-    too; left out by default, because they double the time of an epoch on a CPU.
+    Every argument is a range, a tuple of choices, or a single fixed value. The
+    activation is relu. With ``augmentation``, a tuple of names from
+    `ktune.spaces.augmentation`, ``augment`` and the strengths are searched too; by
+    default they are not, because they double the time of an epoch on a CPU.
 
     The default reaches 0.97 on 5,000 images of MNIST in five epochs.
     """
@@ -120,7 +120,7 @@ values, the mean of each map, or mean and maximum side by side |
 def _convolution(x: Any, filters: int, kernel_size: int, has_norm: bool) -> Any:
     import keras
 
-    # Batch normalisation brings its own bias.
+    # Batch normalisation has its own bias.
     return keras.layers.Conv2D(
         filters, kernel_size, padding="same", use_bias=not has_norm
     )(x)
@@ -135,15 +135,15 @@ def _pool(x: Any, pooling: str) -> Any:
 
 
 def _normalise_and_activate(x: Any, has_norm: bool) -> Any:
-    """Normalise and activate; after pooling, where there is a quarter of the values.
+    """Apply batch normalisation and relu, after pooling on a quarter of the values.
 
-    relu and maximum may change places, so the order costs nothing but saves a third
-    of an epoch's time (measured on MNIST, 2 cores).
+    relu and maximum commute, so the outputs do not depend on the order, but this one
+    saves a third of an epoch's time (measured on MNIST, 2 cores).
     """
     import keras
 
     if has_norm:
-        # Keras's momentum of 0.99 lags behind for an epoch of a small data set.
+        # Keras's default of 0.99 adapts too slowly for the epochs of small data sets.
         x = keras.layers.BatchNormalization(momentum=0.9)(x)
     return keras.layers.Activation("relu")(x)
 

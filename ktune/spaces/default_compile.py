@@ -23,8 +23,8 @@ def compile_by_default(model: Any, hp: Any, data: DataDescription) -> None:
 
     Args:
         model: A Keras model that is not compiled yet.
-        hp: Asked for ``optimizer`` and ``learning_rate``.
-        data: Its task decides the loss.
+        hp: Gives ``optimizer`` and ``learning_rate``.
+        data: Description of the data; its task decides the loss.
     """
     name = hp.Choice("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)

@@ -1,4 +1,4 @@
-"""Both ends of every preset: what comes in, and the output layer of the task."""
+"""Input shape and output layer of the presets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from ktune.errors import ExperimentError
 
 
 def output_layer(data: DataDescription) -> Any:
-    """Return the last layer: as many units as the task needs, as probabilities.
+    """Return the output layer of a task.
 
     | task | layer |
     |---|---|
@@ -33,10 +33,10 @@ def single_shape(
     """Return the shape of one row, for a preset with one input.
 
     Args:
-        data: What the model will see.
+        data: Description of the data.
         preset: Name of the preset, for the message.
-        ranks: Numbers of axes of a row the preset can take.
-        needs: What it needs, in words.
+        ranks: Supported numbers of axes of a row.
+        needs: Description of the supported data, for the message.
 
     Raises:
         ExperimentError: There are several inputs, or rows of another rank.

@@ -1,10 +1,10 @@
-"""KerasTuner's `HyperModel` with a ``fit`` of its own, taken one epoch at a time.
+"""KerasTuner's `HyperModel` with an overridden ``fit``, called for each epoch.
 
-Such a ``fit(hp, model, *args, **kwargs)`` ends in ``model.fit``, with arguments it
-tunes. ktune advances all folds epoch by epoch, so while it runs ``model.fit`` stands
-for something else: before the trial it only notes what it was asked for, and in the
-trial it trains one epoch. Epochs and batch size it asks for become fit settings, and
-everything else (``shuffle``, ``class_weight``, changed rows …) goes to Keras unchanged.
+Such a ``fit(hp, model, *args, **kwargs)`` calls ``model.fit`` with tuned arguments.
+ktune trains all folds epoch by epoch, so ``model.fit`` is replaced during the call:
+before the trial the replacement only records its arguments, and in the trial it trains
+one epoch. The epochs and the batch size become fit settings, and all other arguments
+(``shuffle``, ``class_weight``, changed rows …) are passed to Keras unchanged.
 """
 
 import contextlib
@@ -17,32 +17,32 @@ import keras_tuner
 from ktune.errors import ExperimentError
 
 Fit: TypeAlias = Callable[..., Any]
-"""``fit(model, x, y, **kwargs)``: a HyperModel's ``fit``, its ``hp`` filled in."""
+"""``fit(model, x, y, **kwargs)``: the ``fit`` of a HyperModel with bound ``hp``."""
 
 _SETTINGS = ("epochs", "batch_size")
 
 
 def own_fit(build: Any) -> Callable[..., Any] | None:
-    """Return the ``fit`` a HyperModel overrides; None: it has none of its own."""
+    """Return the overridden ``fit`` of a HyperModel; None if it is not overridden."""
     if not isinstance(build, keras_tuner.HyperModel):
         return None
     if type(build).fit is keras_tuner.HyperModel.fit:
         return None
-    found: Callable[..., Any] = build.fit
-    return found
+    fit: Callable[..., Any] = build.fit
+    return fit
 
 
 def settings_asked_for(fit: Fit, model: Any, x: Any, y: Any) -> dict[str, int]:
-    """Return the fit settings a ``fit`` asks for, without training.
+    """Return the fit settings that a ``fit`` passes to ``model.fit``, without training.
 
     Args:
-        fit: The HyperModel's, its ``hp`` filled in.
+        fit: The ``fit`` of the HyperModel with bound ``hp``.
         model: A compiled model.
-        x: A row of features like those it will get.
+        x: A row of features.
         y: Its target.
 
     Raises:
-        ExperimentError: It does not call ``model.fit`` exactly once.
+        ExperimentError: ``fit`` does not call ``model.fit`` exactly once.
     """
     calls: list[inspect.BoundArguments] = []
 
@@ -50,7 +50,7 @@ def settings_asked_for(fit: Fit, model: Any, x: Any, y: Any) -> dict[str, int]:
         calls.append(inspect.signature(type(model).fit).bind(model, *args, **kwargs))
         return _empty_history(model)
 
-    with _standing_for_fit(model, note):
+    with _replaced_fit(model, note):
         fit(model, x, y, **_extra_arguments(fit, (x, y)))
     if len(calls) != 1:
         raise ExperimentError(
@@ -65,45 +65,46 @@ def settings_asked_for(fit: Fit, model: Any, x: Any, y: Any) -> dict[str, int]:
 def fit_one_epoch(
     fit: Fit, model: Any, x: Any, y: Any, validation: Any, **settings: Any
 ) -> dict[str, float]:
-    """Train a model for one epoch by a HyperModel's ``fit``.
+    """Train a model for one epoch by the ``fit`` of a HyperModel.
 
     Args:
-        fit: The HyperModel's, its ``hp`` filled in.
+        fit: The ``fit`` of the HyperModel with bound ``hp``.
         model: The model to train.
         x: Features.
         y: Targets.
-        validation: Features and targets, for a ``fit`` that names ``validation_data``.
-        **settings: For Keras's ``fit``; "callbacks" are added to those given.
+        validation: Features and targets, for a ``fit`` with ``validation_data``.
+        **settings: Arguments of Keras's ``fit``; "callbacks" are added to those of
+            the HyperModel.
 
     Returns:
-        Keras's logs of the epoch.
+        The logs of the epoch.
     """
     logs: dict[str, float] = {}
     train = model.fit
 
     def train_one_epoch(*args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(type(model).fit).bind(model, *args, **kwargs)
-        asked = {k: v for k, v in given.arguments.items() if k != "self"}
-        callbacks = [*(asked.get("callbacks") or ()), *settings["callbacks"]]
-        # What ktune decides, it decides for all folds: epochs, and what is scored.
+        bound = inspect.signature(type(model).fit).bind(model, *args, **kwargs)
+        arguments = {k: v for k, v in bound.arguments.items() if k != "self"}
+        callbacks = [*(arguments.get("callbacks") or ()), *settings["callbacks"]]
+        # ktune sets epochs and validation rows, so that they are equal for all folds.
         size = settings["batch_size"]
-        asked |= {
+        arguments |= {
             "epochs": 1,
             "verbose": 0,
             "validation_data": None,
             "batch_size": size,
         }
-        history = train(**{**settings, **asked, "callbacks": callbacks})
+        history = train(**{**settings, **arguments, "callbacks": callbacks})
         logs.update({k: float(values[-1]) for k, values in history.history.items()})
         return history
 
-    with _standing_for_fit(model, train_one_epoch):
+    with _replaced_fit(model, train_one_epoch):
         fit(model, x, y, **_extra_arguments(fit, validation))
     return logs
 
 
 def _extra_arguments(fit: Fit, validation: Any) -> dict[str, Any]:
-    """Return what `keras_tuner.Tuner.search` would hand on: always callbacks."""
+    """Return the arguments that `keras_tuner.Tuner.search` would pass to ``fit``."""
     extra: dict[str, Any] = {"callbacks": []}
     if "validation_data" in inspect.signature(fit).parameters:
         extra["validation_data"] = validation
@@ -111,8 +112,8 @@ def _extra_arguments(fit: Fit, validation: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _standing_for_fit(model: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
-    model.fit = stand_in
+def _replaced_fit(model: Any, replacement: Callable[..., Any]) -> Iterator[None]:
+    model.fit = replacement
     try:
         yield
     finally:
@@ -125,6 +126,6 @@ def _empty_history(model: Any) -> Any:
     history = keras.callbacks.History()
     history.set_model(model)
     history.on_train_begin()
-    # Some read the last value of a metric off what they return.
+    # A HyperModel may read the last value of a metric from the returned history.
     history.on_epoch_end(0, {"loss": 0.0, "val_loss": 0.0})
     return history

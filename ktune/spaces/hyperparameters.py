@@ -1,4 +1,4 @@
-"""``hp`` as builders know it: KerasTuner's, driven define-by-run or replayed."""
+"""``hp`` of KerasTuner with values proposed define-by-run, or with known values."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from ktune.trial import Value
 
 
 class ProposingHyperParameters(keras_tuner.HyperParameters):
-    """A `keras_tuner.HyperParameters` that asks somebody for each new value.
+    """A `keras_tuner.HyperParameters` that gets each new value from a function.
 
-    A value is proposed at the moment the builder asks for it, and only if its
-    conditions hold, so inactive parameters are neither proposed nor recorded.
+    A value is proposed when the builder requests it, and only if its conditions hold,
+    so inactive parameters are neither proposed nor recorded.
 
     Args:
-        propose: Gets the declared parameter (a `keras_tuner` Int, Float, Choice,
+        propose: Receives the declared parameter (a `keras_tuner` Int, Float, Choice,
             Boolean or Fixed) and returns its value.
     """
 
@@ -24,8 +24,8 @@ class ProposingHyperParameters(keras_tuner.HyperParameters):
         self._propose = propose
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-        # Private, but the one place through which every declaration goes; there is no
-        # public hook (keras_tuner/src/engine/hyperparameters, 1.4.8).
+        # A private method, but all declarations call it, and there is no public hook
+        # (keras_tuner/src/engine/hyperparameters, 1.4.8).
         name = hyperparameter.name
         is_active = self._conditions_are_active(hyperparameter.conditions)
         if is_active and name not in self.values:
@@ -34,14 +34,14 @@ class ProposingHyperParameters(keras_tuner.HyperParameters):
 
 
 def replay(values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
-    """Return an ``hp`` that gives a builder these values, and defaults for others."""
+    """Return an ``hp`` with these values; other parameters keep their defaults."""
     hyperparameters = keras_tuner.HyperParameters()
     hyperparameters.values = dict(values)
     return hyperparameters
 
 
 def default_values(declare: Callable[[Any], None]) -> dict[str, Value]:
-    """Return the values a builder gets when every parameter keeps its default."""
+    """Return the default values of all declared parameters."""
     hyperparameters = keras_tuner.HyperParameters()
     declare(hyperparameters)
     return dict(hyperparameters.values)

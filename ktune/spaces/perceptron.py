@@ -1,4 +1,4 @@
-"""The multilayer perceptron: for tables, and for images taken as flat rows."""
+"""The multilayer perceptron: for tables, and for flattened images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ACTIVATIONS = ("relu", "selu", "mish", "silu", "gelu", "elu", "tanh", "leaky_rel
 
 @dataclass(frozen=True)
 class Mlp:
-    """Dense layers, each with activation and dropout.
+    """A space of dense layers with activation and dropout.
 
     | parameter | values | default | meaning |
     |---|---|---|---|
@@ -33,8 +33,8 @@ class Mlp:
     | `batch_norm` | no, yes | no | normalise before each activation |
     | `dropout` | 0 … 0.5 | 0.15 | after each hidden layer |
 
-    Every argument is a range, a tuple of choices, or a single value, which is then
-    not searched. Several inputs are flattened and put side by side.
+    Every argument is a range, a tuple of choices, or a single fixed value. Several
+    inputs are flattened and concatenated.
 
     Source:
         Three layers of 256, dropout 0.15 and the activations SELU and Mish are the

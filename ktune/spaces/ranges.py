@@ -1,12 +1,12 @@
-"""How the arguments of a preset say what is searched.
+"""The arguments of presets: fixed values, ranges and choices.
 
 | argument | meaning |
 |---|---|
-| `units=64` | fixed: neither asked nor recorded |
+| `units=64` | fixed: neither proposed nor recorded |
 | `units=(32, 512)` | a range of numbers, both ends included |
 | `pooling=("max", "average")` | choices |
 
-A default outside the range given moves to the nearest end, or to the first choice.
+A default outside of the argument is replaced by the nearest end, or the first choice.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ _Number = TypeVar("_Number", int, float)
 
 
 def ask_int(
-    hp: Any, name: str, given: IntRange, *, default: int, doubling: bool = False
+    hp: Any, name: str, argument: IntRange, *, default: int, doubling: bool = False
 ) -> int:
-    """Return the fixed number, or ask ``hp`` for one.
+    """Return the fixed number, or one proposed by ``hp``.
 
     Args:
         hp: A `keras_tuner.HyperParameters`.
-        name: Of the parameter.
-        given: The number or its range.
-        default: What trial 0 and ``hp`` without a tuner take.
-        doubling: Try low, 2·low, 4·low … only, from a low of at least 1. Widths
-            matter by their ratio: nothing is to be learned between 200 and 201.
+        name: Name of the parameter.
+        argument: A number or a range.
+        default: The value of trial 0, and of ``hp`` without a tuner.
+        doubling: Search only low, 2·low, 4·low …, from a low of at least 1, for
+            widths, whose effect depends on their ratio.
     """
-    if isinstance(given, int):
-        return given
-    low, high = given
+    if isinstance(argument, int):
+        return argument
+    low, high = argument
     if low == high:
         return low
     default = min(max(default, low), high)
@@ -48,41 +48,42 @@ def ask_int(
     return int(hp.Choice(name, widths, default=nearest, ordered=True))
 
 
-def ask_float(hp: Any, name: str, given: FloatRange, *, default: float) -> float:
-    """Return the fixed number, or ask ``hp`` for one between the ends given."""
-    if isinstance(given, int | float):
-        return float(given)
-    low, high = given
+def ask_float(hp: Any, name: str, argument: FloatRange, *, default: float) -> float:
+    """Return the fixed number, or one of the range proposed by ``hp``."""
+    if isinstance(argument, int | float):
+        return float(argument)
+    low, high = argument
     if low == high:
         return float(low)
     return float(hp.Float(name, low, high, default=min(max(default, low), high)))
 
 
-def ask_choice(hp: Any, name: str, given: Options, *, default: Any) -> Any:
-    """Return the fixed value, or ask ``hp`` for one of those given."""
-    if not isinstance(given, tuple):
-        return given
-    if len(given) == 1:
-        return given[0]
-    chosen = default if default in given else given[0]
-    if all(isinstance(option, bool) for option in given):
+def ask_choice(hp: Any, name: str, argument: Options, *, default: Any) -> Any:
+    """Return the fixed value, or one of the choices proposed by ``hp``."""
+    if not isinstance(argument, tuple):
+        return argument
+    if len(argument) == 1:
+        return argument[0]
+    chosen = default if default in argument else argument[0]
+    if all(isinstance(option, bool) for option in argument):
         return hp.Boolean(name, default=chosen)
-    return hp.Choice(name, list(given), default=chosen)
+    return hp.Choice(name, list(argument), default=chosen)
 
 
-def check_range(preset: str, name: str, given: Any, *, least: _Number) -> None:
+def check_range(preset: str, name: str, argument: Any, *, least: _Number) -> None:
     """Check a number or range of a preset.
 
     Args:
         preset: Name of the preset, for the message.
-        name: Of the argument.
-        given: A number, or a pair (low, high).
-        least: The smallest sensible value.
+        name: Name of the argument.
+        argument: A number, or a pair (low, high).
+        least: The smallest valid number.
 
     Raises:
-        ExperimentError: It is neither, the ends are swapped, or it is too small.
+        ExperimentError: The argument is neither, its ends are swapped, or a number
+            is too small.
     """
-    ends = given if isinstance(given, tuple) else (given, given)
+    ends = argument if isinstance(argument, tuple) else (argument, argument)
     kind = int if isinstance(least, int) else (int, float)
     is_range = len(ends) == 2 and all(
         isinstance(end, kind) and not isinstance(end, bool) for end in ends
@@ -92,22 +93,22 @@ def check_range(preset: str, name: str, given: Any, *, least: _Number) -> None:
     word = "whole number" if isinstance(least, int) else "number"
     raise ExperimentError(
         f"{preset}: `{name}` must be a {word} of at least {least}, or a range "
-        f"(low, high) of them; got {given!r}"
+        f"(low, high) of them; got {argument!r}"
     )
 
 
-def check_options(preset: str, name: str, given: Any, known: Sequence[Any]) -> None:
+def check_options(preset: str, name: str, argument: Any, known: Sequence[Any]) -> None:
     """Check a value or the choices of a preset.
 
     Raises:
-        ExperimentError: One of them is not known.
+        ExperimentError: One of the values is unknown.
     """
-    options = given if isinstance(given, tuple) else (given,)
+    options = argument if isinstance(argument, tuple) else (argument,)
     unknown = [option for option in options if option not in known]
     if unknown or not options:
         raise ExperimentError(
             f"{preset}: `{name}` must be one of {', '.join(map(repr, known))}, or a "
-            f"tuple of them; got {given!r}"
+            f"tuple of them; got {argument!r}"
         )
 
 

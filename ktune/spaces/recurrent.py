@@ -1,4 +1,4 @@
-"""The recurrent network: for sequences of numbers, and of tokens."""
+"""The recurrent network: for sequences of numbers or tokens."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ CELLS = ("lstm", "gru")
 
 @dataclass(frozen=True)
 class Rnn:
-    """LSTM or GRU layers over time; the last state feeds the output.
+    """A space of LSTM or GRU layers; the last state feeds the output layer.
 
     | parameter | values | default | meaning |
     |---|---|---|---|
@@ -34,14 +34,14 @@ class Rnn:
     | `dropout` | 0 … 0.5 | 0.2 | after each recurrent layer |
 
     Every argument but ``vocabulary`` is a range, a tuple of choices, or a single
-    value, which is then not searched.
+    fixed value.
 
     A row is a sequence of numbers (steps, features), of tokens (steps,), or an image,
-    whose lines are then the steps.
+    whose lines are the steps.
 
     Attributes:
-        vocabulary: How many different tokens there are, numbered from 0; needed for
-            sequences of tokens. Number 0 is padding and is skipped.
+        vocabulary: Number of different tokens, counted from 0; required for sequences
+            of tokens. Token 0 is padding and is masked.
     """
 
     vocabulary: int | None = None

@@ -1,1 +1,1 @@
-"""Small tools that know nothing of models: runtime, seeds, text, locks, memory."""
+"""Utilities that do not depend on models: runtime, seeds, text, locks, memory."""

@@ -14,11 +14,11 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def driving(journal: Path) -> Iterator[None]:
-    """Hold the study of a search, for as long as this process drives it.
+    """Lock the study of a search while this process drives it.
 
-    The lock is on the journal itself and leaves nothing behind, however the process
-    ends. Optuna's own lock is a link that a killed process leaves; nobody else can
-    be using it now, so it is taken away.
+    The operating system releases the lock on the journal when the process ends. The
+    lock of Optuna is a link that a killed process leaves behind; no other process can
+    use it while this lock is held, so it is deleted.
 
     Raises:
         StoreError: Another process is driving the search.
@@ -43,7 +43,7 @@ def is_driven(journal: Path) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock until the file is closed; return whether nobody else holds it."""
+    """Lock until the file is closed; return False if another process holds the lock."""
     if fcntl is None:
         return True
     try:

@@ -1,8 +1,8 @@
-"""Ctrl-C: the first one lets the books be finished, a second one at once does not.
+"""Ctrl-C: the first one lets running writes finish, a second one at once does not.
 
-Python turns Ctrl-C into an exception wherever it happens to be. In between two writes
-that belong together that would leave a trial half recorded, so such pairs are shielded:
-the interrupt is remembered and raised after them. Who is in a hurry presses twice.
+Python raises KeyboardInterrupt at any line. Between two writes that belong together it
+would leave a trial half recorded, so such a block is shielded: the interrupt is
+raised after the block. A second Ctrl-C within two seconds stops at once.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Presses:
-    """When the last interrupt came."""
+    """Time of the last interrupt."""
 
     at = -1e9
 
 
 def note_interrupt() -> None:
-    """Say that an interrupt has just been taken, so that the next may be the second."""
+    """Remember that an interrupt was handled now, so that the next is the second."""
     _Presses.at = time.monotonic()
 
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """Hold back the first interrupt until the block is through.
+    """Delay the first interrupt until the end of the block.
 
     Raises:
-        KeyboardInterrupt: At the end of the block when an interrupt came in it; at
-            once when it was the second within two seconds.
+        KeyboardInterrupt: At the end of the block after an interrupt within it; at
+            once after the second interrupt within two seconds.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are for the main thread
+        yield  # only the main thread receives signals
         return
     held: list[int] = []
 

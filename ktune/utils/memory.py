@@ -1,8 +1,8 @@
-"""Does a model's training fit into memory? Asked before it takes any.
+"""Estimate whether the training of a model fits into memory, before it starts.
 
-A process that takes more memory than there is does not fail: the system ends it, or
-another one. So a model that is far too big is refused by an estimate, which is rather
-too small than too large: what just fits is trained.
+A process that exceeds the memory gets no exception: the system kills it, or another
+one. So a model that is far too large is refused by an estimate. The estimate is
+rather too small than too large, so that a model that just fits is trained.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any
 from ktune.errors import OutOfMemory
 
 _SLOTS = {"SGD": 0, "Lion": 1, "RMSprop": 1, "Adagrad": 1, "Adafactor": 1}
-"""Numbers that optimizers keep for every weight; most others keep two."""
+"""Optimizer variables for every weight; most other optimizers keep two."""
 
 _BYTES = 4  # of a float32
 _GIB = 2**30
@@ -23,13 +23,13 @@ TOO_BIG = "training it takes more memory than is free here"
 
 @contextlib.contextmanager
 def limited_weights(limit: float) -> Iterator[None]:
-    """Refuse a model in here before its weights take up their memory.
+    """Refuse a model built within the block before its weights are allocated.
 
     Args:
-        limit: Bytes the weights and their gradients may take.
+        limit: Maximum bytes of the weights and their gradients.
 
     Raises:
-        OutOfMemory: A layer asks for a weight beyond that.
+        OutOfMemory: A layer adds a weight beyond the limit.
     """
     import keras
 
@@ -42,7 +42,7 @@ def limited_weights(limit: float) -> Iterator[None]:
         require_memory(taken, limit)
         return original(layer, shape, *args, **more)
 
-    # Every layer of Keras makes its weights by this method.
+    # Every layer of Keras creates its weights by this method.
     keras.layers.Layer.add_weight = add_weight
     try:
         yield
@@ -51,14 +51,15 @@ def limited_weights(limit: float) -> Iterator[None]:
 
 
 def require_memory(needed: float, available: float) -> None:
-    """Fail a trial that needs more memory than there is.
+    """Fail a trial that needs more memory than is available.
 
     Args:
         needed: Bytes.
         available: Bytes.
 
     Raises:
-        OutOfMemory: It does. Its message is the same for all that fail so.
+        OutOfMemory: ``needed`` exceeds ``available``. The message is the same for all
+            such trials, so that they are counted as one kind of failure.
     """
     if needed > available:
         raise OutOfMemory(
@@ -71,17 +72,17 @@ def require_memory(needed: float, available: float) -> None:
 def bytes_to_train(
     model: Any, *, batch_size: int, n_folds: int, data_bytes: int
 ) -> float:
-    """Estimate how much memory it takes to train the folds of a trial in step.
+    """Estimate the memory needed to train all folds of a trial together.
 
     Args:
-        model: One of its models, built and compiled.
-        batch_size: Rows in a step.
-        n_folds: Each has weights and an optimizer of its own.
-        data_bytes: Of the features, which a trainer may copy.
+        model: A model of the trial, built and compiled.
+        batch_size: Rows in a batch.
+        n_folds: Number of folds; each has its own weights and optimizer.
+        data_bytes: Size of the features, which a trainer may copy.
 
     Returns:
-        Bytes: weights, gradients and what the optimizer keeps of every fold,
-        and the outputs of all layers for one batch, there and back.
+        Bytes: weights, gradients and optimizer variables of every fold, and the
+        outputs of all layers for one batch, forward and backward.
     """
     slots = _SLOTS.get(type(getattr(model, "optimizer", None)).__name__, 2)
     weights = _BYTES * model.count_params() * (2 + slots)
@@ -90,14 +91,14 @@ def bytes_to_train(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a training ended since memory did, whatever its backend calls that."""
+    """Whether an error means that memory is exhausted, in any backend."""
     names = {cls.__name__ for cls in type(error).__mro__}
     kinds = {"OutOfMemory", "MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}
     return bool(names & kinds) or "RESOURCE_EXHAUSTED" in str(error)[:200]
 
 
 def _output_size(layer: Any) -> int:
-    """Return the numbers a layer returns for a row; 0 where it does not tell."""
+    """Return the number of outputs of a layer for one row; 0 if it is unknown."""
     try:
         return _size(layer.output.shape[1:])
     except (AttributeError, ValueError):  # used several times, or in a subclass

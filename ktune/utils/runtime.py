@@ -1,4 +1,4 @@
-"""Set up the heavy libraries: quiet, deterministic, and only when they are needed."""
+"""Set up Keras and its backend: quiet, deterministic, and imported on demand."""
 
 import contextlib
 import importlib.util
@@ -15,15 +15,15 @@ from ktune.errors import ExperimentError
 from ktune.utils.text import did_you_mean
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""Of Keras; each the name of its package, and of ktune's extra that installs it."""
+"""Keras backends; each is also the name of a package and of an extra of ktune."""
 
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Two requests more for every run, to print lines between ours (3.17).
+    # MLflow 3.17 sends two more requests for every run to print its address.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow would ask a server that is away for two minutes, seven times over.
+    # By default MLflow retries an unreachable server seven times, for two minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -32,37 +32,38 @@ _QUIET = {
 
 
 def prepare_environment() -> None:
-    """Choose quiet settings where the user has chosen nothing."""
+    """Set quiet defaults for environment variables that the user has not set."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
 
 def environment_of_worker(threads: int, gpus: float) -> dict[str, str]:
-    """Return variables by which a process on any machine computes as this one does.
+    """Return the environment variables of a worker process on any machine.
 
     Args:
-        threads: How many it may use.
-        gpus: How many it has, or its share of one; of those, and of their memory,
-            TensorFlow takes all it can see.
+        threads: Number of threads of the worker.
+        gpus: Number of GPUs of the worker, or its share of one. By default TensorFlow
+            takes every visible GPU and all its memory.
     """
     prepare_environment()
     count = str(threads)
-    found = {name: os.environ[name] for name in _QUIET}
-    found |= dict.fromkeys(
+    variables = {name: os.environ[name] for name in _QUIET}
+    variables |= dict.fromkeys(
         ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), count
     )
     if gpus == 0:
-        found["CUDA_VISIBLE_DEVICES"] = "-1"
+        variables["CUDA_VISIBLE_DEVICES"] = "-1"
     elif gpus < 1:
-        found["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    return found
+        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return variables
 
 
 def choose_backend(name: str) -> None:
-    """Have Keras run on this backend; to be called before it is imported.
+    """Select the backend of Keras; to be called before Keras is imported.
 
     Raises:
-        ExperimentError: It is unknown or not installed, or Keras runs on another one.
+        ExperimentError: The backend is unknown or not installed, or Keras already
+            runs on another one.
     """
     if name not in BACKENDS:
         known = ", ".join(BACKENDS)
@@ -86,10 +87,10 @@ def choose_backend(name: str) -> None:
 
 
 def import_keras() -> None:
-    """Import Keras and its backend once, without the backend's chatter.
+    """Import Keras and its backend once, without the messages of the backend.
 
-    TensorFlow writes to the process's stderr before any log level can be set, so
-    that stream is diverted during the import, and shown only if the import fails.
+    TensorFlow writes to stderr before a log level can be set, so stderr is diverted
+    during the import, and shown only if the import fails.
     """
     if "keras_tuner" in sys.modules:
         return
@@ -100,7 +101,7 @@ def import_keras() -> None:
 
 
 def memory_bytes() -> float:
-    """Return how much memory the machine has."""
+    """Return the memory of the machine in bytes."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):  # not a POSIX system
@@ -108,7 +109,7 @@ def memory_bytes() -> float:
 
 
 def available_bytes() -> float:
-    """Return how much memory is free for this process, as far as that can be told."""
+    """Return the bytes available to this process; all memory if that is unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = Path("/proc/meminfo").read_text()
         kibibytes = text.split("MemAvailable:")[1].split()[0]
@@ -117,7 +118,7 @@ def available_bytes() -> float:
 
 
 def _left_to_container() -> float:
-    """Return what a container may still take; endless where there is no limit."""
+    """Return the bytes left below the limit of a container; infinite without limit."""
     try:
         folder = Path("/sys/fs/cgroup")
         most = int((folder / "memory.max").read_text())
@@ -128,7 +129,7 @@ def _left_to_container() -> float:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what libraries log from breaking into the progress display."""
+    """Suppress log messages of libraries that would break the progress display."""
     levels = dict.fromkeys(("tensorflow", "absl", "optuna"), logging.ERROR)
     before = {name: logging.getLogger(name).level for name in levels}
     for name, level in levels.items():
@@ -144,7 +145,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def diverted_stderr() -> Iterator[None]:
-    """Keep what native code writes to stderr from the screen, unless it fails."""
+    """Hide the stderr output of native code, unless the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as sink:
@@ -163,13 +164,13 @@ def diverted_stderr() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Backend:
-    """What computes, and how.
+    """The backend of Keras in this process, and its settings.
 
     Attributes:
-        name: Keras's backend.
+        name: "tensorflow", "jax" or "torch".
         devices: Such as "CPU:0" and "GPU:0".
-        threads: Kind of thread pool to its size; 0: as many as there are cores.
-        is_deterministic: Whether operations are kept from adding up in any order.
+        threads: Size of each thread pool; 0: the number of cores.
+        is_deterministic: Whether operations sum in a fixed order.
     """
 
     name: str = ""
@@ -179,7 +180,7 @@ class Backend:
 
 
 def read_backend() -> Backend:
-    """Return what computes in this process; nothing before Keras is imported."""
+    """Return the backend of this process; an empty one before Keras is imported."""
     if "keras" not in sys.modules:
         return Backend()
     import keras
@@ -205,7 +206,7 @@ def read_backend() -> Backend:
 
 
 def _torch_devices() -> tuple[str, ...]:
-    """Return what torch can compute on; Keras does not list it (3.15)."""
+    """Return the devices of torch, which Keras 3.15 does not list."""
     import torch
 
     if torch.backends.mps.is_available():
@@ -215,9 +216,9 @@ def _torch_devices() -> tuple[str, ...]:
 
 
 def set_threads(count: int) -> None:
-    """Use so many threads for computing; before anything is computed.
+    """Set the number of threads of TensorFlow; to be called before it computes.
 
-    Backends other than TensorFlow follow ``OMP_NUM_THREADS``.
+    Other backends read ``OMP_NUM_THREADS``.
     """
     if "tensorflow" in sys.modules:
         import tensorflow as tf
@@ -227,10 +228,10 @@ def set_threads(count: int) -> None:
 
 
 def set_determinism(wanted: bool) -> None:
-    """Have TensorFlow compute in an order that is the same every time, or not.
+    """Enable or disable deterministic operations of TensorFlow.
 
-    On a GPU many operations add up in whatever order threads finish. Other backends
-    are left as they are. Calling it again costs nothing.
+    On a GPU many operations sum in the order in which threads finish. Other backends
+    are not changed. A repeated call costs nothing.
     """
     if "tensorflow" not in sys.modules or _is_deterministic() == wanted:
         return
@@ -241,8 +242,8 @@ def set_determinism(wanted: bool) -> None:
         return
     config.enable_op_determinism()
     if config.context.global_seed() is None:
-        # Deterministic operations refuse to draw without a seed. Every fold sets its
-        # own; this one is for what is tried before the first fold.
+        # Deterministic random operations require a seed. Every fold sets its own;
+        # this one is for the pre-flight.
         config.context.set_global_seed(1)
 
 

@@ -1,17 +1,17 @@
-"""Where every random number of ktune comes from."""
+"""Derivation of all seeds from the seed of a search."""
 
 import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Derive a seed that depends on nothing but ``parts``.
+    """Derive a seed that depends only on ``parts``.
 
     A fold trained alone, in another order or in another process gets the same
-    seed, so its result does not depend on who runs it.
+    seed, so its result does not depend on the process that trains it.
 
     Args:
-        *parts: What identifies the consumer, from wide to narrow: search seed,
-            trial number, fold index or a word such as ``"refit"``.
+        *parts: The path to the consumer: seed of the search, trial number, fold
+            index or a word such as ``"refit"``.
 
     Returns:
         An integer in [1, 2**31 - 1]; never 0, which KerasTuner reads as "no seed".

@@ -1,4 +1,4 @@
-"""The nearest valid spelling of a mistyped word, and nouns after a number."""
+"""Suggestions for mistyped words, and nouns after a number."""
 
 import difflib
 from collections.abc import Iterable

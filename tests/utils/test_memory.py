@@ -65,7 +65,7 @@ def test_every_backends_way_to_say_so_is_known():
     assert not is_out_of_memory(ValueError("shape"))
 
 
-def test_samplers_are_told_that_a_model_was_too_large():
+def test_samplers_receive_that_a_model_was_too_large():
     assert record_of_result(failed(kind="OutOfMemory"))["violation"] == 1
     assert record_of_result(failed())["violation"] == 0
 
