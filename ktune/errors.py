@@ -41,6 +41,10 @@ class SearchAborted(KtuneError):
     """A search was stopped because every further trial would fail as well."""
 
 
+class RefitFailed(KtuneError):
+    """The chosen trial cannot be trained once more on all rows."""
+
+
 class TrialFailed(Exception):
     """A trial cannot be evaluated; the search goes on without it.
 

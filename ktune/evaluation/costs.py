@@ -1,11 +1,12 @@
 """What a trial's model costs, and what it costs at most."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ktune.data.dataset import take_rows
 from ktune.errors import ConstraintViolated
+from ktune.evaluation.context import SearchContext
 from ktune.evaluation.latency import measure_latency
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import LATENCY, N_PARAMETERS
@@ -14,11 +15,8 @@ from ktune.trainers.common import bytes_of
 from ktune.trial import TrialResult
 from ktune.utils.memory import bytes_to_train, require_memory
 
-if TYPE_CHECKING:
-    from ktune.evaluation.evaluate import SearchContext
 
-
-def check_costs(context: "SearchContext", task: TrainingTask) -> float | None:
+def check_costs(context: SearchContext, task: TrainingTask) -> float | None:
     """Refuse a model that is too large or too slow before it is trained.
 
     Returns:
@@ -29,7 +27,9 @@ def check_costs(context: "SearchContext", task: TrainingTask) -> float | None:
     """
     most_parameters = context.experiment.max_parameters
     most_latency = context.experiment.max_latency_ms
-    wants_latency = most_latency or any(o.metric == LATENCY for o in context.further)
+    wants_latency = most_latency or any(
+        o.metric == LATENCY for o in context.goal.objectives
+    )
     if most_parameters is None and not wants_latency:
         return None
     model, row = task.build(), take_rows(context.folds[0].x, np.arange(1))

@@ -1,4 +1,4 @@
-"""The books of a trial in training: scores by epoch and fold, and the best epoch."""
+"""The history of a trial in training: scores by epoch and fold."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import numpy as np
 from ktune.data.dataset import Task
 from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
+from ktune.evaluation.early_stopping import EarlyStopping
 from ktune.metrics.scores import LOSS, Objective, compute_metrics, curve_metrics
 from ktune.protocols import FoldEpoch
 from ktune.trial import FoldResult
@@ -19,17 +20,14 @@ SHORT = {"train": "train", "validation": "val"}
 
 
 class EpochHistory:
-    """Collects what folds look like after each epoch and finds the best epoch.
-
-    All folds are read at one epoch: the best of the *mean* curve, as ``xgboost.cv``
-    does, so that no fold picks its own lucky epoch.
+    """Collects the scores of all folds after each epoch.
 
     Args:
         folds: The prepared folds, in the order of every list given to `add`.
         task: What is predicted.
         metrics: Canonical names of the metrics to keep, without ``loss``.
-        objective: Decides which epoch is best.
-        takes_last_epoch: Choose no epoch; the last one counts.
+        objective: Its fold mean is followed.
+        stopping: Finds the best epoch; None: the best of all there are.
     """
 
     def __init__(
@@ -39,13 +37,13 @@ class EpochHistory:
         task: Task,
         metrics: tuple[str, ...],
         objective: Objective,
-        takes_last_epoch: bool = False,
+        stopping: EarlyStopping | None = None,
     ) -> None:
         self._folds = folds
         self._task = task
         self._metrics = metrics
         self._objective = objective
-        self._takes_last_epoch = takes_last_epoch
+        self.stopping = stopping or EarlyStopping(objective)
         followed = tuple(dict.fromkeys([*metrics, objective.metric]))
         cheap = curve_metrics(task, followed)
         # An objective that is not cheap is worth its price: pruning needs it.
@@ -53,9 +51,6 @@ class EpochHistory:
         self._followed = cheap if is_followed else (*cheap, objective.metric)
         self._curves: dict[str, list[list[float]]] = {}
         self._best_folds: list[FoldEpoch] = []
-        self.n_epochs = 0
-        self.best_epoch = -1
-        self.best_value = objective.worst
 
     def add(self, epoch_of_folds: Sequence[FoldEpoch]) -> float:
         """Take one more epoch of every fold; return the fold mean of the objective.
@@ -75,17 +70,11 @@ class EpochHistory:
         if not np.isfinite(value):
             raise TrialFailed(
                 f"the objective {self._objective.metric!r} is {value} after epoch "
-                f"{self.n_epochs + 1}"
+                f"{self.stopping.n_epochs + 1}"
             )
-        if self._takes_last_epoch or self._objective.is_better(value, self.best_value):
-            self.best_epoch, self.best_value = self.n_epochs, value
+        if self.stopping.update(value):
             self._best_folds = list(epoch_of_folds)
-        self.n_epochs += 1
         return value
-
-    def epochs_since_best(self) -> int:
-        """How many epochs have passed since the best one."""
-        return self.n_epochs - 1 - self.best_epoch
 
     def curves(self) -> dict[str, tuple[tuple[float, ...], ...]]:
         """Return curve name to values[fold][epoch]."""

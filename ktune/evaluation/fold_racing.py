@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ktune.evaluation.early_stopping import EarlyStopping
 from ktune.evaluation.epoch_history import EpochHistory
 from ktune.metrics.scores import Objective
 from ktune.protocols import FoldEpoch, Training, TrainingTask
@@ -24,7 +25,7 @@ class _Runner:
     """One fold: its training, and what it has looked like after every epoch."""
 
     training: Training
-    book: EpochHistory
+    history: EpochHistory
     epochs: list[FoldEpoch] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     wants_to_stop: list[bool] = field(default_factory=list)
@@ -34,7 +35,7 @@ class _Runner:
         while len(self.epochs) <= epoch:
             (outcome,) = self.training.run_epoch()
             self.epochs.append(outcome)
-            self.values.append(self.book.add([outcome]))
+            self.values.append(self.history.add([outcome]))
             self.wants_to_stop.append(self.training.wants_to_stop)
 
 
@@ -78,10 +79,10 @@ class FoldRacing:
         self._find_best_epoch()
         return self._runners[-1].values[self.best_epoch]
 
-    def fill(self, book: EpochHistory) -> None:
+    def fill(self, history: EpochHistory) -> None:
         """Enter every epoch of the folds trained."""
         for epoch in range(self.n_epochs):
-            book.add([runner.epochs[epoch] for runner in self._runners])
+            history.add([runner.epochs[epoch] for runner in self._runners])
 
     def close(self) -> None:
         """End all trainings."""
@@ -92,26 +93,23 @@ class FoldRacing:
         index, task = len(self._runners), self._task
         fold = task.folds[index]
         alone = replace(task, folds=[fold], seeds=[task.seeds[index]])
-        book = EpochHistory(
+        history = EpochHistory(
             [fold], task=task.data.task, metrics=(), objective=self._objective
         )
-        return _Runner(self._start(alone), book)
+        return _Runner(self._start(alone), history)
 
     def _find_best_epoch(self) -> None:
-        """Go through the epochs as if the folds of now had been trained in step."""
-        settings, best = self._task.settings, self._objective.worst
+        """Go through the epochs as if the present folds had been trained together."""
+        settings = self._task.settings
+        stopping = EarlyStopping(self._objective, settings.early_stopping)
         for epoch in range(settings.epochs):
             for runner in self._runners:
                 runner.run_to(epoch)
-            value = _mean([runner.values[epoch] for runner in self._runners])
-            patience = settings.early_stopping
-            if patience is False or self._objective.is_better(value, best):
-                self.best_epoch, best = epoch, value
-            self.n_epochs = epoch + 1
-            if patience is not False and epoch - self.best_epoch >= patience:
+            stopping.update(_mean([runner.values[epoch] for runner in self._runners]))
+            wants_to_stop = any(r.wants_to_stop[epoch] for r in self._runners)
+            if stopping.should_stop or wants_to_stop:
                 break
-            if any(runner.wants_to_stop[epoch] for runner in self._runners):
-                break
+        self.n_epochs, self.best_epoch = stopping.n_epochs, stopping.best_epoch
 
 
 def _mean(values: Sequence[float]) -> float:

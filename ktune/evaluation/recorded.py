@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ktune.data import load_data
-from ktune.data.dataset import EXAMPLE_ROWS, Dataset, Inputs, take_rows
+from ktune.data.dataset import Dataset, take_rows
 from ktune.data.folds import Fold, Partition, split
 from ktune.errors import DataError, ExperimentError, KtuneError
-from ktune.evaluation.evaluate import SearchContext, make_context
+from ktune.evaluation.context import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import MODULE_PREFIX, load_experiment
 from ktune.metrics.threshold import Threshold, tune_threshold
@@ -72,11 +72,6 @@ class Rebuilt:
     dataset: Dataset
     is_same_data: bool
     has_recorded_folds: bool
-
-    @property
-    def example(self) -> Inputs:
-        """A few raw rows, as a user would give them to the registered model."""
-        return take_rows(self.context.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def read_recorded(

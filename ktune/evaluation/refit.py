@@ -1,28 +1,35 @@
 """Train the chosen trial on all rows that are not test rows, and test it once."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
-from ktune.data.preprocessing import FittedPreprocessing, prepare_refit
-from ktune.data.resampling import resample_fold
+from ktune.data.preprocessing import (
+    FittedPreprocessing,
+    PreparedFold,
+    prepare_refit,
+)
 from ktune.data.targets import (
     as_predictions,
     in_units,
     learns_scaled_targets,
     returns_logits,
 )
-from ktune.evaluation.evaluate import SearchContext
+from ktune.errors import RefitFailed, TrialFailed
+from ktune.evaluation.context import SearchContext
 from ktune.evaluation.latency import measure_latency
+from ktune.evaluation.retry import attempts
+from ktune.evaluation.training_task import make_task
 from ktune.metrics.intervals import Estimate, estimate_metrics
 from ktune.metrics.threshold import Threshold, cut_at, of_labels
-from ktune.protocols import TrainingTask
 from ktune.trainers import choose_trainer
 from ktune.trial import Trial
+from ktune.utils.memory import is_out_of_memory
 from ktune.utils.runtime import set_determinism
 from ktune.utils.seeds import derive_seed
 
@@ -132,23 +139,20 @@ def train_again(
     fold, preprocessing = prepare_refit(
         context.partition, context.experiment.preprocess, context.kind
     )
-    settings = replace(
-        context.builder.settings_of(trial), epochs=epochs, early_stopping=False
-    )
+    fold = fold if rows is None else replace(fold, train=rows)
     seed = derive_seed(trial.seed, "refit") if seed is None else seed
-    fold = resample_fold(
-        fold if rows is None else replace(fold, train=rows),
-        settings.resample,
-        seed=seed,
-        is_classification=context.data.task.is_classification,
-    )
-    task = TrainingTask(
-        build=lambda: context.builder.model(trial.values),
-        folds=[fold],
-        settings=settings,
-        seeds=[seed],
-        data=context.data,
-        fit=context.builder.fit(trial.values),
+    with _refit_errors(trial):
+        for attempt in attempts(context.builder, trial):
+            with attempt:
+                model = _train(context, attempt.trial, fold, seed, epochs)
+    return Trained(model, preprocessing, epochs)
+
+
+def _train(
+    context: SearchContext, trial: Trial, fold: PreparedFold, seed: int, epochs: int
+) -> Any:
+    task = make_task(
+        context.builder, trial, [fold], [seed], epochs=epochs, early_stopping=False
     )
     training = choose_trainer(context.experiment.trainer, task).start(task)
     try:
@@ -157,9 +161,29 @@ def train_again(
         model = training.model(0)
         if fold.target_scaling is not None and learns_scaled_targets(model):
             model = in_units(model, fold.target_scaling)
-        return Trained(model, preprocessing, epochs)
+        return model
     finally:
         training.close()
+
+
+@contextlib.contextmanager
+def _refit_errors(trial: Trial) -> Iterator[None]:
+    """Name the trial, and the remedy where memory does not suffice for its refit."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error)
+        if is_out_of_memory(error):
+            details = str(getattr(error, "details", "")) or type(error).__name__
+            reason = (
+                f"it takes more memory than is free here ({details}). Free some, or "
+                "set retry_half_batch=True"
+            )
+        elif not isinstance(error, TrialFailed):
+            raise
+        raise RefitFailed(
+            f"trial {trial.number} cannot be refitted: {reason}. All trials are kept"
+        ) from error
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:

@@ -93,7 +93,7 @@ def _do(job: Job, work: Work, driver: Connection, lines: list[Connection]) -> No
         driver.send(epoch)
         return bool(driver.recv())
 
-    workers = {"helpers": lines} if lines else {}
+    workers = {"workers": lines} if lines else {}
     driver.send(work.evaluate(job.trial, report, **workers))
 
 

@@ -15,7 +15,7 @@ from ktune.diagnosis import (
 )
 from ktune.diagnosis.references import References, measure_references
 from ktune.diagnosis.verdict import skill_of
-from ktune.evaluation.evaluate import SearchContext
+from ktune.evaluation.context import SearchContext
 from ktune.metrics.intervals import Estimate
 from ktune.trial import Trial, TrialResult
 

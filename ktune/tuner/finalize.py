@@ -57,9 +57,6 @@ def refit_best(
             search_run_id=logger.run_id,
             trial_run_id=logger.trial_runs[trial.number],
             fitted=fitted,
-            example=ready.example,
-            class_names=ready.dataset.class_names,
-            data_digest=ready.dataset.digest,
         ),
     )
     logger.log_model(
@@ -95,9 +92,7 @@ def make_ensemble(
 ) -> None:
     """Make an ensemble of the trials; a search of one trial only does without."""
     search = find_search(store, logger.run_id)
-    ensembler = Ensembler(
-        store, search, ready.context, ready.example, ready.dataset.digest, listener
-    )
+    ensembler = Ensembler(store, search, ready.context, listener)
     try:
         ensembler.make(method)
     except KtuneError as error:  # the search itself has done what it should

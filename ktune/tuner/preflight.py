@@ -8,7 +8,7 @@ values, and one batch goes through loss and gradients.
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 
 import ktune
 from ktune.data import load_data
-from ktune.data.dataset import EXAMPLE_ROWS, Dataset, Inputs, Task, take_rows
+from ktune.data.dataset import Dataset, Task, take_rows
 from ktune.data.folds import split
 from ktune.data.targets import (
     as_predictions,
@@ -26,8 +26,8 @@ from ktune.data.targets import (
 )
 from ktune.data.watching import watched
 from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
-from ktune.evaluation.evaluate import SearchContext, make_context
-from ktune.experiment.experiment import Experiment, override
+from ktune.evaluation.context import SearchContext, make_context
+from ktune.experiment.experiment import Experiment
 from ktune.metrics.scores import LOSS, compute_metrics
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
@@ -46,22 +46,17 @@ class Preflight:
     """What the pre-flight found in order.
 
     Attributes:
+        context: The experiment bound to its data.
         dataset: The data, loaded and checked.
-        context: What trials share.
         defaults: Values of the configuration in which every parameter keeps its
             default.
         notes: What a person should know before the first trial.
     """
 
-    dataset: Dataset
     context: SearchContext
+    dataset: Dataset
     defaults: Mapping[str, Value]
     notes: tuple[str, ...] = ()
-
-    @property
-    def example(self) -> Inputs:
-        """A few raw rows, as a user would give them to the registered model."""
-        return take_rows(self.context.partition.x, np.arange(EXAMPLE_ROWS))
 
 
 def preflight(
@@ -96,8 +91,8 @@ def preflight(
     _check_outputs(_guarded("build", lambda: model(rows)), context)
     _try_one_batch(model, context)
     context, notes = _settle_pruner(context, defaults, model)
-    _try_searcher(context.experiment, context)
-    return Preflight(dataset, context, defaults, notes)
+    _try_searcher(context)
+    return Preflight(context, dataset, defaults, notes)
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -187,8 +182,9 @@ def _settle_pruner(
     if experiment.chosen_pruner == "auto":
         settings = context.builder.settings(defaults)
         name, reason = choose_pruner(n_folds, settings, model.count_params())
-        context = replace(context, experiment=override(experiment, {"pruner": name}))
-        return context, (f"Pruner auto: {name}, since {reason}.",)
+        return context.with_changes({"pruner": name}), (
+            f"Pruner auto: {name}, since {reason}.",
+        )
     is_powerless = n_folds <= FOLDS_WITHOUT_POWER
     if experiment.chosen_pruner.endswith("wilcoxon") and is_powerless:
         return context, (
@@ -198,14 +194,14 @@ def _settle_pruner(
     return context, ()
 
 
-def _try_searcher(experiment: Experiment, context: SearchContext) -> None:
+def _try_searcher(context: SearchContext) -> None:
     """Propose two trials in a study of no consequence: the defaults, and a real one.
 
     Tells what the sampler cannot do with this space, or what it needs installed.
     """
     with tempfile.TemporaryDirectory() as folder:
         searcher = make_searcher(
-            experiment,
+            context.experiment,
             context.builder.declare,
             goal=context.goal,
             path=Path(folder, "study.log"),

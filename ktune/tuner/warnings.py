@@ -7,7 +7,7 @@ import pandas as pd
 
 from ktune.data.dataset import Dataset, Task
 from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
-from ktune.evaluation.evaluate import SearchContext
+from ktune.evaluation.context import SearchContext
 
 IMBALANCED_FROM = 4.0
 """Rows of the most frequent class for one of the rarest, from which on accuracy tells

@@ -10,7 +10,8 @@ import ktune
 from ktune.data import load_data
 from ktune.data.folds import split
 from ktune.data.targets import fit_target_scaling
-from ktune.evaluation.evaluate import evaluate_trial, make_context
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import evaluate_trial
 from ktune.listener import Listener
 from ktune.models.registry.registration import load_served_model
 from ktune.trial import Trial, TrialState

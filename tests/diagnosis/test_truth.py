@@ -21,7 +21,8 @@ from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.diagnosis import Context, TrialView, Verdict, diagnose_trial
 from ktune.diagnosis.references import References, measure_references
-from ktune.evaluation.evaluate import evaluate_trial, make_context
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import evaluate_trial
 from ktune.experiment.experiment import Experiment
 from ktune.trial import Trial
 from ktune.utils.seeds import derive_seed

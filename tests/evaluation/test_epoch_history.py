@@ -4,6 +4,7 @@ import pytest
 from ktune.data.dataset import Task
 from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
+from ktune.evaluation.early_stopping import EarlyStopping
 from ktune.evaluation.epoch_history import EpochHistory
 from ktune.metrics.scores import make_objective
 from ktune.protocols import FoldEpoch
@@ -62,7 +63,10 @@ def test_one_epoch_is_best_for_all_folds():
     book = make_book()
     for accuracies in [(1.0, 0.1), (0.7, 0.7), (0.1, 1.0)]:
         add(book, *accuracies)
-    assert (book.best_epoch, book.best_value) == (1, pytest.approx(0.7))
+    assert (book.stopping.best_epoch, book.stopping.best_value) == (
+        1,
+        pytest.approx(0.7),
+    )
     scores = [fold.validation["accuracy"] for fold in book.fold_results()]
     assert scores == pytest.approx([0.7, 0.7])
 
@@ -71,31 +75,37 @@ def test_the_first_of_equally_good_epochs_is_best():
     book = make_book()
     for _ in range(3):
         add(book, 0.7, 0.7)
-    assert (book.best_epoch, book.n_epochs) == (0, 3)
-    assert book.epochs_since_best() == 2
+    assert (book.stopping.best_epoch, book.stopping.n_epochs) == (0, 3)
+    assert book.stopping.epochs_since_best == 2
 
 
 def test_the_last_epoch_counts_when_asked_for():
-    book = make_book(takes_last_epoch=True)
+    book = make_book(stopping=EarlyStopping(make_objective("accuracy"), False))
     add(book, 0.9, 0.9)
     add(book, 0.5, 0.5)
-    assert (book.best_epoch, book.best_value) == (1, pytest.approx(0.5))
+    assert (book.stopping.best_epoch, book.stopping.best_value) == (
+        1,
+        pytest.approx(0.5),
+    )
     assert book.fold_results()[0].validation["accuracy"] == pytest.approx(0.5)
-    assert book.epochs_since_best() == 0
+    assert book.stopping.epochs_since_best == 0
 
 
 def test_the_smallest_loss_is_best():
     book = make_book("loss")
     for loss in (0.9, 0.3, 0.6):
         add(book, 0.5, 0.5, losses=(loss, loss + 0.1))
-    assert (book.best_epoch, book.best_value) == (1, pytest.approx(0.35))
+    assert (book.stopping.best_epoch, book.stopping.best_value) == (
+        1,
+        pytest.approx(0.35),
+    )
 
 
 def test_an_error_metric_is_minimised():
     book = make_book("log_loss")
     for accuracy in (0.5, 0.9, 0.7):
         add(book, accuracy, accuracy)
-    assert book.best_epoch == 1
+    assert book.stopping.best_epoch == 1
 
 
 def test_an_objective_that_is_not_finite_fails_the_trial():

@@ -9,7 +9,8 @@ import pytest
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.errors import ExperimentError, TrialFailed
-from ktune.evaluation.evaluate import evaluate_trial, make_context
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import evaluate_trial
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import Trial, TrialState
@@ -129,7 +130,7 @@ def test_a_builder_that_raises_fails_the_trial():
 
     result = evaluate(build=build, trainer="keras_fit")
     assert (result.state, result.failure.kind) == (TrialState.FAILED, "ArithmeticError")
-    assert "test_evaluation.py" in result.failure.traceback
+    assert "test_evaluate.py" in result.failure.traceback
 
 
 def test_bad_fit_settings_fail_the_trial(train_with):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import evaluate_trial, make_context
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import evaluate_trial
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import TrialState

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
 from ktune.errors import TrialFailed
-from ktune.evaluation.evaluate import make_context, work_with
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import work_with
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, FakeTrainer, make_trial
 from ktune.trial import TrialState

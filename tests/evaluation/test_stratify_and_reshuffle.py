@@ -7,7 +7,8 @@ from ktune.data import load_data
 from ktune.data.dataset import Task
 from ktune.data.folds import make_folds, make_strata, split
 from ktune.errors import DataError, ExperimentError
-from ktune.evaluation.evaluate import folds_of, make_context
+from ktune.evaluation.context import make_context
+from ktune.evaluation.training_task import folds_of
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel, make_trial
 

@@ -8,7 +8,8 @@ import pytest
 import ktune
 from ktune.data.folds import split
 from ktune.data.loading import load_data
-from ktune.evaluation.evaluate import make_context, work_with
+from ktune.evaluation.context import make_context
+from ktune.evaluation.evaluate import work_with
 from ktune.executors import connected, make_executor
 from ktune.experiment.experiment import override
 from ktune.listener import Listener

@@ -4,7 +4,7 @@ import pytest
 import ktune.data
 from ktune.data import load_data
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import make_context
+from ktune.evaluation.context import make_context
 from ktune.experiment.experiment import Experiment
 from ktune.testing.fakes import FakeModel
 from ktune.tuner.warnings import warnings_for

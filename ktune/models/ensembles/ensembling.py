@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import take_rows
-from ktune.evaluation.evaluate import SearchContext, fold_seeds
+from ktune.evaluation.context import SearchContext
 from ktune.evaluation.recorded import threshold_of_trial
 from ktune.evaluation.refit import Refit, Trained, measured, train_again
+from ktune.evaluation.training_task import fold_seeds
 from ktune.listener import Listener
 from ktune.metrics.threshold import Threshold, tune_threshold
 from ktune.models.ensembles import require_method
@@ -54,16 +55,12 @@ class Ensembler:
         store: Where the search stands, and the ensemble will.
         search: The search.
         context: Its data, folds and recipe.
-        example: A few raw rows.
-        data_digest: Of the data.
         listener: Is told what is being done.
     """
 
     store: Store
     search: RunView
     context: SearchContext
-    example: Any
-    data_digest: str
     listener: Listener
 
     def make(
@@ -201,9 +198,6 @@ class Ensembler:
                 search_run_id=self.search.run_id,
                 trial_run_id="",
                 fitted=fitted,
-                example=self.example,
-                class_names=self.context.data.class_names,
-                data_digest=self.data_digest,
                 tags={names.ENSEMBLE: json.dumps(tag)},
             ),
         )

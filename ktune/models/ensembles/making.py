@@ -52,12 +52,5 @@ def ensemble(
                     f"the data of search {search.run_id[:8]} have changed since, so "
                     "its out-of-fold predictions are of other rows. Search again"
                 )
-            ensembler = Ensembler(
-                store,
-                search,
-                rebuilt.context,
-                rebuilt.example,
-                rebuilt.dataset.digest,
-                listener,
-            )
+            ensembler = Ensembler(store, search, rebuilt.context, listener)
             return ensembler.make(method, None if run.is_search else run)

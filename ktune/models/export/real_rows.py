@@ -10,7 +10,7 @@ import pandas as pd
 
 from ktune.data.dataset import Inputs, count_rows, take_rows
 from ktune.errors import KtuneError
-from ktune.evaluation.evaluate import DEFAULT_OBJECTIVE
+from ktune.evaluation.context import DEFAULT_OBJECTIVE
 from ktune.evaluation.recorded import read_recorded, rebuild
 from ktune.metrics.scores import LOSS
 from ktune.models.prediction.fitting import load_rows

@@ -146,12 +146,12 @@ class _PromotionWork:
     ) -> tuple[Registration, Decision]:
         """Compare a registered version with the champion, and move an alias."""
         self.listener.on_phase(f"measuring version {version.version} and the champion")
-        context, dataset = self.rebuilt.context, self.rebuilt.dataset
+        context = self.rebuilt.context
         ours = None
         if context.partition.x_test is not None:
             x_test = context.partition.x_test
             ours = predictions_of_version(self.store, version, context, x_test)
-        decision = decide_champion(self.store, context, ours, dataset.digest)
+        decision = decide_champion(self.store, context, ours)
         return settle(self.store, version, decision, force=force), decision
 
     def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
@@ -171,9 +171,6 @@ class _PromotionWork:
             search_run_id=self.search.run_id,
             trial_run_id=run.run_id if n_refits == 1 else "",
             fitted=fitted,
-            example=self.rebuilt.example,
-            class_names=self.rebuilt.dataset.class_names,
-            data_digest=self.rebuilt.dataset.digest,
             tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
         )
         return register_best(self.store, context, candidate, force=force)
@@ -193,7 +190,7 @@ class _PromotionWork:
         model = combine(
             [one.model for one in trained],
             Mean(tuple(range(n_refits)), (1 / n_refits,) * n_refits),
-            preprocessing.transform(self.rebuilt.example),
+            preprocessing.transform(context.example),
             names=[f"refit_{number}" for number in range(n_refits)],
             task=context.data.task,
         )

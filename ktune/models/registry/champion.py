@@ -1,14 +1,13 @@
 """Register a refitted model, and make it champion if the gate lets it through."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
 from ktune.data.targets import as_predictions, returns_logits
-from ktune.evaluation.evaluate import DEFAULT_OBJECTIVE, SearchContext
+from ktune.evaluation.context import DEFAULT_OBJECTIVE, SearchContext
 from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.scores import LOSS, Objective, make_objective
 from ktune.metrics.threshold import cut_at, of_labels
@@ -43,18 +42,12 @@ class Candidate:
         search_run_id: The search that found it.
         trial_run_id: The trial it was refitted from; "" for an ensemble of several.
         fitted: The model.
-        example: A few raw rows.
-        class_names: In the order of the model's outputs.
-        data_digest: Of the data it was trained and tested on.
         tags: Further tags of the version.
     """
 
     search_run_id: str
     trial_run_id: str
     fitted: Refit
-    example: Inputs
-    class_names: Sequence[str] = field(default=())
-    data_digest: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +74,7 @@ def register_best(
         decision = Decision(True, _REGISTERED_BEFORE)
     else:
         ours = predictions_of(context, candidate.fitted)
-        decision = decide_champion(store, context, ours, candidate.data_digest)
+        decision = decide_champion(store, context, ours)
     registration = before or register_candidate(store, context, candidate)
     return settle(store, registration, decision, force=force), decision
 
@@ -112,7 +105,7 @@ def register_candidate(
 ) -> Registration:
     """Register a refitted model, without an alias as yet."""
     package = PackagedModel(
-        candidate.fitted, candidate.example, context.data.task, candidate.class_names
+        candidate.fitted, context.example, context.data.task, context.data.class_names
     )
     return register(
         store,
@@ -131,7 +124,7 @@ def _identity(context: SearchContext, candidate: Candidate) -> dict[str, str]:
     """Return tags that say what a version was made of."""
     return {
         **lineage(candidate.search_run_id, candidate.trial_run_id),
-        names.DATA_DIGEST: candidate.data_digest,
+        names.DATA_DIGEST: context.data_digest,
         names.TEST_DIGEST: context.partition.test_digest,
         **_threshold_tag(candidate.fitted),
     }
@@ -149,7 +142,7 @@ def settle(
 
 
 def decide_champion(
-    store: Store, context: SearchContext, ours: np.ndarray | None, data_digest: str
+    store: Store, context: SearchContext, ours: np.ndarray | None
 ) -> Decision:
     """Decide whether a model takes over alias ``champion``.
 
@@ -158,7 +151,6 @@ def decide_champion(
         context: Both models are measured on its test rows.
         ours: What the candidate predicts for these, as `compute_metrics` takes it;
             None: there are none.
-        data_digest: Of the present data.
     """
     champion = find_champion(store, context.experiment.name)
     if champion is None:
@@ -166,7 +158,7 @@ def decide_champion(
     partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None or ours is None:
         return Decision(False, "no untouched test set to compare it with the champion")
-    rows = rows_for_both(store, champion, partition, data_digest)
+    rows = rows_for_both(store, champion, partition, context.data_digest)
     try:
         x_test = take_rows(partition.x_test, rows.positions)
         theirs = predictions_of_version(store, champion, context, x_test)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ktune.data.dataset import count_rows, take_rows
 from ktune.errors import ExperimentError, StoreError
-from ktune.evaluation.evaluate import SearchContext, work_with
+from ktune.evaluation.context import SearchContext
+from ktune.evaluation.evaluate import work_with
 from ktune.evaluation.recorded import read_recorded, rebuild, threshold_of_trial
 from ktune.evaluation.refit import Refit, predict, refit
 from ktune.executors import make_executor
 from ktune.experiment.environment import read_environment
-from ktune.experiment.experiment import Experiment, override
+from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
 from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
@@ -172,11 +173,11 @@ class _ReproductionWork:
         """
         trial, recorded = read_trial(self.store, run)
         self.listener.on_phase(f"training trial {trial.number} again")
-        experiment = _kept_here(self.context.experiment)
+        changes = _changes_to_run_here(self.context.experiment)
         if recorded.trainer in TRAINERS:
-            experiment = override(experiment, {"trainer": recorded.trainer})
-        context = replace(self.context, experiment=experiment)
-        executor = make_executor(experiment, work_with(context))
+            changes["trainer"] = recorded.trainer
+        context = self.context.with_changes(changes)
+        executor = make_executor(context.experiment, work_with(context))
         try:
             executor.submit(trial)
             _, again = executor.wait(_stop_where(recorded))
@@ -226,13 +227,12 @@ class _ReproductionWork:
         )
 
 
-def _kept_here(experiment: Experiment) -> Experiment:
-    """Have what ran on a cluster run in processes with as many threads each."""
+def _changes_to_run_here(experiment: Experiment) -> dict[str, Any]:
+    """Return what lets a trial of a cluster run in a process with as many threads."""
     if experiment.chosen_executor != "ray":
-        return experiment
+        return {}
     jobs = (os.cpu_count() or 1) // max(1, int(experiment.cpus))
-    changes = {"executor": "processes", "ray_address": None, "jobs": max(1, jobs)}
-    return override(experiment, changes)
+    return {"executor": "processes", "ray_address": None, "jobs": max(1, jobs)}
 
 
 def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:

@@ -95,7 +95,8 @@ def recorded_test_rows(monkeypatch, rows):
 
 
 def decide(ours=GOOD, *, digest="data"):
-    return decide_champion(None, context(), ours, digest)
+    present = SimpleNamespace(**vars(context()), data_digest=digest)
+    return decide_champion(None, present, ours)
 
 
 def logit(p):
