@@ -90,9 +90,16 @@ def prose_of(source: str) -> Iterator[Passage]:
 def faults_in(source: str) -> list[str]:
     """Return "LINE: 'words' (use: …)" for each forbidden word of a module."""
     return [
+        fault for passage in prose_of(source) for fault in faults_in_passage(passage)
+    ]
+
+
+def faults_in_passage(passage: Passage) -> list[str]:
+    """Return the faults of one piece of prose."""
+    line, text = passage
+    return [
         f"{line + text.count(chr(10), 0, match.start())}: "
         f"{match.group().strip()!r} (instead: {hint})"
-        for line, text in prose_of(source)
         for pattern, hint in FORBIDDEN.items()
         for match in pattern.finditer(text)
     ]
@@ -114,6 +121,16 @@ def test_a_room_uses_the_words_of_the_field(room: str) -> None:
         for fault in faults_in(path.read_text(encoding="utf-8"))
     ]
     assert not faults, "\n".join(["words that are not the field's:", *faults])
+
+
+PAGES = [PACKAGE.parent / "README.md", *sorted((PACKAGE / "manual").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_of_the_manual_uses_the_words_of_the_field(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    faults = faults_in_passage(Passage(1, text))
+    assert not faults, "\n".join([f"{page.name}: not the field's words:", *faults])
 
 
 def test_unfinished_rooms_exist() -> None:
