@@ -5,10 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from ktune.data.compiled_loss import compiled_loss
 from ktune.data.dataset import Task
+from ktune.data.loss_probe import TargetForm
+from ktune.data.output_scale import OutputScale
+from ktune.data.target_form import target_form
 from ktune.errors import TrialFailed
 
 _MARK = "_ktune_learns_scaled_targets"
+
+OUTSIDE = 1e-3
+"""How far outputs may be from probabilities before they are none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,7 @@ def in_units(model: Any, scaling: TargetScaling) -> Any:
     optimizer = keras.optimizers.deserialize(
         keras.optimizers.serialize(model.optimizer)
     )
-    whole.compile(optimizer, loss=model.loss)
+    whole.compile(optimizer, loss=compiled_loss(model))
     return whole
 
 
@@ -97,9 +104,10 @@ def encode_targets(
         y = scaling.apply(y)
     if task is Task.REGRESSION or task is Task.MULTILABEL:
         return y.astype(np.float32).reshape(len(y), -1)
-    if uses_sparse_loss(model):
+    form = target_form(model, task, n_outputs)
+    if form is TargetForm.CLASS_NUMBERS:
         return y.astype(np.int32)
-    if _has_one_output(model, task):
+    if form is None:
         return y.astype(np.float32).reshape(-1, 1)
     return np.eye(n_outputs, dtype=np.float32)[y]
 
@@ -108,7 +116,7 @@ def as_predictions(
     outputs: np.ndarray,
     task: Task,
     *,
-    is_logits: bool,
+    scale: OutputScale,
     scaling: TargetScaling | None = None,
 ) -> np.ndarray:
     """Return a model's outputs as ``compute_metrics`` takes predictions.
@@ -116,11 +124,12 @@ def as_predictions(
     Args:
         outputs: What ``model.predict`` returns, shape (n, k).
         task: What is predicted.
-        is_logits: Whether the loss was made with ``from_logits=True``.
+        scale: Whether outputs of classes are probabilities, logits or scores.
         scaling: What the model's outputs are scaled by; None: they are in units.
 
     Raises:
-        TrialFailed: The outputs are not finite.
+        TrialFailed: The outputs are not finite, or their scale is not known and they
+            are no probabilities.
     """
     outputs = np.asarray(outputs, dtype=np.float32)
     if not np.isfinite(outputs).all():
@@ -129,39 +138,36 @@ def as_predictions(
         is_column = outputs.ndim == 2 and outputs.shape[1] == 1
         values = outputs[:, 0] if is_column else outputs
         return values if scaling is None else scaling.undo(values)
-    if task is Task.MULTILABEL:
-        return _sigmoid(outputs) if is_logits else outputs
-    if task is Task.BINARY and outputs.shape[-1] == 1:
-        column = outputs.reshape(-1)
-        return _sigmoid(column) if is_logits else np.clip(column, 0, 1)
-    rows = _softmax(outputs) if is_logits else np.clip(outputs, 1e-12, None)
+    is_exclusive = task.is_classification and outputs.shape[-1] > 1
+    if scale is OutputScale.UNKNOWN and not are_probabilities(outputs, is_exclusive):
+        raise TrialFailed(SCALE_IS_UNKNOWN)
+    if scale is OutputScale.SCORES:
+        outputs = (outputs + 1) / 2
+    if scale is OutputScale.LOGITS:
+        rows = _softmax(outputs) if is_exclusive else _sigmoid(outputs)
+    else:
+        rows = outputs
+    if not is_exclusive:
+        rows = np.clip(rows, 0, 1)
+        return rows if task is Task.MULTILABEL else rows.reshape(-1)
+    rows = np.maximum(rows, 1e-12)
     rows = rows / rows.sum(axis=-1, keepdims=True)
     return rows[:, 1] if task is Task.BINARY else rows
 
 
-def returns_logits(model: Any) -> bool:
-    """Whether the compiled loss takes logits, so the outputs are no probabilities."""
-    return bool(getattr(model.loss, "from_logits", False))
+SCALE_IS_UNKNOWN = (
+    "the model's outputs are not between 0 and 1, and neither its loss nor its last "
+    "layer tells what they are. Give the experiment outputs='logits' if the loss takes "
+    "logits, or end the model in activation 'sigmoid' or 'softmax'."
+)
 
 
-def uses_sparse_loss(model: Any) -> bool:
-    """Whether the compiled loss takes class numbers."""
-    return "sparse" in _loss_name(model)
-
-
-def _has_one_output(model: Any, task: Task) -> bool:
-    shape = getattr(model, "output_shape", None)
-    if isinstance(shape, tuple):
-        return bool(shape[-1] == 1)
-    # A subclassed model does not tell its shape. Two columns of class probabilities
-    # go with a categorical loss, one column with any other.
-    return task is Task.BINARY and "categorical" not in _loss_name(model)
-
-
-def _loss_name(model: Any) -> str:
-    loss = model.loss
-    named = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    return str(named or getattr(loss, "__name__", "")).lower()
+def are_probabilities(outputs: np.ndarray, is_exclusive: bool) -> bool:
+    """Whether outputs lie between 0 and 1 and, of exclusive classes, sum to 1."""
+    if outputs.min() < -OUTSIDE or outputs.max() > 1 + OUTSIDE:
+        return False
+    sums = outputs.sum(axis=-1)
+    return not is_exclusive or bool(np.abs(sums - 1).max() <= OUTSIDE)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

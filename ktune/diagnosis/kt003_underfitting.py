@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ktune.diagnosis.chance import beats_constant_guess
 from ktune.diagnosis.improvement import is_steep, recent_improvement
 from ktune.diagnosis.measures import (
     Gap,
@@ -30,7 +31,8 @@ class Underfitting:
         falling steeply when training ended; (c) a linear model, a small forest on
         the same folds, or another trial reaches a validation score that is above
         this trial's validation *and* training score by 0.1 of that way and two
-        standard errors.
+        standard errors; (d) its out-of-fold predictions are not better than a constant
+        guess beyond noise (see `beats_constant_guess`).
 
     Evidence:
         Training and validation score, chance level, what the better one reaches.
@@ -49,6 +51,7 @@ class Underfitting:
         gap = measure_gap(view)
         return (
             self._near_chance(view, gap)
+            or self._no_better_than_guess(view, gap)
             or self._cut_short(view, gap)
             or self._others_do_better(view, gap)
         )
@@ -63,6 +66,20 @@ class Underfitting:
             f"same gives {chance:.3f}. The model has learned next to nothing."
         )
         return self._finding(view, gap, message, _remedy(view), chance=chance)
+
+    def _no_better_than_guess(self, view: TrialView, gap: Gap) -> Finding | None:
+        try:
+            if beats_constant_guess(view):
+                return None
+        except NotApplicable:
+            return None
+        metric, chance = gap.yardstick.metric, gap.yardstick.chance
+        message = (
+            f"{metric} is {gap.validation.mean():.3f} on validation rows; always "
+            f"predicting the same gives {chance:.3f}, and row by row the difference is "
+            "within noise. The model has learned nothing that holds for other rows."
+        )
+        return self._finding(view, gap, message, _other_features(), chance=chance)
 
     def _cut_short(self, view: TrialView, gap: Gap) -> Finding | None:
         try:
@@ -109,6 +126,13 @@ class Underfitting:
             validation=float(gap.validation.mean()),
             **evidence,
         )
+
+
+def _other_features() -> str:
+    return (
+        "Check that features and targets belong to the same rows, and add features or "
+        "rows: a larger model fits noise only."
+    )
 
 
 def _remedy(view: TrialView) -> str:

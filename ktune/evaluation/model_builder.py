@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import DataDescription, Task
+from ktune.data.output_scale import set_output_scale
 from ktune.data.targets import encode_targets, let_learn_scaled_targets
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
@@ -70,6 +71,8 @@ class ModelBuilder:
             compile_by_default(model, hp, self.data)
         if self._scales_targets(is_ours):
             let_learn_scaled_targets(model)
+        if self.experiment.outputs != "auto":
+            set_output_scale(model, self.experiment.outputs)
         return model
 
     def _scales_targets(self, is_compiled_by_ktune: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
+from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import (
     FittedPreprocessing,
     PreparedFold,
@@ -18,7 +19,6 @@ from ktune.data.targets import (
     as_predictions,
     in_units,
     learns_scaled_targets,
-    returns_logits,
 )
 from ktune.errors import RefitFailed, TrialFailed
 from ktune.evaluation.context import SearchContext
@@ -203,7 +203,8 @@ def _test(
     if partition.x_test is None or partition.y_test is None:
         return {}
     outputs = predict(model, preprocessing, partition.x_test)
-    predictions = as_predictions(outputs, task, is_logits=returns_logits(model))
+    scale = output_scale(model, task, context.data.n_outputs)
+    predictions = as_predictions(outputs, task, scale=scale)
     names = tuple(name for name in context.recorded_metrics if name != "loss")
     y, seed = partition.y_test, context.experiment.seed
     at_half = estimate_metrics(names, y, predictions, task, seed=seed)

@@ -103,6 +103,8 @@ class Experiment:
             by mean and deviation of each fold's training rows. Scores and the
             registered model speak in the targets' own units all the same. None: where
             ``build`` leaves it to ktune to compile the model.
+        outputs: Of a classifier: "probabilities", "logits", or "scores" from -1 to 1.
+            "auto": by the last layer's activation and the loss.
         trainer: "auto", "graph" or "keras_fit".
         executor: Where trials run: "serial", "processes" or "ray". "auto": on Ray if
             there is a ``ray_address``, in this process for one job, else in processes.
@@ -155,6 +157,7 @@ class Experiment:
     threshold: float | str | None = None
     task: str | None = None
     scale_target: bool | None = None
+    outputs: str = "auto"
     trainer: str = "auto"
     executor: str = "auto"
     jobs: int | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from ktune.errors import ExperimentError
 from ktune.experiment.choices import (
     EXECUTORS,
+    OUTPUTS,
     PICKS,
     PRUNERS,
     SAMPLERS,
@@ -385,6 +386,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "threshold": _check_threshold,
     "task": _one_of("task", TASKS, optional=True),
     "scale_target": _check_scale_target,
+    "outputs": _one_of("outputs", OUTPUTS),
     "stratify": _one_of("stratify", STRATIFY),
     "trainer": _one_of("trainer", TRAINERS),
     "executor": _one_of("executor", EXECUTORS),

@@ -48,6 +48,7 @@ _RECORDED_FIELDS = (
     "seed",
     "test_size",
     "scale_target",
+    "outputs",
     "stratify",
     "reshuffle",
     "trainer",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import DataDescription, Inputs, take_rows
+from ktune.data.output_scale import OutputScale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError, TrialFailed
@@ -89,7 +90,7 @@ def fold_epoch(
     fold: PreparedFold,
     data: DataDescription,
     *,
-    is_logits: bool,
+    scale: OutputScale,
     is_scaled: bool = False,
 ) -> FoldEpoch:
     """Turn the outputs for ``scored_rows`` into what a fold looks like.
@@ -99,7 +100,7 @@ def fold_epoch(
         losses: Mean loss over the train sample and over validation.
         fold: The fold scored.
         data: Its task decides how outputs become predictions.
-        is_logits: Whether the outputs are no probabilities yet.
+        scale: Whether the outputs are probabilities, logits or scores.
         is_scaled: Whether the outputs are those of targets scaled to 0 ± 1.
 
     Raises:
@@ -110,7 +111,7 @@ def fold_epoch(
     predictions = as_predictions(
         outputs,
         data.task,
-        is_logits=is_logits,
+        scale=scale,
         scaling=fold.target_scaling if is_scaled else None,
     )
     n_train = len(fold.train_sample)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
+from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
-from ktune.data.targets import encode_targets, learns_scaled_targets, returns_logits
+from ktune.data.targets import encode_targets, learns_scaled_targets
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.spaces.hypermodel import Fit, fit_one_epoch
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
@@ -181,13 +182,13 @@ class _FoldTraining:
         n_train = len(self._fold.train_sample)
         train_logs = self._logs(self._fold.train_sample, outputs[:n_train])
         logs = self._logs(self._fold.validation, outputs[n_train:])
-        losses = (train_logs["loss"], logs["loss"])
+        losses, data = (train_logs["loss"], logs["loss"]), self._task.data
         score = fold_epoch(
             outputs,
             losses,
             self._fold,
-            self._task.data,
-            is_logits=returns_logits(self.model),
+            data,
+            scale=output_scale(self.model, data.task, data.n_outputs),
             is_scaled=learns_scaled_targets(self.model),
         )
         return score, {f"val_{name}": value for name, value in logs.items()}

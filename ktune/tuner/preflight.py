@@ -18,11 +18,11 @@ import ktune
 from ktune.data import load_data
 from ktune.data.dataset import Dataset, Task, take_rows
 from ktune.data.folds import split
+from ktune.data.output_scale import output_scale
 from ktune.data.targets import (
     as_predictions,
     encode_targets,
     learns_scaled_targets,
-    returns_logits,
 )
 from ktune.data.watching import watched
 from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
@@ -34,6 +34,7 @@ from ktune.searchers.start_values import check_start_values
 from ktune.spaces.hyperparameters import default_values
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
+from ktune.tuner.output_notes import notes_on_outputs
 from ktune.tuner.pruner_choice import FOLDS_WITHOUT_POWER, choose_pruner
 
 _T = TypeVar("_T")
@@ -89,10 +90,10 @@ def preflight(
     model = _guarded("build", lambda: context.builder.model(defaults))
     rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), context)
-    _try_one_batch(model, context)
-    context, notes = _settle_pruner(context, defaults, model)
+    notes = _try_one_batch(model, context)
+    context, more = _settle_pruner(context, defaults, model)
     _try_searcher(context)
-    return Preflight(context, dataset, defaults, notes)
+    return Preflight(context, dataset, defaults, (*notes, *more))
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -144,7 +145,7 @@ def _check_outputs(outputs: Any, context: SearchContext) -> None:
         )
 
 
-def _try_one_batch(model: Any, context: SearchContext) -> None:
+def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
     fold, data = context.folds[0], context.data
     rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
     x = take_rows(fold.x, rows)
@@ -153,11 +154,12 @@ def _try_one_batch(model: Any, context: SearchContext) -> None:
     model.run_eagerly = True  # a single step is not worth a traced graph
     _guarded("build", lambda: model.train_on_batch(x, y))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
+    notes = notes_on_outputs(model, outputs, data)
     try:
         predictions = as_predictions(
             outputs,
             data.task,
-            is_logits=returns_logits(model),
+            scale=output_scale(model, data.task, data.n_outputs),
             scaling=scaling if learns_scaled_targets(model) else None,
         )
     except TrialFailed as error:
@@ -172,6 +174,7 @@ def _try_one_batch(model: Any, context: SearchContext) -> None:
         predictions,
         data.task,
     )
+    return notes
 
 
 def _settle_pruner(

@@ -44,11 +44,15 @@ _FIXED = (
     "seed",
     "preprocess",
     "scale_target",
+    "outputs",
     "reshuffle",
     "max_parameters",
     "max_latency_ms",
 )
 """Settings that have shaped the trials there are; others may change."""
+
+_BEFORE_RECORDED = {"outputs": "auto"}
+"""How searches behaved that were started before these settings existed."""
 
 _TOLD = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
 """Settings that may change and are recorded; so may any option a search is given."""
@@ -187,7 +191,9 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
     now = params_of(now)
     now["objective"] = _goal_text(ready.context.goal)
     now["data"] = ready.dataset.digest
-    before = {name: search.params.get(name, "") for name in _FIXED}
+    before = {
+        name: search.params.get(name, _BEFORE_RECORDED.get(name, "")) for name in _FIXED
+    }
     before["objective"] = _goal_text(search.goal)
     before["data"] = search.tags.get(names.DATA_DIGEST, "")
     problems = [

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Inputs, Task
-from ktune.data.targets import as_predictions, returns_logits
+from ktune.data.output_scale import OutputScale, output_scale
+from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError
 from ktune.evaluation.refit import PREDICT_BATCH
 from ktune.models.ensembles.blend import Blend
@@ -76,11 +77,21 @@ def _as_predictions(model: Any, output: Any, task: Task) -> Any:
     """Return a model's output as probabilities, where it is none yet."""
     from keras import layers
 
-    if task is Task.REGRESSION or not returns_logits(model):
+    scale = _scale(model, task)
+    if scale is OutputScale.SCORES:
+        return layers.Rescaling(0.5, offset=0.5, name=f"{model.name}_share")(output)
+    if scale is not OutputScale.LOGITS:
         return output
     is_exclusive = task.is_classification and output.shape[-1] > 1
     activation = "softmax" if is_exclusive else "sigmoid"
     return layers.Activation(activation, name=f"{model.name}_{activation}")(output)
+
+
+def _scale(model: Any, task: Task) -> OutputScale:
+    columns = int(model.output_shape[-1])
+    return output_scale(
+        model, task, max(columns, 2) if task is Task.BINARY else columns
+    )
 
 
 def _alike(outputs: list[Any]) -> list[Any]:
@@ -114,7 +125,7 @@ def _check(
 
     def predictions(model: Any) -> np.ndarray:
         outputs = model.predict(rows, batch_size=PREDICT_BATCH, verbose=0)
-        return as_predictions(outputs, task, is_logits=returns_logits(model))
+        return as_predictions(outputs, task, scale=_scale(model, task))
 
     expected = blend.apply(np.stack([predictions(model) for model in models]))
     furthest = float(np.max(np.abs(predictions(combined) - expected)))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
-from ktune.data.targets import as_predictions, returns_logits
+from ktune.data.output_scale import output_scale, scale_of_spec
+from ktune.data.targets import as_predictions
 from ktune.evaluation.context import DEFAULT_OBJECTIVE, SearchContext
 from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.scores import LOSS, Objective, make_objective
@@ -186,8 +187,9 @@ def predictions_of(context: SearchContext, fitted: Refit) -> np.ndarray | None:
     if context.partition.x_test is None:
         return None
     outputs = predict(fitted.model, fitted.preprocessing, context.partition.x_test)
-    is_logits = returns_logits(fitted.model)
-    predictions = as_predictions(outputs, context.data.task, is_logits=is_logits)
+    data = context.data
+    scale = output_scale(fitted.model, data.task, data.n_outputs)
+    predictions = as_predictions(outputs, data.task, scale=scale)
     threshold = fitted.threshold
     return _cut(predictions, context, None if threshold is None else threshold.value)
 
@@ -211,9 +213,8 @@ def predictions_of_version(
             f"version {version.version} has the classes {spec['class_names']}, the "
             f"data have {known}"
         )
-    is_logits = bool(spec["returns_logits"])
     predictions = as_predictions(
-        model.predict(x), context.data.task, is_logits=is_logits
+        model.predict(x), context.data.task, scale=scale_of_spec(spec)
     )
     threshold = version.tags.get(names.THRESHOLD)
     return _cut(predictions, context, None if threshold is None else float(threshold))

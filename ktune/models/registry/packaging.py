@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Inputs, Task, input_shape
+from ktune.data.output_scale import OutputScale, output_scale
 from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
-from ktune.data.targets import returns_logits
 from ktune.evaluation.refit import PREDICT_BATCH, Refit, predict
 from ktune.tracking.model_files import InputSchema, ModelFolder
 
@@ -79,6 +79,8 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
     preprocessing, example = package.fitted.preprocessing, package.example
     table = example if isinstance(example, pd.DataFrame) else None
     several = isinstance(example, Mapping)
+    n_outputs = len(package.class_names)
+    scale = output_scale(package.fitted.model, package.task, n_outputs)
     return {
         "columns": [] if table is None else [str(name) for name in table.columns],
         "text_columns": [] if table is None else text_columns(table),
@@ -91,7 +93,8 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "keeps_integers": preprocessing.is_identity,
         "trusted_types": list(trusted_types),
         "task": package.task.value,
-        "returns_logits": returns_logits(package.fitted.model),
+        "output_scale": scale.value,
+        "returns_logits": scale is OutputScale.LOGITS,
         "class_names": list(package.class_names),
         # For whoever turns the probabilities into decisions; `predict` does not.
         "threshold": None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Task
+from ktune.data.output_scale import scale_of_spec
 from ktune.data.targets import as_predictions
 from ktune.errors import StoreError
 from ktune.metrics.threshold import cut_at
@@ -90,8 +91,7 @@ class StoredModel:
         Raises:
             TrialFailed: They are not finite.
         """
-        is_logits = bool(self.spec["returns_logits"])
-        return as_predictions(outputs, self.task, is_logits=is_logits)
+        return as_predictions(outputs, self.task, scale=scale_of_spec(self.spec))
 
     def cut(self, predictions: np.ndarray) -> np.ndarray:
         """Return predictions bent so that a row is positive from 0.5 on."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ktune.data.compiled_loss import compiled_loss
 from ktune.protocols import TrainingTask
 from ktune.trainers.callbacks import acts_on_batches, make_callbacks
 from ktune.trainers.common import bytes_of
@@ -79,7 +80,8 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
 
 
 def _check_loss(task: TrainingTask, model: Any) -> str | None:
-    if isinstance(model.loss, str) or callable(model.loss):
+    loss = compiled_loss(model)
+    if isinstance(loss, str) or callable(loss):
         return None
     return "the model was not compiled with exactly one loss"
 

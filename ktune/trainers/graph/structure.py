@@ -4,6 +4,7 @@ import json
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
+from ktune.data.compiled_loss import compiled_loss
 from ktune.trainers.graph.optimizer_numbers import input_names
 
 _HIDDEN_STATE = {
@@ -111,7 +112,7 @@ def _renamed(config: Any, names: Mapping[str, str]) -> Any:
 def _loss_config(model: Any) -> Any:
     import keras
 
-    loss = model.loss
+    loss = compiled_loss(model)
     if isinstance(loss, str):
         return loss
     if not (getattr(loss, "__module__", "") or "").startswith("keras."):

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
-from ktune.data.targets import encode_targets, learns_scaled_targets, returns_logits
+from ktune.data.targets import encode_targets, learns_scaled_targets
 from ktune.errors import ExperimentError
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.trainers.common import (
@@ -119,7 +120,7 @@ class GraphTraining:
             raise NotForGraph(reason)
         self.n_parameters = int(model.count_params())
         self.summary = summarise(model)
-        self._is_logits = returns_logits(model)
+        self._scale = output_scale(model, task.data.task, task.data.n_outputs)
         self._learning_rates = [_learning_rate(model)] * len(task.folds)
         self._is_scaled = learns_scaled_targets(model)
         self._targets = _targets(task, model)
@@ -212,7 +213,7 @@ class GraphTraining:
                 (train_loss, validation_loss),
                 self.task.folds[index],
                 self.task.data,
-                is_logits=self._is_logits,
+                scale=self._scale,
                 is_scaled=self._is_scaled,
             )
         ]

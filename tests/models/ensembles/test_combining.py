@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ktune.data.dataset import Task
-from ktune.data.targets import as_predictions, returns_logits
+from ktune.data.output_scale import OutputScale, output_scale
+from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError
 from ktune.models.ensembles.blend import LinearStack, Mean
 from ktune.models.ensembles.combining import combine
@@ -52,7 +53,7 @@ def probabilities(outputs):
 
 def outside(models, blend, task):
     parts = [
-        as_predictions(m.predict_on_batch(ROWS), task, is_logits=returns_logits(m))
+        as_predictions(m.predict_on_batch(ROWS), task, scale=output_scale(m, task, 2))
         for m in models
     ]
     return blend.apply(np.stack(parts))
@@ -96,8 +97,10 @@ def test_one_model_predicts_what_the_members_do_together(case, tmp_path):
         combined.save(tmp_path / "model.keras")
         # Loaded in safe mode: there is no code of ours inside.
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        assert not returns_logits(loaded)
-        found = as_predictions(loaded.predict_on_batch(ROWS), task, is_logits=False)
+        assert output_scale(loaded, task, 2) is OutputScale.PROBABILITIES
+        found = as_predictions(
+            loaded.predict_on_batch(ROWS), task, scale=OutputScale.PROBABILITIES
+        )
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
