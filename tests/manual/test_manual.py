@@ -10,18 +10,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-import keras_tuner
 import pytest
 
 import ktune
 import ktune.tracking.names
 from ktune.cli.help import TOPICS, describe_topic, read_topic
 from ktune.cli.main import VERBS, main, make_parser
+from ktune.data import mnist_source
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
 from ktune.spaces.convolutional import Cnn
 from ktune.spaces.perceptron import Mlp
 from ktune.spaces.recurrent import Rnn
+from ktune.tuner.preflight import preflight
 
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "ktune" / "manual"
@@ -78,15 +79,26 @@ def test_names_and_arguments_of_python_blocks_exist(block):
             _check_arguments(node)
 
 
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """Write the csv files that the pages name into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    header = "id,household,age,plan,churn,label"
+    rows = [
+        f"{i},{i // 2},{20 + i % 40},{'ab'[i % 2]},{i % 3},{i % 2}" for i in range(90)
+    ]
+    for name in ("customers.csv", "rare.csv"):
+        Path(name).write_text("\n".join([header, *rows]))
+    monkeypatch.setattr(mnist_source, "download", lambda *_: None)
+
+
 @pytest.mark.parametrize(
     "block", [b for b in blocks_of("python") if "Experiment(" in b.code], ids=str
 )
-def test_experiments_of_python_blocks_are_valid(block):
+def test_experiments_of_python_blocks_pass_the_preflight(block, tables):
     names = {}
     exec(block.code, names)
-    assert isinstance(names["experiment"], Experiment)
-    if "build" in names:
-        assert names["build"](keras_tuner.HyperParameters()).compiled
+    assert preflight(names["experiment"]).defaults
 
 
 def test_an_argument_that_does_not_exist_is_found():
