@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,19 @@ from ktune.tracking.store import Store, open_store, quiet_mlflow
 # examples every time, so that a change is all that can turn a test red.
 settings.register_profile("ktune", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("ktune")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_arrive() -> Iterator[None]:
+    """Restore Ctrl-C where a shell has started the suite in the background.
+
+    Such a shell ignores the signal, and every program that a test starts inherits it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -28,7 +28,7 @@ from ktune.evaluation.shared_training import (
     train_for_leader,
 )
 from ktune.evaluation.training_task import task_of_trial
-from ktune.metrics.scores import confusion_matrix, predicted_classes
+from ktune.metrics.predictions import confusion_matrix, predicted_classes
 from ktune.protocols import Report, Training, TrainingTask, Work
 from ktune.trainers import choose_trainer
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState

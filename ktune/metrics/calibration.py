@@ -6,6 +6,9 @@ import numpy as np
 
 from ktune.data.dataset import Task
 
+CALIBRATION_ERROR = "calibration_error"
+"""Expected calibration error of class probabilities; scikit-learn has no scorer."""
+
 N_BINS = 10
 
 

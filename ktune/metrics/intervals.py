@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ktune.data.dataset import Task
-from ktune.metrics.scores import CALIBRATION_ERROR, compute_metrics, curve_metrics
+from ktune.metrics.calibration import CALIBRATION_ERROR
+from ktune.metrics.scores import compute_metrics, curve_metrics
 from ktune.utils.seeds import derive_seed
 
 N_RESAMPLES = 1000

@@ -99,6 +99,7 @@ class PendingJournal:
         self.path = folder / names.WAITING / name
         self._lock = ExitStack()
         self._lock.enter_context(driving(self.path))
+        self.path.touch()
         self._append(asdict(owner))
 
     def append(self, entry: PendingRecord) -> None:

@@ -1,53 +1,60 @@
-"""One driver a search: a lock that the operating system drops when it dies."""
+"""The lock of a search, which the operating system releases when its process ends."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ktune.errors import StoreError
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from ktune.errors import StoreError
 
 
 @contextlib.contextmanager
 def driving(journal: Path) -> Iterator[None]:
     """Lock the study of a search while this process drives it.
 
-    The operating system releases the lock on the journal when the process ends. The
-    lock of Optuna is a link that a killed process leaves behind; no other process can
-    use it while this lock is held, so it is deleted.
+    The lock is on a file beside the journal, since Windows lets no other process read
+    a locked file. The lock of Optuna is a link that a killed process leaves behind; no
+    other process can use it while this lock is held, so it is deleted.
 
     Raises:
         StoreError: Another process is driving the search.
     """
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("ab") as file:
-        if not _lock(file.fileno()):
-            raise StoreError(
-                f"the search of {journal} is still running in another process. Wait "
-                "for it, or end it with Ctrl-C there"
-            )
+    lock = FileLock(_lock_path(journal), thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise StoreError(
+            f"the search of {journal} is still running in another process. Wait "
+            "for it, or end it with Ctrl-C there"
+        ) from None
+    try:
         Path(f"{journal}.lock").unlink(missing_ok=True)
         yield
+    finally:
+        _release(lock, journal)
 
 
 def is_driven(journal: Path) -> bool:
     """Whether a process on this machine is driving the search."""
-    if not journal.exists():
+    path = _lock_path(journal)
+    if not path.exists():
         return False
-    with journal.open("ab") as file:
-        return not _lock(file.fileno())
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock until the file is closed; return False if another process holds the lock."""
-    if fcntl is None:
-        return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with FileLock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _release(lock: FileLock, journal: Path) -> None:
+    """Release the lock; delete its file if the journal is deleted."""
+    if not journal.exists():
+        with contextlib.suppress(OSError):  # Windows keeps an open file
+            Path(lock.lock_file).unlink()
+    lock.release()
+
+
+def _lock_path(journal: Path) -> Path:
+    return journal.with_name(f"{journal.name}.driver")

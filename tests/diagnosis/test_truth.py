@@ -4,6 +4,7 @@ Each row of the table is trained for real (by a small network in numpy) over sev
 seeds; nine in ten rows of a rule's own test would not show what happens on real curves.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,13 @@ import numpy as np
 import pytest
 from sklearn import datasets
 from sklearn.model_selection import KFold, ShuffleSplit
+from threadpoolctl import threadpool_limits
 from tiny_network import TinyNetwork as Net
 from tiny_network import TinyTrainer
 
 from ktune.data.dataset import Dataset, Kind, Task
 from ktune.data.folds import split
-from ktune.diagnosis import Context, TrialView, Verdict, diagnose_trial
+from ktune.diagnosis import Context, Diagnosis, TrialView, Verdict, diagnose_trial
 from ktune.diagnosis.references import References, measure_references
 from ktune.evaluation.context import make_context
 from ktune.evaluation.evaluate import evaluate_trial
@@ -30,12 +32,13 @@ from ktune.utils.seeds import derive_seed
 SEEDS = range(int(os.environ.get("KTUNE_TRUTH_SEEDS", "1")))
 """A seed takes a minute; set the variable to 3 to judge a change of the rules."""
 AT_LEAST = 0.95
+"""Share of right verdicts over further seeds; those of seed 0 are all right."""
 
 OVERFIT, UNDERFIT, GOOD = Verdict.OVERFIT, Verdict.UNDERFIT, Verdict.GOOD
 UNSTABLE, FAILED = Verdict.UNSTABLE, Verdict.FAILED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One planted case.
 
@@ -308,60 +311,52 @@ def plant(case: Case, seed: int) -> TrialView:
     # Rows keep their order only where nothing is cut off.
     test_size = 0.0 if isinstance(case.cv, KFold) else 0.2
     partition = split(dataset, cv=case.cv, test_size=test_size, seed=seed)
-    context = make_context(experiment, dataset, partition)
+    search = make_context(experiment, dataset, partition)
     trial = Trial(0, {"learning_rate": case.network.learning_rate}, derive_seed(seed))
-    with patch("ktune.evaluation.evaluate.choose_trainer", lambda *_: TinyTrainer()):
-        result = evaluate_trial(context, trial)
-    context = Context(context.objective, task, names)
+    with (
+        patch("ktune.evaluation.evaluate.choose_trainer", lambda *_: TinyTrainer()),
+        threadpool_limits(1),  # its matrices are small, and other tests run meanwhile
+    ):
+        result = evaluate_trial(search, trial)
+    context = Context(search.objective, task, names)
     if case.with_references:
         known: References = measure_references(
-            dataset, partition, context.folds, context.recorded_metrics, seed=seed
+            dataset, partition, search.folds, search.recorded_metrics, seed=seed
         )
         context = replace(context, baselines=known.baselines, facts=known.facts)
     return TrialView(trial, result, context)
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[tuple[str, int], Any]:
-    """Case name and seed to diagnosis."""
-    return {
-        (case.name, seed): diagnose_trial(plant(case, seed))
-        for case in CASES
-        for seed in SEEDS
-    }
+@functools.cache
+def diagnosed(case: Case, seed: int) -> Diagnosis:
+    return diagnose_trial(plant(case, seed))
 
 
-def test_there_are_enough_planted_cases():
-    assert len(CASES) >= 30
-    assert {v for case in CASES for v in case.truth} == set(Verdict)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_planted_case_gets_its_verdict(case):
+    found = diagnosed(case, 0)
+    assert found.verdict in case.truth, found.reason
+
+
+@pytest.mark.slow
+def test_a_leak_is_suspected():
+    (case,) = [case for case in CASES if case.name == "a leaked target"]
+    for seed in SEEDS:
+        assert "KT008" in {finding.code for finding in diagnosed(case, seed).findings}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_nearly_all_verdicts_are_right(found):
+@pytest.mark.skipif(len(SEEDS) < 2, reason="KTUNE_TRUTH_SEEDS is not set")
+def test_nearly_all_verdicts_are_right_for_other_seeds():
     wrong = [
-        f"{case.name}, seed {seed}: {found[case.name, seed].verdict.value}, not "
-        f"{case.truth[0].value}. {found[case.name, seed].reason}"
+        f"{case.name}, seed {seed}: {found.verdict.value}, not "
+        f"{case.truth[0].value}. {found.reason}"
         for case in CASES
         for seed in SEEDS
-        if found[case.name, seed].verdict not in case.truth
+        if (found := diagnosed(case, seed)).verdict not in case.truth
     ]
     share = 1 - len(wrong) / (len(CASES) * len(SEEDS))
     assert share >= AT_LEAST, f"{share:.1%} right. " + "\n".join(wrong)
-    print(f"{share:.1%} of {len(CASES) * len(SEEDS)} right;", *wrong, sep="\n  ")  # noqa: T201
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_no_clean_case_is_called_overfit(found):
-    clean = [case.name for case in CASES if case.truth == (GOOD,)]
-    called = [k for k, d in found.items() if k[0] in clean and d.verdict is OVERFIT]
-    assert called == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_leak_is_suspected(found):
-    for seed in SEEDS:
-        codes = {f.code for f in found["a leaked target", seed].findings}
-        assert "KT008" in codes
+    assert not [line for line in wrong if "overfit, not good" in line]

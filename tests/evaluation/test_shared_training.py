@@ -114,7 +114,11 @@ def test_a_helper_does_not_outlive_its_captain():
     ours, theirs = Pipe()
     ours.close()
     with at_work([[0.5] * N_FOLDS]) as work:
-        work.help(make_trial(0), 1, 2, theirs)  # or it would wait for ever
+        arguments = (make_trial(0), 1, 2, theirs)
+        thread = threading.Thread(target=work.help, args=arguments, daemon=True)
+        thread.start()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 def test_folds_that_race_are_not_shared():

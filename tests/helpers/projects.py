@@ -12,7 +12,14 @@ from ktune.tracking.store import open_store
 def copy_project(search: SimpleNamespace, folder: Path) -> Path:
     """Copy the project of a search; its store works from the new place."""
     shutil.copytree(search.folder, folder)
-    # The copy has the same run ids, and MLflow remembers where their files were.
-    _artifact_repos_cache.clear()
+    forget_artifacts()
     open_store(f"sqlite:///{folder}/mlruns/mlflow.db")
     return folder
+
+
+def forget_artifacts() -> None:
+    """Have MLflow look up anew where the files of a run are.
+
+    Stores that are copies of one another have the same run ids.
+    """
+    _artifact_repos_cache.clear()

@@ -49,7 +49,8 @@ def test_reading_a_search_back_waits_for_no_training_library(in_folder, verb):
         "import sys\n"
         "from ktune.cli.main import main\n"
         f"assert main([{verb!r}, 'small']) == 0\n"
-        "loaded = [n for n in ('tensorflow', 'keras', 'optuna') if n in sys.modules]\n"
+        "heavy = ('tensorflow', 'keras', 'optuna', 'sklearn', 'scipy.stats')\n"
+        "loaded = [name for name in heavy if name in sys.modules]\n"
         "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

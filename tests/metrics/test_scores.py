@@ -9,17 +9,16 @@ from sklearn import metrics as sk
 
 from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
+from ktune.metrics.predictions import confusion_matrix, predicted_classes
 from ktune.metrics.scores import (
     DEFAULT_METRICS,
     LOSS,
     canonical_name,
     compute_metrics,
-    confusion_matrix,
     curve_metrics,
     known_metrics,
     make_objective,
     metrics_of_task,
-    predicted_classes,
 )
 
 SEEDS = st.integers(0, 2**32 - 1)

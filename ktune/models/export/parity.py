@@ -14,7 +14,7 @@ import numpy as np
 import ktune
 from ktune.data.dataset import Inputs, Task
 from ktune.errors import ExportRefused
-from ktune.metrics.scores import predicted_classes
+from ktune.metrics.predictions import predicted_classes
 from ktune.models.export.rows_file import write_rows_file
 from ktune.protocols import Exporter
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ktune.data.dataset import Task
 from ktune.errors import DataError, TrialFailed
-from ktune.metrics.scores import predicted_classes
+from ktune.metrics.predictions import predicted_classes
 from ktune.models.prediction.fitting import FittedRows
 from ktune.models.registry.stored_model import StoredModel
 
