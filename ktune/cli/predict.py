@@ -1,8 +1,9 @@
 """Predict with a registered model: class names and probabilities for new rows.
 
 MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. DATA is a
-csv, parquet, npz or npy file, or a folder of images. Rows are given raw, as they were
-searched with; the model brings its preprocessing along.
+csv, xlsx, parquet, npz or npy file, or a folder of images. Rows are given raw, as they
+were searched with; the model brings its preprocessing along, and how its training file
+was written: a csv file of the same form is read without options.
 """
 
 import argparse
@@ -34,8 +35,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the array of an npz file that holds the features, if it has several",
     )
+    _add_format_options(parser)
     add_store_option(parser)
     add_json_option(parser)
+
+
+def _add_format_options(parser: argparse.ArgumentParser) -> None:
+    """Declare how a table is written, where it differs from the training file."""
+    group = parser.add_argument_group(
+        "how a table is written, where it differs from the one trained on"
+    )
+    add = group.add_argument
+    add("--separator", metavar="MARK", help="between values, for instance ';' or tab")
+    add("--decimal", metavar="MARK", help="before decimals, for instance ','")
+    add("--thousands", metavar="MARK", help="between groups of three digits")
+    add("--encoding", metavar="NAME", help="of the text, for instance latin-1")
+    add("--comment", metavar="MARK", help="lines that begin with it are no rows")
+    add("--sheet", metavar="NAME", help="of a workbook with several sheets")
+    add(
+        "--missing",
+        metavar="WORD",
+        action="append",
+        help="stands for a missing value; may be repeated",
+    )
+    add(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether line 1 names the columns",
+    )
+
+
+def _written(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of a `ktune.data.TableFormat` that options state."""
+    names = ("separator", "decimal", "thousands", "encoding", "comment", "sheet")
+    fields = {name: getattr(arguments, name) for name in (*names, "missing", "header")}
+    if fields["separator"] in ("tab", "\\t"):
+        fields["separator"] = "\t"
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.tracking_uri)
     found = find_model(store, arguments.model)
     with open_model(store, found) as model:
-        rows = load_rows(arguments.data, model.spec, arguments.array)
+        rows = load_rows(
+            arguments.data, model.spec, arguments.array, _written(arguments)
+        )
         import_keras()
         table = predict_rows(model, rows)
     for note in rows.notes:

@@ -6,7 +6,6 @@ checked `ktune.data.dataset.Dataset`. `load_data` takes everything
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from ktune.data.array_source import Arrays
 from ktune.data.bundled import BundledTable, Digits
 from ktune.data.csv_reader import read_csv
+from ktune.data.excel_reader import read_excel
 from ktune.data.fashion_mnist_source import FashionMnist
 from ktune.data.image_folder_source import ImageFolder
 from ktune.data.loading import load_data
@@ -23,14 +23,17 @@ from ktune.data.npz_source import Npz
 from ktune.data.parquet_reader import read_parquet
 from ktune.data.sequence_source import Sequences
 from ktune.data.table_file_source import TableFile
+from ktune.data.table_format import TableFormat
 from ktune.data.table_source import Table
 
 __all__ = [
+    "TableFormat",
     "arrays",
     "breast_cancer",
     "csv",
     "diabetes",
     "digits",
+    "excel",
     "fashion_mnist",
     "image_folder",
     "iris",
@@ -120,17 +123,70 @@ def csv(
     drop: Sequence[str] = (),
     groups: str | None = None,
     time: str | None = None,
-    separator: str = ",",
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = True,
+    names: Sequence[str] = (),
+    comment: str | None = None,
     missing: Sequence[str] = (),
-    encoding: str = "utf-8",
+    not_missing: Sequence[str] = (),
+    text: Sequence[str] = (),
     name: str | None = None,
     task: str | None = None,
 ) -> TableFile:
-    """A csv file; arguments as on `TableFile` and `ktune.data.csv_reader.read_csv`."""
-    read = partial(
-        read_csv, separator=separator, missing=tuple(missing), encoding=encoding
+    """A csv file; arguments as on `TableFile` and `ktune.data.TableFormat`.
+
+    Separator, encoding, and how numbers are written are found unless they are given.
+    """
+    written = TableFormat(
+        separator=separator,
+        decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        header=bool(header) and not names,
+        names=tuple(map(str, names)),
+        comment=comment,
+        missing=_words(missing),
+        not_missing=_words(not_missing),
+        text=_words(text),
     )
-    return TableFile(path, read, target, test, drop, groups, time, name, task)
+    columns = (_column(target), test, _columns(drop), groups, time)
+    return TableFile(path, read_csv, *columns, name, task, written)
+
+
+def excel(
+    path: str | Path,
+    *,
+    target: str | Sequence[str],
+    sheet: str | None = None,
+    test: str | Path | None = None,
+    drop: Sequence[str] = (),
+    groups: str | None = None,
+    time: str | None = None,
+    header: bool | None = True,
+    names: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    not_missing: Sequence[str] = (),
+    text: Sequence[str] = (),
+    name: str | None = None,
+    task: str | None = None,
+) -> TableFile:
+    """A sheet of a workbook; arguments as on `TableFile` and `ktune.data.TableFormat`.
+
+    Needs ``ktune[excel]``.
+    """
+    written = TableFormat(
+        header=bool(header) and not names,
+        names=tuple(map(str, names)),
+        missing=_words(missing),
+        not_missing=_words(not_missing),
+        text=_words(text),
+        sheet=sheet,
+    )
+    columns = (_column(target), test, _columns(drop), groups, time)
+    return TableFile(path, read_excel, *columns, name, task, written)
 
 
 def parquet(
@@ -198,3 +254,16 @@ def sequence(
     how = (length, padding, value)
     names = tuple(class_names)
     return Sequences(sequences, y, x_test, y_test, *how, name, task, names, groups)
+
+
+def _column(target: str | Sequence[str]) -> str | Sequence[str]:
+    """Return names of columns; a file without header has 0, 1, … for names."""
+    return str(target) if isinstance(target, str | int) else _columns(target)
+
+
+def _columns(names: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(str, [names] if isinstance(names, str | int) else names))
+
+
+def _words(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(map(str, words))

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Task
+from ktune.data.numeric_targets import check_no_numeric_text, mixture
 from ktune.errors import DataError
 
 FEW_VALUES = 20
@@ -110,6 +111,7 @@ def make_coding(
     """
     array = as_target_array(y, name=name)
     _check_varied(array, name)
+    check_no_numeric_text(array, name=name, task=task)
     task = task or infer_task(array)
     if task is Task.REGRESSION:
         _as_measurements(array, name)
@@ -212,18 +214,18 @@ def _as_one_type(array: np.ndarray, name: str) -> np.ndarray:
     """Turn Python objects into booleans or numbers, or leave them all text."""
     missing = pd.isna(array)
     _raise_if_missing(missing, name)
-    kinds = {_kind_of(item) for item in array.flat}
+    each = [_kind_of(item) for item in array.flat]
+    kinds = set(each)
     if kinds == {"text"}:
         return array
     if kinds == {"boolean"}:
         return array.astype(bool)
     if kinds == {"number"}:
         return np.array(array.tolist())
-    listed = ", ".join(sorted(kinds))
+    if len(kinds) > 1:
+        raise DataError(mixture(array, each, name))
     raise DataError(
-        f"{name}: the targets mix {listed}. All must be of one sort."
-        if len(kinds) > 1
-        else f"{name}: the targets hold {listed}; numbers or text are needed (a ragged "
+        f"{name}: the targets hold {each[0]}; numbers or text are needed (a ragged "
         "list of lists is no matrix)."
     )
 
@@ -291,13 +293,8 @@ def _are_class_labels(labels: np.ndarray, y: np.ndarray) -> bool:
 
 def _as_measurements(y: np.ndarray, name: str) -> np.ndarray:
     if y.dtype == object:
-        try:
-            y = y.astype(np.float64)
-        except ValueError as error:
-            raise DataError(
-                f"{name}: the targets of a regression must be numbers; {error}. Name "
-                "another target, or let the task be a classification."
-            ) from error
+        check_no_numeric_text(y, name=name, task=Task.REGRESSION)
+        y = y.astype(np.float64)
         _check_complete(y, name)
     if np.abs(y.astype(np.float64)).max() > np.finfo(np.float32).max:
         raise DataError(

@@ -2,69 +2,159 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from ktune.data.files import check_file, suspicious_column
+from ktune.data.column_types import (
+    find_convention,
+    is_text,
+    missing_words,
+    type_columns,
+    with_convention,
+)
+from ktune.data.csv_layout import SEPARATORS, Layout, cut, find_layout
+from ktune.data.files import check_file, header_hint, suspicious_column
+from ktune.data.reading_notes import reading_notes
+from ktune.data.table_format import MissingWord, ReadTable, TableFormat
 from ktune.data.unpacking import read_packed
 from ktune.errors import DataError
 from ktune.utils.text import count_of
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
-"""What stands for a missing value, in numbers and text alike."""
+PACKED = (".gz", ".bz2", ".zst", ".lz4", ".br")
+"""Endings of packed files that PyArrow unpacks."""
 
 _LARGEST_BLOCK = 2**31 - 1
-_PACKED = (".gz", ".bz2", ".zst", ".lz4", ".br")  # what PyArrow knows by its ending
-_SEPARATORS = (";", "\t", "|", ",")
+_AS_WRITTEN = TableFormat()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the columns must hold: the types of the training rows.
+
+    Attributes:
+        numbers: Columns of numbers.
+    """
+
+    numbers: tuple[str, ...] = ()
 
 
 def read_csv(
     path: Path,
-    *,
-    separator: str = ",",
-    missing: Sequence[str] = (),
-    encoding: str = "utf-8",
-) -> pd.DataFrame:
-    """Read a csv file, packed (``.gz``, ``.bz2`` …) or not; line 1 names the columns.
+    given: TableFormat = _AS_WRITTEN,
+    expected: Expected | None = None,
+) -> ReadTable:
+    """Read a csv file, packed (``.gz``, ``.bz2`` …) or not.
 
-    The type of a column is read off all its values: whole numbers, numbers, booleans,
-    dates, or else text.
+    The type of a column is inferred from all its values: whole numbers, numbers,
+    booleans, dates, clock times (as hours), or else text.
 
     Args:
         path: The file.
-        separator: Between two values.
-        missing: What stands for a missing value, beside `MISSING`.
-        encoding: Of the text.
+        given: How it is written, as far as the user says; the rest is found.
+        expected: What the columns must hold, if that is known.
 
     Raises:
-        DataError: It is missing, empty, ragged, or not in this encoding.
+        DataError: It is missing, empty, ragged, not in this encoding, or holds a
+            value among numbers that is none.
+    """
+    return read_text(read_content(path), path, given, expected)
+
+
+def read_text(
+    content: bytes,
+    path: Path,
+    given: TableFormat = _AS_WRITTEN,
+    expected: Expected | None = None,
+) -> ReadTable:
+    """Read the content of a csv file; arguments and errors as on `read_csv`."""
+    import pyarrow
+
+    try:
+        layout = find_layout(content, given, path)
+        names = _column_names(layout, path)
+        table = _parse(layout, path, names, {})
+        typed, words = _typed(layout, table, path, names, expected)
+    except (pyarrow.ArrowInvalid, UnicodeDecodeError, LookupError) as error:
+        raise DataError(_unreadable(path, error)) from error
+    found = with_convention(layout.format, typed.convention)
+    notes = reading_notes(path.name, given, found, words, typed)
+    found = replace(
+        found,
+        text=tuple(_text_columns(typed.table)),
+        # Other files of this form may have other ones, or none.
+        encoding=given.encoding,
+        comment=given.comment,
+    )
+    # Columns are handed over one by one, so that they are not all held twice.
+    frame = typed.table.to_pandas(
+        date_as_object=False, self_destruct=True, split_blocks=True
+    ).rename(columns=str)
+    return ReadTable(frame, found, words, notes)
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked.
+
+    Raises:
+        DataError: It is missing, empty or not readable.
     """
     import pyarrow
 
     check_file(path)
-    ragged: list[Any] = []
     try:
-        table = _parse(path, separator, (*MISSING, *missing), encoding, ragged)
-    except (pyarrow.ArrowInvalid, OSError, UnicodeDecodeError, LookupError) as error:
+        with pyarrow.input_stream(str(path)) as stream:
+            if path.suffix.lower() in PACKED:
+                return read_packed(stream, path)
+            return bytes(stream.read_buffer())
+    except OSError as error:
         raise DataError(_unreadable(path, error)) from error
-    _check_ragged(path, ragged, separator)
-    _check_names(path, table.column_names, separator)
-    _check_encoding(path, table, encoding)
-    # Columns are handed over one by one, so that they are not all held twice.
-    return table.to_pandas(
-        date_as_object=False, self_destruct=True, split_blocks=True
-    ).rename(columns=str)
+
+
+def _column_names(layout: Layout, path: Path) -> list[str] | None:
+    """Return the names of a file without header; None: line 1 has them."""
+    given = layout.format
+    if given.header and not given.names:
+        return None
+    line = layout.content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
+    width = len(cut(line.rstrip("\r"), given.separator or ","))
+    names = list(given.names) or [str(index) for index in range(width)]
+    if len(names) != width:
+        raise DataError(
+            f"{path}: there are {count_of(len(names), 'name')}, but line 1 has "
+            f"{count_of(width, 'value')}: {line[:60]!r}. Give a name for each."
+        )
+    return names
 
 
 def _parse(
+    layout: Layout,
     path: Path,
-    separator: str,
-    missing: tuple[str, ...],
-    encoding: str,
-    ragged: list[Any],
+    names: Sequence[str] | None,
+    types: Mapping[str, Any],
+) -> Any:
+    """Parse the rows; columns without a type in ``types`` get theirs by inference."""
+    ragged: list[Any] = []
+    given = layout.format
+    text = dict.fromkeys(given.text, "string")
+    table = _parse_rows(
+        layout,
+        names,
+        ragged,
+        column_types={**text, **types},
+        null_values=list(given.missing_words),
+        strings_can_be_null=True,
+    )
+    _check_ragged(path, ragged, layout)
+    table = _without_empty_last(table)
+    _check_names(path, table.column_names, given.separator or ",")
+    _check_encoding(path, table, given.encoding or "utf-8")
+    return table
+
+
+def _parse_rows(
+    layout: Layout, names: Sequence[str] | None, ragged: list[Any], **options: Any
 ) -> Any:
     import pyarrow
     from pyarrow import csv
@@ -73,10 +163,7 @@ def _parse(
         ragged.append(row)
         return "skip"
 
-    with pyarrow.input_stream(str(path)) as stream:
-        is_packed = path.suffix.lower() in _PACKED
-        content = read_packed(stream, path) if is_packed else stream.read_buffer()
-        content = pyarrow.py_buffer(content)
+    content = pyarrow.py_buffer(layout.content)
     with _silent_about_encoding():
         return csv.read_csv(
             pyarrow.BufferReader(content),
@@ -85,15 +172,97 @@ def _parse(
             read_options=csv.ReadOptions(
                 block_size=min(content.size + 1, _LARGEST_BLOCK),
                 use_threads=False,
-                encoding=encoding,
+                column_names=names,
             ),
             parse_options=csv.ParseOptions(
-                delimiter=separator, invalid_row_handler=note, newlines_in_values=True
+                delimiter=layout.format.separator,
+                invalid_row_handler=note,
+                newlines_in_values=True,
             ),
-            convert_options=csv.ConvertOptions(
-                null_values=list(missing), strings_can_be_null=True
-            ),
+            convert_options=csv.ConvertOptions(**options),
         )
+
+
+def _typed(
+    layout: Layout,
+    table: Any,
+    path: Path,
+    names: Sequence[str] | None,
+    expected: Expected | None,
+) -> tuple[Any, dict[str, tuple[MissingWord, ...]]]:
+    """Settle the types, and find the words that were read as missing."""
+    given = layout.format
+    must_be_numbers = expected.numbers if expected else ()
+    try:
+        known = {"is_settled": expected is not None}
+        convention = find_convention(_candidates(table, given), given, **known)
+        if convention.decimal != ".":
+            # A point does not begin decimals here: read such columns again.
+            sure = _columns_of(table, "double")
+            table = _parse(layout, path, names, dict.fromkeys(sure, "string"))
+            marks = replace(given, decimal=convention.decimal)
+            convention = find_convention(
+                _candidates(table, given), marks, sure=sure, **known
+            )
+        typed = type_columns(table, convention, given, must_be_numbers)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    words = _empty_words(layout, names, table)
+    for name, found in typed.missing.items():
+        words[name] = (*words.get(name, ()), *found)
+    return typed, words
+
+
+def _candidates(table: Any, given: TableFormat) -> dict[str, Any]:
+    return {
+        name: table.column(name)
+        for name in _text_columns(table)
+        if name not in given.text
+    }
+
+
+def _text_columns(table: Any) -> list[str]:
+    return [name for name in table.column_names if is_text(table.column(name))]
+
+
+def _columns_of(table: Any, kind: str) -> list[str]:
+    return [field.name for field in table.schema if str(field.type) == kind]
+
+
+def _empty_words(
+    layout: Layout, names: Sequence[str] | None, table: Any
+) -> dict[str, tuple[MissingWord, ...]]:
+    """Return by column the words that stand where values are missing."""
+    import pyarrow.compute as pc
+
+    columns = [name for name in table.column_names if table.column(name).null_count]
+    if not columns:
+        return {}
+    raw = _parse_rows(
+        layout,
+        names,
+        [],
+        include_columns=columns,
+        column_types=dict.fromkeys(columns, "string"),
+        strings_can_be_null=False,
+    )
+    found = {}
+    for name in columns:
+        written = raw.column(name)
+        words = pc.value_counts(written.filter(table.column(name).is_null()))
+        counts = {item["values"]: item["counts"] for item in words.to_pylist()}
+        found[name] = missing_words(written, counts)
+    return found
+
+
+def _without_empty_last(table: Any) -> Any:
+    """Drop the column that a separator at the end of each line makes."""
+    last = table.num_columns - 1
+    if last > 0 and table.column_names[last] == "":
+        column = table.column(last)
+        if column.null_count == len(column):
+            return table.remove_column(last)
+    return table
 
 
 @contextlib.contextmanager
@@ -121,28 +290,31 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path}: no readable csv file ({error})."
 
 
-def _check_ragged(path: Path, ragged: list[Any], separator: str) -> None:
+def _check_ragged(path: Path, ragged: list[Any], layout: Layout) -> None:
     if not ragged:
         return
     first = ragged[0]
+    separator = layout.format.separator
+    remedy = f"Correct them: a value that holds {separator!r} must stand in quotes."
+    if first.text[:1] in ("#", "%"):
+        remedy = f"If such lines are comments, say comment={first.text[0]!r}."
     raise DataError(
-        f"{path}: {count_of(len(ragged), 'ragged row')}, first row {first.number}: it "
-        f"has {first.actual_columns} values where the header has "
-        f"{first.expected_columns} ({first.text[:60]!r}). Correct them: a value that "
-        f"holds {separator!r} must stand in quotes."
+        f"{path}: {count_of(len(ragged), 'ragged row')}, first row "
+        f"{first.number + layout.skipped}: it has {first.actual_columns} values where "
+        f"the header has {first.expected_columns} ({first.text[:60]!r}). {remedy}"
     )
 
 
 def _check_names(path: Path, names: list[str], separator: str) -> None:
-    others = [s for s in _SEPARATORS if s != separator and s in names[0]]
+    others = [s for s in SEPARATORS if s != separator and s in names[0]]
     if len(names) == 1 and others:
         raise DataError(
             f"{path}: there is a single column, {names[0][:60]!r}. Is the separator "
-            f"{others[0]!r}? Then say separator={others[0]!r}."
+            f"{others[0]!r}? Then say separator={others[0]!r}, or leave it out."
         )
     problem = suspicious_column(names)
     if problem:
-        raise DataError(f"{path}: {problem}")
+        raise DataError(f"{path}: {problem}{header_hint(names)}")
 
 
 def _check_encoding(path: Path, table: Any, encoding: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,8 @@ class Dataset:
         notes: What a person should know about how the data were read.
         source_digest: Hash of what the data were decoded from, where decoding need not
             give the same numbers on every machine (JPEG); "" otherwise.
+        reading: How the file of a table is written, as JSON values, so that new rows
+            are read alike; None for other data.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Dataset:
     times: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     source_digest: str = ""
+    reading: Mapping[str, Any] | None = None
 
     @property
     def n_outputs(self) -> int:

@@ -12,6 +12,7 @@ How the kind is read off the features, unless ``kind=`` says it:
 An integer array of rank 2 holds token numbers only if ``kind="sequence"`` says so.
 """
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -182,15 +183,23 @@ def _plain_column(column: pd.Series, label: str, name: str) -> np.ndarray | pd.S
         return _plain_numbers(column, label, name)
     if pd.api.types.is_datetime64_any_dtype(column) or column.dtype.kind in "mM":
         kind = "dates or durations"
+    elif isinstance(_first_item(column), datetime.time):
+        kind = "clock times"
     elif not _holds_categories(column):
         kind = "lists or other objects"
     if kind != "text":
         raise DataError(
             f"{name}: column {label!r} holds {kind}. Turn it into numbers or text "
-            "(for dates for instance year, month and weekday), or drop it."
+            "(for dates for instance year, month and weekday; for clock times hours), "
+            "or drop it."
         )
     values = column.astype(object)
     return values.where(column.notna(), None).reset_index(drop=True)
+
+
+def _first_item(column: pd.Series) -> Any:
+    known = column.dropna()
+    return known.iloc[0] if len(known) else None
 
 
 def _plain_numbers(column: pd.Series, label: str, name: str) -> np.ndarray:

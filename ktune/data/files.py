@@ -1,5 +1,6 @@
 """What all sources that read files check first."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def suspicious_column(names: Sequence[str]) -> str | None:
             "index like that: save the table with to_csv(…, index=False), or name it."
         )
     return None
+
+
+def header_hint(names: Sequence[str]) -> str:
+    """Return a hint for names of columns that look like values, or "".
+
+    Example:
+        >>> header_hint(["5.1", "3.5", "setosa"])
+        ' If line 1 is a row already, say header=None (for predict: --no-header).'
+        >>> header_hint(["a", "b", "2"])
+        ''
+    """
+    numbers = [name for name in names if re.fullmatch(r"-?\d*[.,]?\d+", name)]
+    if 2 * len(numbers) < len(names):
+        return ""
+    return " If line 1 is a row already, say header=None (for predict: --no-header)."
 
 
 def _where(path: Path) -> str:

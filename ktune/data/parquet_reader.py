@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from ktune.data.files import check_file, suspicious_column
+from ktune.data.table_format import ReadTable
 from ktune.data.unpacking import check_unpacked
 from ktune.errors import DataError
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(
+    path: Path, given: object = None, expected: object = None
+) -> ReadTable:
     """Read a parquet file.
 
     Raises:
@@ -35,6 +36,5 @@ def read_parquet(path: Path) -> pd.DataFrame:
         if pyarrow.types.is_decimal(field.type):  # money, mostly; a float will do
             numbers = table.column(index).cast(pyarrow.float64())
             table = table.set_column(index, field.name, numbers)
-    return table.to_pandas(
-        date_as_object=False, self_destruct=True, split_blocks=True
-    ).rename(columns=str)
+    frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
+    return ReadTable(frame.rename(columns=str))

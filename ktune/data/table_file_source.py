@@ -1,13 +1,27 @@
-"""A table in a file: csv or parquet."""
+"""A table in a file: csv, parquet, or a sheet of a workbook."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
+from ktune.data.csv_reader import Expected
 from ktune.data.dataset import Dataset
-from ktune.data.table_source import Table
+from ktune.data.table_format import MISSING, ReadTable, TableFormat
+from ktune.data.table_source import Table, as_list
+from ktune.errors import DataError
+from ktune.utils.text import count_of
+
+
+class TableReader(Protocol):
+    """Reads a file of one kind."""
+
+    def __call__(
+        self, path: Path, given: TableFormat, expected: Expected | None = None
+    ) -> ReadTable:
+        """Return the table of a file."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +30,7 @@ class TableFile:
 
     Attributes:
         path: Of the file, absolute or from the working folder.
-        read: Reads a file of this format.
+        read: Reads a file of this kind.
         target: Name of the target column; several names for several targets.
         test: A file of the same columns that is the data's own test set.
         drop: Columns that are neither features nor target, such as an id.
@@ -27,10 +41,11 @@ class TableFile:
         name: Recorded with every search. None: the name of the file.
         task: "binary", "multiclass", "multilabel" or "regression". None: read it off
             the targets, as `ktune.data.coding` tells.
+        format: How the file is written, as far as that is known.
     """
 
     path: str | Path
-    read: Callable[[Path], pd.DataFrame]
+    read: TableReader
     target: str | Sequence[str]
     test: str | Path | None = None
     drop: Sequence[str] = ()
@@ -38,18 +53,76 @@ class TableFile:
     time: str | None = None
     name: str | None = None
     task: str | None = None
+    format: TableFormat = field(default_factory=TableFormat)
 
     def load(self) -> Dataset:
         """Read the file, take features and targets apart and check them."""
         path = Path(self.path).expanduser()
+        read = self.read(path, self.format)
         table = Table(
-            frame=self.read(path),
+            frame=read.frame,
             target=self.target,
-            test=None if self.test is None else self.read(Path(self.test).expanduser()),
+            test=self._read_test(read),
             drop=self.drop,
             groups=self.groups,
             time=self.time,
             name=self.name or path.name,
             task=self.task,
         )
-        return table.load()
+        _check_targets(path, read, as_list(self.target))
+        dataset = table.load()
+        return replace(
+            dataset,
+            notes=(*dataset.notes, *read.notes),
+            reading=None if read.format is None else read.format.as_dict(),
+        )
+
+    def _read_test(self, train: ReadTable) -> pd.DataFrame | None:
+        """Read the test rows, written and typed like the training rows."""
+        if self.test is None:
+            return None
+        path = Path(self.test).expanduser()
+        if train.format is None:
+            return self.read(path, self.format).frame
+        given = replace(train.format, encoding=self.format.encoding)
+        read = self.read(path, given, Expected(number_columns(train.frame)))
+        _check_targets(path, read, as_list(self.target))
+        return read.frame
+
+
+def number_columns(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns that hold numbers."""
+    return tuple(
+        str(name)
+        for name in frame.columns
+        if pd.api.types.is_numeric_dtype(frame[name])
+        and not pd.api.types.is_bool_dtype(frame[name])
+    )
+
+
+def _check_targets(path: Path, read: ReadTable, targets: Sequence[str]) -> None:
+    """Name the word that was read as a missing target: it may be a class.
+
+    Raises:
+        DataError: A target is missing.
+    """
+    for name in targets:
+        words = [word for word in read.missing.get(name, ()) if word.word.strip()]
+        if not words:
+            continue
+        first = words[0]
+        remedy = "Remove or correct those rows."
+        if first.word in MISSING and not pd.api.types.is_numeric_dtype(
+            read.frame[name]
+        ):
+            remedy = (
+                f"If {first.word!r} is a class, say not_missing=[{first.word!r}]; "
+                "otherwise remove those rows."
+            )
+        listed = ", ".join(
+            f"{word.word!r} in {count_of(word.count, 'row')} (first row {word.row})"
+            for word in words[:3]
+        )
+        raise DataError(
+            f"{path}: targets are missing in column {name!r}: {listed}. {remedy}"
+        )

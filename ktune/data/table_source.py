@@ -9,8 +9,9 @@ import pandas as pd
 from ktune.data.assembly import assemble
 from ktune.data.coding import shorten
 from ktune.data.dataset import Dataset
+from ktune.data.files import header_hint
 from ktune.errors import DataError
-from ktune.utils.text import did_you_mean
+from ktune.utils.text import count_of, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,13 @@ class Table:
             groups=None if self.groups is None else self.frame[self.groups],
             times=None if self.time is None else self.frame[self.time],
         )
-        return replace(dataset, notes=(describe(dataset, _as_list(self.target)),))
+        return replace(dataset, notes=(describe(dataset, as_list(self.target)),))
 
     def _features(self, frame: pd.DataFrame) -> pd.DataFrame:
         others = [
             column
             for names in (self.target, self.drop, self.groups, self.time)
-            for column in _as_list(names)
+            for column in as_list(names)
         ]
         for column in others:
             check_column(frame, column, name=self.name)
@@ -87,6 +88,7 @@ def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
     raise DataError(
         f"{name}: there is no column {column!r}. Columns: {shown}."
         + did_you_mean(str(column), known)
+        + header_hint(known)
     )
 
 
@@ -95,8 +97,12 @@ def describe(dataset: Dataset, targets: Sequence[str]) -> str:
     frame = dataset.x
     assert isinstance(frame, pd.DataFrame)
     text = [name for name in frame.columns if frame[name].dtype == object]
-    n_numbers = frame.shape[1] - len(text)
-    kinds = [f"{n_numbers} columns of numbers"] if n_numbers else []
+    numbers = [name for name in frame.columns if name not in set(text)]
+    kinds = []
+    if numbers:
+        kinds.append(
+            f"{count_of(len(numbers), 'column')} of numbers ({_names_text(numbers)})"
+        )
     if text:
         kinds.append(f"{len(text)} of categories ({_counts_text(frame, text)})")
     listed = ", ".join(repr(name) for name in targets)
@@ -112,12 +118,17 @@ def describe(dataset: Dataset, targets: Sequence[str]) -> str:
     )
 
 
+def _names_text(names: Sequence[str], at_most: int = 5) -> str:
+    return ", ".join(names[:at_most]) + (", …" if len(names) > at_most else "")
+
+
 def _counts_text(frame: pd.DataFrame, columns: list[str], at_most: int = 5) -> str:
     counts = [f"{name}: {frame[name].nunique()}" for name in columns[:at_most]]
     return ", ".join(counts) + (", …" if len(columns) > at_most else "")
 
 
-def _as_list(names: str | Sequence[str] | None) -> list[str]:
+def as_list(names: str | Sequence[str] | None) -> list[str]:
+    """Return the names of one column, of several, or of none."""
     if names is None:
         return []
     return [names] if isinstance(names, str) else list(names)

@@ -52,6 +52,7 @@ class SearchContext:
         builder: Makes models and fit settings from values.
         goal: All objectives, and how one trial is picked.
         metrics: All metrics that are recorded, without ``loss``.
+        reading: How the file of a table is written; see `Dataset.reading`.
     """
 
     experiment: Experiment
@@ -62,6 +63,7 @@ class SearchContext:
     builder: ModelBuilder
     goal: Goal
     metrics: tuple[str, ...]
+    reading: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -133,6 +135,7 @@ def make_context(
         builder=ModelBuilder(experiment, data),
         goal=goal,
         metrics=_metrics(experiment, dataset.task, goal),
+        reading=dataset.reading,
     )
     if experiment.reshuffle:  # a splitter that cannot must fail before the first trial
         context.reshuffled(seed=0)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Dataset, Task
+from ktune.data.number_text import are_numbers_with_units
 from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
 from ktune.evaluation.context import SearchContext
 
@@ -34,7 +35,14 @@ def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
         if not is_hashed(column):
             continue
         count = int(column.nunique())
-        if count > IDENTIFIER_FROM * column.count():
+        words = column.dropna().astype(str).unique().tolist()
+        if are_numbers_with_units(words):
+            yield (
+                f"Column {name!r} holds numbers that are written as text, such as "
+                f"{words[0]!r}, and is taken for {count:,} categories. Turn it into "
+                "numbers: for a file decimal=',' or thousands=' ', or by pandas."
+            )
+        elif count > IDENTIFIER_FROM * column.count():
             yield (
                 f"Column {name!r} has {count:,} different values in {len(frame):,} "
                 f"rows: it looks like an identifier. Consider drop=[{name!r}]."

@@ -46,10 +46,11 @@ def test_a_csv_is_read_and_said_what_it_was_taken_for(path):
     assert dataset.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert np.isnan(dataset.x["age"][2])
     assert dataset.x["city"][2] is None
-    (note,) = dataset.notes
+    note, missing = dataset.notes
+    assert missing == "people.csv: missing values: age 1, city 1."
     assert "8 rows" in note
     assert "target 'label': binary, 2 classes 'ill', 'well'" in note
-    assert "2 columns of numbers, 1 of categories (city: 3)" in note
+    assert "2 columns of numbers (age, smokes), 1 of categories (city: 3)" in note
 
 
 def test_packed_and_parquet_files_hold_the_same_data(path, tmp_path):
@@ -129,7 +130,11 @@ CSV_MISTAKES = {
     "duplicate columns": ("a,a,y\n1,2,0\n1,2,1\n", {}, "'a' occurs 2 times"),
     "an index column": (",a,y\n0,2,0\n1,2,1\n", {}, "index=False"),
     "dates": ("a,y\n2026-01-01,0\n2026-01-02,1\n", {}, "dates"),
-    "another separator": ("a;y\n1;0\n2;1\n", {}, "separator=';'"),
+    "another separator": (
+        "a;y\n1;0\n2;1\n",
+        {"separator": ","},
+        "separator=';'",
+    ),
     "another encoding": (b"a,y\n\xe4,0\n\xf6,1\n", {}, "encoding='latin-1'"),
     "text as a number": (
         "a,y\n1,low\n2,high\n",

@@ -207,7 +207,7 @@ DATA = {
     "a csv in no encoding": ("e = csv('a,b,y\\n' + ROWS, encoding='utf-99')", "utf-99"),
     "a doubled column": ("e = csv('a,a,y\\n' + ROWS)", "occurs 2 times"),
     "another separator": (
-        "e = csv(('a,b,y\\n' + ROWS).replace(',', ';'))",
+        "e = csv(('a,b,y\\n' + ROWS).replace(',', ';'), separator=',')",
         "separator",
     ),
     "a csv of bytes": ("e = csv(bytes(range(256)) * 40)", "no readable csv file"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ktune.data.files import header_hint
 from ktune.errors import DataError
 from ktune.models.prediction.images import read_images
 from ktune.models.prediction.reading import NewRows, choose_array, read_rows
@@ -31,20 +32,27 @@ class FittedRows:
     notes: tuple[str, ...] = ()
 
 
-def load_rows(path: Path, spec: Mapping[str, Any], array: str | None) -> FittedRows:
+def load_rows(
+    path: Path,
+    spec: Mapping[str, Any],
+    array: str | None,
+    written: Mapping[str, Any] | None = None,
+) -> FittedRows:
     """Read rows for a model.
 
     Args:
         path: A csv, parquet, npz or npy file, or a folder of images.
         spec: Of the model, see `ktune.models.registry.packaging`.
         array: Name of the array in an npz file, where several may be meant.
+        written: Fields of a `ktune.data.TableFormat` in which a table differs from
+            the one the model was trained on.
 
     Raises:
         DataError: They are not there, or not what the model takes.
     """
     if path.is_dir():
         return _images(path, spec)
-    read = read_rows(path)
+    read = read_rows(path, spec, written or {})
     if spec["input_names"]:
         return _several(read, spec)
     if isinstance(read.content, pd.DataFrame):
@@ -68,11 +76,12 @@ def _table(read: NewRows, table: pd.DataFrame, columns: list[str]) -> FittedRows
             f"{read.name}: column {missing[0]!r} is missing"
             f"{_more(missing)}{extra}. The model takes: {_listed(columns)}."
             + did_you_mean(missing[0], others)
+            + header_hint(others)
         )
     ignored = [name for name in table.columns if name not in known]
-    notes = (f"not used by the model: {_listed(ignored)}",) if ignored else ()
+    unused = (f"not used by the model: {_listed(ignored)}",) if ignored else ()
     _check_not_empty(read.name, len(table))
-    return FittedRows(read.name, table[columns], notes=notes)
+    return FittedRows(read.name, table[columns], notes=(*read.notes, *unused))
 
 
 def _numbers_of_table(
@@ -85,7 +94,8 @@ def _numbers_of_table(
         raise DataError(
             f"{read.name}: column {text[0]!r} holds {value!r}; the model takes numbers."
         )
-    return FittedRows(read.name, _of_shape(read.name, table.to_numpy(), spec))
+    rows = _of_shape(read.name, table.to_numpy(), spec)
+    return FittedRows(read.name, rows, notes=read.notes)
 
 
 def _several(read: NewRows, spec: Mapping[str, Any]) -> FittedRows:

@@ -1,19 +1,21 @@
-"""Read new rows from a file: csv, parquet, npz, npy, or a folder of images."""
+"""Read new rows from a file: csv, workbook, parquet, npz or npy."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ktune.data.csv_reader import read_csv
 from ktune.data.parquet_reader import read_parquet
 from ktune.data.unpacking import array_sizes, check_unpacked
 from ktune.errors import DataError
+from ktune.models.prediction.new_table import is_table, read_new_table
 from ktune.utils.text import did_you_mean
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ARRAY_NAMES = ("x", "X", "features", "data", "arr_0")
 
 
@@ -24,14 +26,23 @@ class NewRows:
     Attributes:
         name: The file or folder, for messages.
         content: A table, or arrays by name.
+        notes: What was found in the file.
     """
 
     name: str
     content: pd.DataFrame | Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = ()
 
 
-def read_rows(path: Path) -> NewRows:
+def read_rows(
+    path: Path, spec: Mapping[str, Any], written: Mapping[str, Any] = _NOTHING
+) -> NewRows:
     """Read a file of rows; its ending says what it is.
+
+    Args:
+        path: The file.
+        spec: Of the model; its table is read like the one it was trained on.
+        written: Fields of a `ktune.data.TableFormat` in which this file differs.
 
     Raises:
         DataError: It is not there, not readable, or of another kind.
@@ -43,17 +54,20 @@ def read_rows(path: Path) -> NewRows:
             f"there is no file {str(path)!r}.{did_you_mean(str(path), near)}"
         )
     reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"{path}: rows are read from {', '.join(_READERS)} files or from a folder "
-            f"of images; got {path.suffix or 'no ending'!r}."
-        )
     try:
-        return NewRows(str(path), reader(path))
+        if reader is not None:
+            return NewRows(str(path), reader(path))
+        if is_table(path, spec):
+            read = read_new_table(path, spec, written)
+            return NewRows(str(path), read.frame, read.notes)
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    raise DataError(
+        f"{path}: rows are read from .csv, .xlsx, {', '.join(_READERS)} files or from "
+        f"a folder of images; got {path.suffix or 'no ending'!r}."
+    )
 
 
 def choose_array(rows: NewRows, wanted: str | None) -> np.ndarray:
@@ -97,17 +111,12 @@ def _read_npy(path: Path) -> Mapping[str, np.ndarray]:
     return {"arr_0": np.load(path, allow_pickle=False)}
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read it as for training; without names in line 1 if there are only numbers."""
-    first = pd.read_csv(path, header=None, nrows=1)
-    if all(pd.api.types.is_numeric_dtype(first[name]) for name in first):
-        return pd.read_csv(path, header=None)
-    return read_csv(path)
+def _read_parquet(path: Path) -> pd.DataFrame:
+    return read_parquet(path).frame
 
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {
-    ".csv": _read_csv,
-    ".parquet": read_parquet,
+    ".parquet": _read_parquet,
     ".npz": _read_npz,
     ".npy": _read_npy,
 }

@@ -106,7 +106,11 @@ def register_candidate(
 ) -> Registration:
     """Register a refitted model, without an alias as yet."""
     package = PackagedModel(
-        candidate.fitted, context.example, context.data.task, context.data.class_names
+        candidate.fitted,
+        context.example,
+        context.data.task,
+        context.data.class_names,
+        context.reading,
     )
     return register(
         store,

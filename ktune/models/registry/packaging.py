@@ -30,12 +30,14 @@ class PackagedModel:
         example: A few raw rows.
         task: What it predicts.
         class_names: In the order of the columns ``predict`` returns.
+        reading: How the file of the training rows is written; None: it was no csv.
     """
 
     fitted: Refit
     example: Inputs
     task: Task
     class_names: Sequence[str] = ()
+    reading: Mapping[str, Any] | None = None
 
 
 def write_parts(package: PackagedModel, folder: Path) -> ModelFolder:
@@ -101,6 +103,7 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         if package.fitted.threshold is None
         else package.fitted.threshold.value,
         "batch_size": PREDICT_BATCH,
+        "reading": None if package.reading is None else dict(package.reading),
     }
 
 

@@ -148,7 +148,7 @@ def test_wrong_shapes_say_what_the_model_takes(here, tmp_path, capsys):
         (["cnn@champoin", "x.csv"], "Did you mean 'champion'?"),
         (["cnn/9", "x.csv"], "has no version '9'; it has 1"),
         (["cnn", "x.csv"], "there is no file 'x.csv'"),
-        (["cnn", "mlruns/mlflow.db"], "rows are read from .csv, .parquet, .npz"),
+        (["cnn", "mlruns/mlflow.db"], "rows are read from .csv, .xlsx, .parquet"),
         (["cnn", "mlruns/artifacts"], "there is no image in this folder"),
         (["categories", "mlruns"], "is a folder, but the model takes tables"),
         (["cnn", "x.csv", "-o", "out.xls"], "written as .csv, .parquet, .json"),
