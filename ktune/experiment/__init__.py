@@ -1,1 +1,1 @@
-"""What a user writes: the experiment, its file, its checks, its sources."""
+"""The experiment of a user: its fields, file, validation, sources and environment."""

@@ -1,4 +1,4 @@
-"""The names an experiment may give: engines, samplers, pruners and other choices."""
+"""Valid names in an experiment: engines, samplers, pruners and other choices."""
 
 from collections.abc import Mapping
 
@@ -20,15 +20,15 @@ PRUNERS = (
     "racing:wilcoxon",
     "auto",
 )
-"""The racing ones (`wilcoxon` is short for `racing:wilcoxon`) train a trial's folds one
-after another and compare between folds; the others compare after every epoch. What
-they do: `ktune.searchers.pruners`, `ktune.searchers.racing`."""
+"""The racing pruners (`wilcoxon` is short for `racing:wilcoxon`) train the folds of a
+trial sequentially and compare after every fold; the others compare after every epoch.
+See `ktune.searchers.pruners` and `ktune.searchers.racing`."""
 
 PICKS = ("one_standard_error", "balanced", "best")
-"""How one trial is chosen from a Pareto front; see `ktune.metrics.ranking`."""
+"""Rules that select a trial from the Pareto front; see `ktune.metrics.ranking`."""
 
 SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
-"""Samplers that can only make one thing as good as possible."""
+"""Samplers that support only one objective."""
 
 TRAINERS = ("auto", "graph", "keras_fit")
 EXECUTORS = ("auto", "serial", "processes", "ray")

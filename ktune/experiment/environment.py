@@ -1,6 +1,6 @@
-"""What a search ran with: source, versions, machine. Enough to run it again.
+"""The environment of a search: git state, versions and machine, to reproduce it.
 
-Of the environment variables only a fixed list is recorded, so secrets stay out.
+Only a fixed list of environment variables is recorded, so that no secrets are.
 """
 
 import functools
@@ -44,11 +44,11 @@ class Environment:
         python: Version of Python.
         platform: Operating system and architecture.
         processor: Model of the CPU.
-        cpus: How many of them this process may use.
+        cpus: Number of CPUs that this process may use.
         ktune: Version of ktune.
         packages: Installed package to version.
-        variables: The environment variables of a fixed list that are set.
-        backend: What computes: devices, threads, determinism.
+        variables: Values of `RECORDED_VARIABLES` that are set.
+        backend: Backend of Keras with devices, threads and determinism.
     """
 
     python: str
@@ -61,7 +61,7 @@ class Environment:
     backend: Backend = field(default_factory=Backend)
 
     def as_dict(self) -> dict[str, object]:
-        """Return everything as plain values."""
+        """Return all fields as plain values."""
         return asdict(self)
 
     def requirements(self) -> str:
@@ -86,11 +86,11 @@ def read_environment() -> Environment:
 
 
 def read_git_state(folder: Path) -> dict[str, str]:
-    """Return ``commit`` and ``diff`` (what is not committed), or {} outside git."""
+    """Return ``commit`` and ``diff`` (uncommitted changes), or {} outside git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    # Plain, whatever colours and tools the user has configured for reading.
+    # The user may have configured colours or an external diff tool.
     plain = ("--no-color", "--no-ext-diff")
     diff = _git(folder, "diff", *plain, "HEAD", "--", ".") or ""
     return {"commit": commit.strip(), "diff": diff}
@@ -98,9 +98,9 @@ def read_git_state(folder: Path) -> dict[str, str]:
 
 @functools.cache
 def _installed_packages() -> tuple[tuple[str, str], ...]:
-    """Return the installed packages with their versions, read once a process."""
-    described = [each.metadata for each in importlib.metadata.distributions()]
-    return tuple((d["Name"].lower(), d["Version"]) for d in described if d["Name"])
+    """Return the installed packages with their versions, read once per process."""
+    metadata = [each.metadata for each in importlib.metadata.distributions()]
+    return tuple((m["Name"].lower(), m["Version"]) for m in metadata if m["Name"])
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

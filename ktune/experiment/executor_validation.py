@@ -1,35 +1,35 @@
-"""What an experiment may say about where its trials run."""
+"""Validation of the fields that select an executor."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def executor_problems(given: Mapping[str, Any]) -> list[str]:
-    """Return what does not go together, a sentence each."""
-    executor = given.get("executor")
+def executor_problems(fields: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each contradiction between fields."""
+    executor = fields.get("executor")
     problems = []
-    if executor in ("serial", "processes") and given.get("ray_address") is not None:
+    if executor in ("serial", "processes") and fields.get("ray_address") is not None:
         problems.append(
             f"`ray_address` is for executor 'ray'; got executor={executor!r}. Leave "
             "one of them out"
         )
-    if executor == "serial" and given.get("jobs") not in (None, 1):
+    if executor == "serial" and fields.get("jobs") not in (None, 1):
         problems.append(
             "executor 'serial' evaluates one trial at a time; got "
-            f"jobs={given['jobs']!r}. Leave `executor` out, or take 'processes'"
+            f"jobs={fields['jobs']!r}. Leave `executor` out, or take 'processes'"
         )
     return problems
 
 
 def check_ray_address(address: Any) -> str | None:
-    """Return what is wrong with the address of a cluster; None: nothing."""
+    """Return the problem with the address of a Ray cluster; None: no problem."""
     if address is None or (isinstance(address, str) and address):
         return None
     return f"`ray_address` must be 'HOST:PORT', 'auto' or None; got {address!r}"
 
 
 def check_share(name: str, *, may_be_zero: bool = False) -> Callable[[Any], str | None]:
-    """Return a check of CPUs or GPUs: Ray gives a share of one, or whole ones."""
+    """Return a check of CPUs or GPUs: a share of one, or a whole number, as in Ray."""
 
     def check(value: Any) -> str | None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The experiment: everything a search needs to know, checked at once."""
+"""The experiment: model, data and settings of a search, validated as a whole."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -21,24 +21,24 @@ _C = TypeVar("_C", bound=type)
 
 
 def _explains_unknown_fields(cls: _C) -> _C:
-    """Make the constructor answer a misspelt field with the nearest valid one."""
+    """Make the constructor suggest the nearest valid field for a misspelt one."""
     generated = cls.__init__  # type: ignore[misc]
     known = [field.name for field in fields(cls)]
 
     @functools.wraps(generated)
-    def __init__(self: Any, **given: Any) -> None:
+    def __init__(self: Any, **arguments: Any) -> None:
         problems = [
             f"an experiment has no field {name!r}. Known: {', '.join(known)}."
             + did_you_mean(name, known)
-            for name in given
+            for name in arguments
             if name not in known
         ]
         problems += [
             f"`{name}` is missing"
             for name in ("name", "data", "build")
-            if name not in given
+            if name not in arguments
         ]
-        valid = {k: v for k, v in given.items() if k in known}
+        valid = {k: v for k, v in arguments.items() if k in known}
         if problems:
             problems += problems_of_fields(valid)
             raise ExperimentError(as_one_message(problems))
@@ -51,78 +51,79 @@ def _explains_unknown_fields(cls: _C) -> _C:
 @_explains_unknown_fields
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:
-    """A model family, its data, and how to search and judge it.
+    """A family of models, its data, and the settings of the search.
 
     Args:
-        name: Names the MLflow experiment and the registered model.
+        name: Name of the MLflow experiment and of the registered model.
         data: Arrays ``(X, y)`` or ``(X, y, X_test, y_test)``, a source of
             `ktune.data`, or a function returning any of these.
         build: ``build(hp)`` or ``build(hp, data)`` returning a Keras model, or a
             `keras_tuner.HyperModel`. ``hp`` is a `keras_tuner.HyperParameters`,
             ``data`` a `ktune.data.dataset.DataDescription`.
         fit: Fields of `FitSettings` as a dict, or a function of ``hp``.
-        objective: What to make as good as possible: a scikit-learn metric name,
-            ``"loss"``, or Keras's ``"val_accuracy"`` style. None: accuracy for
-            classes, macro F1 for several labels, RMSE for numbers. A list asks for a
-            Pareto front: the first is a metric and also decides the best epoch; the
-            others are metrics, "n_parameters" or "latency_ms".
-        pick: Of several objectives: how the trial to register is chosen from the
-            Pareto front, see `ktune.metrics.ranking`. None: "one_standard_error".
-        max_parameters: Models with more weights are not trained.
-        max_latency_ms: Models that take longer to predict one row are not trained;
-            see `ktune.evaluation.latency`.
-        trials: How many finished trials end the search.
+        objective: The metric to optimise: a scikit-learn scorer name, ``"loss"``, or
+            Keras's ``"val_accuracy"`` style. None: accuracy for classes, macro F1 for
+            several labels, RMSE for regression. A list searches for a Pareto front:
+            the first is a metric and also selects the best epoch; the others are
+            metrics, "n_parameters" or "latency_ms".
+        pick: Rule that selects the registered trial from the Pareto front, see
+            `ktune.metrics.ranking`. None: "one_standard_error".
+        max_parameters: Maximum number of weights; larger models are not trained.
+        max_latency_ms: Maximum time to predict one row; slower models are not
+            trained, see `ktune.evaluation.latency`.
+        trials: Number of finished trials that ends the search.
         cv: Number of folds, or any scikit-learn splitter.
-        test_size: Share of rows held out before anything else and touched once.
-            The data's own test set is used instead, if they have one. 0: none.
-        stratify: Of an int ``cv`` and of the test set. "auto": every class has its
-            share everywhere; "bins": every tenth of a regression's target as well;
-            "none": neither.
+        test_size: Share of rows held out as the test set, before all other steps; it
+            is used once. Data with a test set of their own use that. 0: no test set.
+        stratify: Stratification of an int ``cv`` and of the test set. "auto": by
+            class; "bins": for a regression also by tenths of the target; "none": not
+            stratified.
         reshuffle: New folds for every trial instead of the same for all (arXiv
-            2405.15393): no trial is chosen for suiting one split, but trials are no
-            longer compared fold by fold.
+            2405.15393): no trial is selected for suiting one split, but trials can no
+            longer be compared fold by fold.
         engine: "optuna" or "kerastuner".
-        sampler: How values are proposed; see `SAMPLERS`. None: the engine's first.
-        pruner: How hopeless trials are stopped; see `PRUNERS`. "auto": by the shape
-            of the work, see `ktune.tuner.pruner_choice`.
+        sampler: Sampler that proposes values; see `SAMPLERS`. None: the first of the
+            engine.
+        pruner: Pruner that stops unpromising trials; see `PRUNERS`. "auto": selected
+            by model, data and folds, see `ktune.tuner.pruner_choice`.
         timeout: Wall time for all trials: seconds, or text such as "1h30m".
-        trial_timeout: The same for one trial: it is stopped at its next epoch, and with
-            ``jobs`` above 1 its process is ended if no epoch comes.
-        seed: Everything random derives from it.
+        trial_timeout: Wall time for one trial. The trial stops at its next epoch; with
+            ``jobs`` above 1 its process is killed if the epoch takes too long.
+        seed: Seed from which all random numbers derive.
         preprocess: None, "auto", or a scikit-learn transformer; fitted on the
             training rows of each fold.
         metrics: Further scorer names of scikit-learn to record.
-        retry_half_batch: Whether a trial that memory did not suffice for is tried once
-            more with half its batch size.
-        threshold: Of binary classes: from which probability on a row is called
-            positive in the test scores. "tune": the best on out-of-fold predictions of
-            the best trial. None: 0.5. The model returns probabilities all the same.
-        task: "binary", "multiclass", "multilabel" or "regression" where the targets
-            do not tell. None: read it off the targets.
-        scale_target: Whether the model of a regression learns its targets as 0 ± 1,
-            by mean and deviation of each fold's training rows. Scores and the
-            registered model speak in the targets' own units all the same. None: where
-            ``build`` leaves it to ktune to compile the model.
-        outputs: Of a classifier: "probabilities", "logits", or "scores" from -1 to 1.
-            "auto": by the last layer's activation and the loss.
+        retry_half_batch: Whether a trial that runs out of memory is retried once with
+            half its batch size.
+        threshold: Decision threshold of a binary classification, for the test scores.
+            "tune": the best on the out-of-fold predictions of the best trial. None:
+            0.5. The model returns probabilities in any case.
+        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
+            from the targets.
+        scale_target: Whether the targets of a regression are standardised by mean and
+            deviation of the training rows of each fold. Scores and predictions of the
+            registered model are in the original unit. None: only if ``build`` returns
+            an uncompiled model.
+        outputs: Outputs of a classifier: "probabilities", "logits", or "scores" from -1
+            to 1. "auto": inferred from the activation of the last layer and the loss.
         trainer: "auto", "graph" or "keras_fit".
         executor: Where trials run: "serial", "processes" or "ray". "auto": on Ray if
             there is a ``ray_address``, in this process for one job, else in processes.
-        jobs: How many trials are evaluated at the same time. None: one; on Ray, as many
-            as the cluster has room for when the search starts.
-        ray_address: Head of a Ray cluster, ``HOST:PORT``, or "auto" for the one that
-            this machine is part of. None: RAY_ADDRESS, else one is started here.
-        cpus: Of a trial on Ray, which computes in so many threads; may be a fraction.
-        gpus: Of a trial on Ray; 0.5 lets two trials share one.
-        start_from: Values of trials to begin with, as dicts; what they do not say keeps
-            its default.
+        jobs: Number of trials that are evaluated at the same time. None: one; on Ray,
+            as many as fit into the cluster when the search starts.
+        ray_address: Head of a Ray cluster, ``HOST:PORT``, or "auto" for the cluster
+            of this machine. None: RAY_ADDRESS, else a cluster is started here.
+        cpus: CPUs of a trial on Ray, and the number of its threads; may be a fraction.
+        gpus: GPUs of a trial on Ray; with 0.5 two trials share one.
+        start_from: Values of the first trials, as dicts; missing parameters keep
+            their defaults.
         fit_overrides: Settings that replace those of ``fit`` (``--epochs``).
-        deterministic: Whether the same trial gives the very same numbers again, on
-            GPUs too; False (``--fast``) lets operations add up in any order.
-        license: Of the model, for its card, for instance "Apache-2.0".
+        deterministic: Whether a repeated trial gives identical numbers, on GPUs too;
+            False (``--fast``) lets operations sum in any order.
+        license: License of the model, for its card, for instance "Apache-2.0".
 
     Raises:
-        ExperimentError: With every problem found, in one message.
+        ExperimentError: One message with all problems.
 
     Example:
         >>> Experiment(name="x", data=([[0.0]], [0]), build=print, cv=1, trails=3)
@@ -178,20 +179,21 @@ class Experiment:
 
     @property
     def chosen_sampler(self) -> str:
-        """The sampler, the engine's first one where none is named."""
+        """The sampler; by default the first of the engine."""
         return self.sampler or SAMPLERS[self.engine][0]
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What is asked for, as named; empty: the default of the task."""
+        """Names of the objectives; empty: the default of the task."""
         if self.objective is None:
             return ()
-        given = self.objective
-        return (given,) if isinstance(given, str) else tuple(given)
+        if isinstance(self.objective, str):
+            return (self.objective,)
+        return tuple(self.objective)
 
     @property
     def chosen_executor(self) -> str:
-        """Where trials are evaluated."""
+        """The executor that evaluates trials."""
         if self.executor != "auto":
             return self.executor
         if self.ray_address is not None:
@@ -200,17 +202,17 @@ class Experiment:
 
     @property
     def chosen_pruner(self) -> str:
-        """The pruner; none for several objectives, which no curve stands for."""
+        """The pruner; "none" for several objectives, which have no common curve."""
         return "none" if len(self.objectives) > 1 else self.pruner
 
     @property
     def races(self) -> bool:
-        """Whether the folds of a trial are trained one after another."""
+        """Whether the folds of a trial are trained sequentially."""
         return self.chosen_pruner.startswith(("racing", "wilcoxon"))
 
     @property
     def chosen_pick(self) -> str:
-        """How the trial to register is chosen."""
+        """The rule that selects the registered trial."""
         if len(self.objectives) < 2:
             return "best"
         return self.pick or PICKS[0]
@@ -223,19 +225,19 @@ class Experiment:
     @property
     def trial_timeout_seconds(self) -> float | None:
         """The wall time for one trial in seconds; None: no limit."""
-        given = self.trial_timeout
-        return None if given is None else parse_duration(given, "trial_timeout")
+        timeout = self.trial_timeout
+        return None if timeout is None else parse_duration(timeout, "trial_timeout")
 
 
 def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """Return the experiment with some fields replaced, checked as a whole.
+    """Return the experiment with some fields replaced, validated as a whole.
 
     Args:
-        experiment: Where the other fields come from.
+        experiment: The experiment with all other fields.
         changes: Field name to value; ``fit.NAME`` replaces one setting of ``fit``.
 
     Raises:
-        ExperimentError: With every problem found, in one message.
+        ExperimentError: One message with all problems.
     """
     of_fit = {
         name.removeprefix("fit."): value

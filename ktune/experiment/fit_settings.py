@@ -1,4 +1,4 @@
-"""How a model is trained: what the ``fit`` field of an experiment may say."""
+"""The settings of training: the ``fit`` field of an experiment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,19 +10,19 @@ from ktune.utils.text import did_you_mean
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Settings of one trial's training.
+    """Settings of the training of one trial.
 
     Attributes:
         batch_size: Rows in one step of the optimizer.
-        epochs: The most epochs a fold is trained.
+        epochs: Maximum number of epochs.
         early_stopping: Patience in epochs without a better fold mean of the
-            objective. False: train all epochs, choose none, the last one counts.
+            objective. False: train all epochs, and the last epoch is the best.
         class_weight: None, or "balanced": rows are weighted inversely to the
             frequency of their class in the training part of the fold.
         resample: None; "over": training rows of rarer classes are repeated at random;
-            "under": training rows of more frequent classes are left out at random.
-        callbacks: Keras callbacks, or functions that return a new one. Each fold
-            gets its own.
+            "under": training rows of more frequent classes are dropped at random.
+        callbacks: Keras callbacks, or functions that return a new callback. Each
+            fold gets its own.
     """
 
     batch_size: int = 32
@@ -34,49 +34,49 @@ class FitSettings:
 
 
 _OPTIONS = {"class_weight": ("balanced",), "resample": ("over", "under")}
-"""Settings that are one of these, or None; "none" says that in ``hp.Choice``, which
-takes no None."""
+"""Values of settings that may also be None, or "none" for ``hp.Choice``, which does not
+accept None."""
 
 
-def make_fit_settings(given: Mapping[str, Any]) -> FitSettings:
-    """Check what the user's ``fit`` says and fill in the defaults.
+def make_fit_settings(settings: Mapping[str, Any]) -> FitSettings:
+    """Validate the ``fit`` field of an experiment and add the defaults.
 
     Args:
-        given: Field name to value, for instance ``{"batch_size": 64}``.
+        settings: Field name to value, for instance ``{"batch_size": 64}``.
 
     Returns:
         The complete settings.
 
     Raises:
-        ExperimentError: With every problem found, in one message.
+        ExperimentError: One message with all problems.
     """
-    problems = [*_unknown_fields(given), *_wrong_values(given)]
+    problems = [*_unknown_fields(settings), *_wrong_values(settings)]
     if problems:
         raise ExperimentError("; ".join(problems))
-    plain: dict[str, Any] = dict(given)
+    plain: dict[str, Any] = dict(settings)
     for name in _OPTIONS:
         if plain.get(name) == "none":
             plain[name] = None
     return FitSettings(**plain)
 
 
-def _unknown_fields(given: Mapping[str, Any]) -> list[str]:
+def _unknown_fields(settings: Mapping[str, Any]) -> list[str]:
     known = [field.name for field in fields(FitSettings)]
     return [
         f"`fit` has no setting {name!r}. Known: {', '.join(known)}."
         + did_you_mean(str(name), known)
-        for name in given
+        for name in settings
         if name not in known
     ]
 
 
-def _wrong_values(given: Mapping[str, Any]) -> list[str]:
+def _wrong_values(settings: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"`fit` setting {name!r} must be an int of at least 1; got {given[name]!r}"
+        f"`fit` setting {name!r} must be an int of at least 1; got {settings[name]!r}"
         for name in ("batch_size", "epochs")
-        if name in given and not _is_count(given[name])
+        if name in settings and not _is_count(settings[name])
     ]
-    patience = given.get("early_stopping", False)
+    patience = settings.get("early_stopping", False)
     if patience is not False and not _is_count(patience):
         problems.append(
             "`fit` setting 'early_stopping' must be a patience in epochs (an int of "
@@ -85,9 +85,9 @@ def _wrong_values(given: Mapping[str, Any]) -> list[str]:
     problems += [
         problem
         for name, known in _OPTIONS.items()
-        if (problem := _option_problem(name, known, given.get(name)))
+        if (problem := _option_problem(name, known, settings.get(name)))
     ]
-    callbacks = given.get("callbacks", ())
+    callbacks = settings.get("callbacks", ())
     if not isinstance(callbacks, list | tuple):
         problems.append(
             "`fit` setting 'callbacks' must be a list of Keras callbacks, or of "

@@ -17,12 +17,12 @@ MODULE_PREFIX = "ktune_experiment_"
 
 @dataclass(frozen=True, eq=False)
 class LoadedExperiment:
-    """An experiment and where it came from."""
+    """An experiment with its file and variable."""
 
     experiment: Experiment
     path: Path
     variable: str
-    """Name of the module's variable that holds the experiment."""
+    """Name of the variable of the module."""
 
 
 def load_experiment(reference: str) -> LoadedExperiment:
@@ -30,21 +30,21 @@ def load_experiment(reference: str) -> LoadedExperiment:
 
     Args:
         reference: Path of a Python file, optionally followed by ``:NAME`` of the
-            variable or experiment meant when the file has several.
+            variable or experiment if the file has several.
 
     Raises:
-        ExperimentError: The file is missing, does not run, or does not say which
-            experiment is meant.
+        ExperimentError: The file is missing or does not run, or the reference is
+            ambiguous.
     """
     path, name = _split_reference(reference)
     module = _run_file(path)
-    found = {
+    experiments = {
         variable: value
         for variable, value in vars(module).items()
         if isinstance(value, Experiment)
     }
-    variable = _choose(found, name, path)
-    return LoadedExperiment(found[variable], path.resolve(), variable)
+    variable = _choose(experiments, name, path)
+    return LoadedExperiment(experiments[variable], path.resolve(), variable)
 
 
 def _split_reference(reference: str) -> tuple[Path, str | None]:
@@ -64,7 +64,7 @@ def _split_reference(reference: str) -> tuple[Path, str | None]:
 
 
 def _run_file(path: Path) -> ModuleType:
-    """Import the file as a module of its own; its folder can be imported from."""
+    """Import the file as a module, with its folder in ``sys.path``."""
     name = MODULE_PREFIX + path.stem.replace("-", "_")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -85,14 +85,14 @@ def _run_file(path: Path) -> ModuleType:
 
 def _what_happened(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
-        # It may be a local module that the file imports.
+        # The error may be in a local module that the file imports.
         file = path if _is_same(error.filename, path) else error.filename
         return f"{file}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     return f"{path}{line_in(path, error)}: {type(error).__name__}: {error}"
 
 
 def line_in(path: Path, error: BaseException) -> str:
-    """Return ", line N" for the last line of the file the error went through."""
+    """Return ", line N" for the last line of the file in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if _is_same(frame.filename, path)]
     return f", line {lines[-1]}" if lines else ""
@@ -102,25 +102,25 @@ def _is_same(file: str | None, path: Path) -> bool:
     return file is not None and Path(file).resolve() == path.resolve()
 
 
-def _choose(found: dict[str, Experiment], name: str | None, path: Path) -> str:
-    if not found:
+def _choose(experiments: dict[str, Experiment], name: str | None, path: Path) -> str:
+    if not experiments:
         raise ExperimentError(
             f"{path}: defines no experiment. Add for instance "
             "`experiment = ktune.Experiment(name=..., data=..., build=...)`."
         )
-    names = ", ".join(found)
+    names = ", ".join(experiments)
     if name is None:
-        distinct = set(found.values())
+        distinct = set(experiments.values())
         if len(distinct) == 1:
-            return next(iter(found))
+            return next(iter(experiments))
         raise ExperimentError(
             f"{path}: defines {len(distinct)} experiments: {names}. "
-            f"Say which, for instance {path}:{next(iter(found))}"
+            f"Say which, for instance {path}:{next(iter(experiments))}"
         )
-    by_name = {found[variable].name: variable for variable in found}
-    if name in found or name in by_name:
-        return name if name in found else by_name[name]
+    by_name = {experiment.name: v for v, experiment in experiments.items()}
+    if name in experiments or name in by_name:
+        return name if name in experiments else by_name[name]
     raise ExperimentError(
         f"{path}: defines no experiment {name!r}. Known: {names}."
-        + did_you_mean(name, [*found, *by_name])
+        + did_you_mean(name, [*experiments, *by_name])
     )

@@ -1,4 +1,4 @@
-"""The code of an experiment: its file and the local modules that file imports."""
+"""The source code of an experiment: its file and the local modules it imports."""
 
 import ast
 import sys
@@ -6,55 +6,56 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_LARGEST = 1_000_000  # bytes; a module is text, anything larger is not
+_LARGEST = 1_000_000  # bytes; a larger file is not a module
 
 
 def find_sources(path: Path) -> dict[str, Path]:
     """Return an experiment file and the local modules it has imported.
 
+    Local modules lie in the folder of the file or below, or are imported by a local
+    module and are neither installed nor part of Python or ktune.
+
     Args:
         path: The experiment file, already loaded and run.
 
     Returns:
-        Name to where it is. The name is a path from which Python would import the
-        module again if all stood in one folder. Local is what lies in the folder of
-        the file or below, and whatever else is imported on the way that is neither
-        installed nor part of Python or ktune.
+        Name to path. The name is the relative path from which Python imports the
+        module if all files are copied into one folder.
     """
     path = path.resolve()
-    found = {path.name: path}
+    sources = {path.name: path}
     for name, file in _below(path.parent):
-        found.setdefault(name, file)
-    for name, file in _imported(list(found.values())):
-        found.setdefault(name, file)
-    return _readable(found)
+        sources.setdefault(name, file)
+    for name, file in _imported(list(sources.values())):
+        sources.setdefault(name, file)
+    return _readable(sources)
 
 
 def local_sources() -> dict[str, Path]:
-    """Return every local module that is loaded, named as by `find_sources`."""
-    found: dict[str, Path] = {}
+    """Return all loaded local modules, with names as in `find_sources`."""
+    sources: dict[str, Path] = {}
     for module in list(sys.modules):
         file = _local_file(module)
         if file is not None:
-            found.setdefault(_import_path(module, file), file)
-    return _readable(found)
+            sources.setdefault(_import_path(module, file), file)
+    return _readable(sources)
 
 
-def _readable(found: Mapping[str, Path]) -> dict[str, Path]:
+def _readable(sources: Mapping[str, Path]) -> dict[str, Path]:
     return {
         name: file
-        for name, file in sorted(found.items())
+        for name, file in sorted(sources.items())
         if file.is_file() and file.stat().st_size < _LARGEST
     }
 
 
 def read_sources(files: Mapping[str, Path]) -> dict[str, bytes]:
-    """Return name to content."""
+    """Return the content of each file."""
     return {name: file.read_bytes() for name, file in files.items()}
 
 
 def _below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every loaded module in a folder or below, however it was imported."""
+    """Yield all loaded modules in a folder or below."""
     for module in list(sys.modules):
         file = _local_file(module)
         if file is not None and file.is_relative_to(folder):
@@ -62,7 +63,7 @@ def _below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _imported(files: list[Path]) -> Iterator[tuple[str, Path]]:
-    """Follow import statements through loaded local modules, wherever they lie."""
+    """Yield the local modules that files import, directly or indirectly."""
     seen = set(files)
     while files:
         for module in _named_in(files.pop()):
@@ -74,7 +75,7 @@ def _imported(files: list[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _named_in(file: Path) -> Iterator[str]:
-    """Yield the modules a file's import statements name, and the packages of these."""
+    """Yield the modules in the import statements of a file, and their packages."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -93,7 +94,7 @@ def _named_in(file: Path) -> Iterator[str]:
 
 
 def _absolute(node: ast.ImportFrom, file: Path) -> str:
-    """Return the module an import is from, relative ones (``from . import``) too."""
+    """Return the absolute module of an import, also of a relative one."""
     if not node.level:
         return node.module or ""
     for name in list(sys.modules):
@@ -106,13 +107,13 @@ def _absolute(node: ast.ImportFrom, file: Path) -> str:
 
 
 def _import_path(module: str, file: Path) -> str:
-    """Return the path below a folder of ``sys.path`` that makes it importable."""
+    """Return the path of a module relative to its folder in ``sys.path``."""
     depth = module.count(".") + 1 + (file.name == "__init__.py")
     return str(Path(*file.parts[-depth:]))
 
 
 def _local_file(module: str) -> Path | None:
-    """Return the file of a loaded module that is neither installed nor Python's."""
+    """Return the file of a loaded module; None if installed or part of Python."""
     if module.partition(".")[0] in ("ktune", "__main__"):
         return None
     named = getattr(sys.modules.get(module), "__file__", None)

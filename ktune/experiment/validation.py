@@ -1,4 +1,4 @@
-"""What each field of an experiment must look like, and what is said if it does not."""
+"""Validation of the fields of an experiment, with messages for the user."""
 
 import inspect
 import re
@@ -34,7 +34,7 @@ def parse_duration(value: float | str, name: str = "timeout") -> float:
     """Return seconds for a number of seconds or for text such as "1h30m".
 
     Raises:
-        ExperimentError: It is neither, or not positive.
+        ExperimentError: The value is neither, or not positive.
 
     Example:
         >>> parse_duration("1h30m"), parse_duration("45s"), parse_duration(2)
@@ -59,28 +59,28 @@ def _seconds(value: Any) -> float | None:
 
 
 def as_one_message(problems: list[str]) -> str:
-    """Return one problem as it is, several as a list."""
+    """Return one problem unchanged, or several as a list."""
     if len(problems) == 1:
         return problems[0]
     return f"{len(problems)} problems:" + "".join(f"\n  - {p}" for p in problems)
 
 
-def problems_of_fields(given: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the fields given, a sentence each."""
+def problems_of_fields(fields: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each problem of the fields."""
     problems = []
     for name, check in _CHECKS.items():
-        if name in given and (problem := check(given[name])):
+        if name in fields and (problem := check(fields[name])):
             problems.append(problem)
-    if given.get("engine") in tuple(SAMPLERS):
-        problems += _sampler_problem(given["engine"], given.get("sampler"))
-        problems += _several_objectives_problems(given)
-    problems += _reshuffle_problem(given)
-    problems += executor_problems(given)
+    if fields.get("engine") in tuple(SAMPLERS):
+        problems += _sampler_problem(fields["engine"], fields.get("sampler"))
+        problems += _several_objectives_problems(fields)
+    problems += _reshuffle_problem(fields)
+    problems += executor_problems(fields)
     return problems
 
 
-def _reshuffle_problem(given: Mapping[str, Any]) -> list[str]:
-    reshuffle, cv = given.get("reshuffle", False), given.get("cv", 5)
+def _reshuffle_problem(fields: Mapping[str, Any]) -> list[str]:
+    reshuffle, cv = fields.get("reshuffle", False), fields.get("cv", 5)
     if not isinstance(reshuffle, bool):
         return [f"`reshuffle` must be True or False; got {reshuffle!r}"]
     if reshuffle and not isinstance(cv, int):
@@ -111,7 +111,7 @@ def _check_build(build: Any) -> str | None:
 def _takes_hp(build: Callable[..., Any]) -> bool:
     try:
         signature = inspect.signature(build)
-    except (TypeError, ValueError):  # not told of what is written in C
+    except (TypeError, ValueError):  # a function in C may have no signature
         return True
     return any(_binds(signature, count) for count in (1, 2))
 
@@ -204,8 +204,8 @@ def _check_limit(name: str) -> Callable[[Any], str | None]:
 def _check_metrics(metrics: Any) -> str | None:
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         return f"`metrics` must be a list of scorer names; got {metrics!r}"
-    found = [problem for metric in metrics if (problem := _check_metric(metric))]
-    return f"metrics: {'; '.join(found)}" if found else None
+    problems = [problem for metric in metrics if (problem := _check_metric(metric))]
+    return f"metrics: {'; '.join(problems)}" if problems else None
 
 
 def _check_cv(cv: Any) -> str | None:
@@ -275,10 +275,10 @@ def _check_scale_target(scale_target: Any) -> str | None:
     return f"`scale_target` must be None, True or False; got {scale_target!r}"
 
 
-def _class_problem(field: str, noun: str, given: type) -> str:
+def _class_problem(field: str, noun: str, cls: type) -> str:
     return (
-        f"`{field}` must be a scikit-learn {noun}; got the class {given.__name__}. "
-        f"Give an instance: {given.__name__}(...)"
+        f"`{field}` must be a scikit-learn {noun}; got the class {cls.__name__}. "
+        f"Give an instance: {cls.__name__}(...)"
     )
 
 
@@ -341,20 +341,20 @@ def _one_of(
     return check
 
 
-def _several_objectives_problems(given: Mapping[str, Any]) -> list[str]:
-    objective = given.get("objective")
+def _several_objectives_problems(fields: Mapping[str, Any]) -> list[str]:
+    objective = fields.get("objective")
     if not isinstance(objective, list | tuple) or len(objective) < 2:
-        if given.get("pick") is None:
+        if fields.get("pick") is None:
             return []
         return [
-            "`pick` chooses among trials of which none is best in everything; it needs "
-            "several objectives, such as objective=['accuracy', 'n_parameters']"
+            "`pick` selects a trial from a Pareto front; it needs several objectives, "
+            "such as objective=['accuracy', 'n_parameters']"
         ]
-    sampler = given.get("sampler") or SAMPLERS[given["engine"]][0]
+    sampler = fields.get("sampler") or SAMPLERS[fields["engine"]][0]
     if sampler not in SINGLE_OBJECTIVE_SAMPLERS:
         return []
     return [
-        f"sampler {sampler!r} can follow one objective only; for several take "
+        f"sampler {sampler!r} supports one objective only; for several use "
         "engine 'optuna' with sampler 'tpe' or 'nsga2'"
     ]
 

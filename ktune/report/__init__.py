@@ -1,7 +1,7 @@
 """The report of a search: one HTML file with verdict, curves, tables and remedies.
 
-`read_report` reads a search from MLflow, `render_report` makes the page,
-`write_report` puts it into a file.
+`read_report` reads a search from MLflow, `render_report` renders the page, and
+`write_report` writes it to a file.
 """
 
 from ktune.report.page import render_report, write_report

@@ -1,4 +1,4 @@
-"""What stands on the page of a search, section by section, as plain values."""
+"""The content of the report page by section, as plain values for the template."""
 
 from typing import Any
 
@@ -35,20 +35,19 @@ N_CURVES = 4
 N_TRIALS = 10
 
 _SENTENCES = {
-    Verdict.GOOD: "The best trial fits: training and validation agree within what "
-    "matters, and nothing says that more is to be had from fitting harder.",
-    Verdict.OVERFIT: "The best trial overfits: it knows its training rows better than "
-    "what they have in common with others.",
-    Verdict.UNDERFIT: "The best trial underfits: it does not even fit its training "
-    "rows as well as it could.",
-    Verdict.UNSTABLE: "The best trial is unstable: its score would come out "
-    "differently next time.",
+    Verdict.GOOD: "The best trial is good: the gap between training and validation is "
+    "small, and no rule finds a sign of underfitting.",
+    Verdict.OVERFIT: "The best trial overfits: it fits its training rows much better "
+    "than new rows.",
+    Verdict.UNDERFIT: "The best trial underfits: a better fit of the training rows is "
+    "possible.",
+    Verdict.UNSTABLE: "The best trial is unstable: its score depends on chance.",
     Verdict.FAILED: "No trial was completed.",
 }
 
 
 def page_of(report: SearchReport) -> dict[str, Any]:
-    """Return everything the template of a search's report shows."""
+    """Return the content of the report template."""
     return {
         "title": f"{report.name}: ktune report",
         "name": report.name,
@@ -57,7 +56,7 @@ def page_of(report: SearchReport) -> dict[str, Any]:
         "verdict": report.diagnosis.verdict.value,
         "sentence": _sentence(report),
         "numbers": five_numbers(report),
-        **_found(report),
+        **_findings(report),
         **_trial_sections(report),
         **_best_sections(report),
         **_search_sections(report),
@@ -66,7 +65,7 @@ def page_of(report: SearchReport) -> dict[str, Any]:
 
 
 def five_numbers(report: SearchReport) -> list[dict[str, str]]:
-    """Return the numbers that matter: score, gap, test, optimism, effort."""
+    """Return the key figures: score, gap, test score, optimism, number of trials."""
     return [
         _score_number(report),
         _gap_number(report),
@@ -107,8 +106,8 @@ def _gap_number(report: SearchReport) -> dict[str, str]:
 def _test_number(report: SearchReport) -> dict[str, str]:
     estimate = report.search.test.get(report.metric)
     if estimate is None:
-        why = "no untouched test set" if report.n_test_rows == 0 else "not measured"
-        return _number(f"{report.metric}, test", "–", why)
+        reason = "no untouched test set" if report.n_test_rows == 0 else "not measured"
+        return _number(f"{report.metric}, test", "–", reason)
     interval = "no interval for this metric"
     if estimate.low is not None and estimate.high is not None:
         low, high = number_text(estimate.low), number_text(estimate.high)
@@ -125,9 +124,7 @@ def _optimism_number(report: SearchReport) -> dict[str, str]:
     note = "cross-validation minus test"
     if estimate.low is not None and estimate.high is not None:
         is_inside = estimate.low <= best.result.score <= estimate.high
-        note = (
-            "within the test's interval" if is_inside else "beyond the test's interval"
-        )
+        note = "within the test interval" if is_inside else "beyond the test interval"
     return _number("selection optimism", f"{optimism:+.4f}", note)
 
 
@@ -160,15 +157,15 @@ def _sentence(report: SearchReport) -> str:
     return f"{sentence} {reason}".strip()
 
 
-def _found(report: SearchReport) -> dict[str, Any]:
+def _findings(report: SearchReport) -> dict[str, Any]:
     best = report.best_diagnosis
-    silent = dict(best.not_applicable) if best else {}
-    silent |= report.diagnosis.not_applicable
+    not_applicable = dict(best.not_applicable) if best else {}
+    not_applicable |= report.diagnosis.not_applicable
     return {
         "best_number": report.diagnosis.best,
         "findings": best.findings if best else (),
         "search_findings": report.diagnosis.findings,
-        "silent": sorted(silent.items()),
+        "not_applicable": sorted(not_applicable.items()),
     }
 
 
@@ -198,7 +195,7 @@ def _trial_sections(report: SearchReport) -> dict[str, Any]:
 def _best_sections(report: SearchReport) -> dict[str, Any]:
     best = report.best
     test = test_table(report) if report.search.test else None
-    found: dict[str, Any] = {
+    sections: dict[str, Any] = {
         "folds": folds_table(best) if best else None,
         "test": test,
         "test_sentence": _test_sentence(report) if test else "",
@@ -209,27 +206,27 @@ def _best_sections(report: SearchReport) -> dict[str, Any]:
         "calibration_sentence": "",
     }
     if best is None:
-        return found
+        return sections
     if best.result.confusion:
-        found["confusion"] = confusion_figure(best)
-        found["classes"] = classes_table(best)
+        sections["confusion"] = confusion_figure(best)
+        sections["classes"] = classes_table(best)
     try:
         bins = reliability(
             read_out_of_fold(best.result.out_of_fold), report.context.task
         )
     except NotApplicable:
-        return found
-    found["calibration"] = calibration_figure(best)
-    found["calibration_sentence"] = (
-        f"Probabilities are off by {calibration_error(bins):.3f} on average; chance "
+        return sections
+    sections["calibration"] = calibration_figure(best)
+    sections["calibration_sentence"] = (
+        f"The expected calibration error is {calibration_error(bins):.3f}; chance "
         f"alone explains {chance_calibration_error(bins):.3f}."
     )
-    return found
+    return sections
 
 
 _NO_TEST = (
-    "There is no untouched test set (test_size=0): the cross-validated scores chose "
-    "the model, so expect somewhat less on new data."
+    "There is no untouched test set (test_size=0): the model was selected by its "
+    "cross-validated score, so expect a slightly lower score on new data."
 )
 
 
@@ -238,8 +235,8 @@ def _test_sentence(report: SearchReport) -> str:
     if report.best is not None and report.best.result.best_epoch is not None:
         epochs = f" for {count_of(report.best.result.best_epoch + 1, 'epoch')}"
     return (
-        f"Trial {report.diagnosis.best} was trained anew on all {report.n_rows} rows"
-        f"{epochs} and tested once on {report.n_test_rows} rows nothing had seen. "
+        f"Trial {report.diagnosis.best} was refitted on all {report.n_rows} rows"
+        f"{epochs} and evaluated once on {report.n_test_rows} untouched test rows. "
         "Intervals are by the percentile bootstrap over test rows."
     )
 
@@ -279,6 +276,6 @@ def _reproduction(report: SearchReport) -> dict[str, Any]:
 
 
 def counts_text(diagnosis: SearchDiagnosis) -> str:
-    """Return how many trials have which verdict."""
+    """Return the number of trials with each verdict."""
     counts = diagnosis.counts
     return ", ".join(f"{n} {verdict.value}" for verdict, n in counts.items())

@@ -1,4 +1,4 @@
-"""A page of HTML that notebooks show inline."""
+"""An HTML page that notebooks show inline."""
 
 import html
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ class HtmlPage:
     """A self-contained page.
 
     Attributes:
-        html: The whole page as text.
+        html: The page as text.
     """
 
     html: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
-        """Write the page to a file and return where it is."""
+        """Write the page to a file and return its path."""
         path = Path(path)
         path.write_text(self.html, encoding="utf-8")
         return path
 
     def _repr_html_(self) -> str:
-        """Show the page in a notebook, in a frame that keeps its styles to itself."""
+        """Return the page for a notebook, in a frame that isolates its styles."""
         source = html.escape(self.html, quote=True)
         return (
             f'<iframe srcdoc="{source}" width="100%" height="{_HEIGHT}" '

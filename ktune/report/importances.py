@@ -1,4 +1,4 @@
-"""How much each hyperparameter mattered, with the uncertainty of few trials."""
+"""Importances of the hyperparameters, with bootstrap intervals."""
 
 import math
 import warnings
@@ -19,8 +19,8 @@ N_RESAMPLES = 20
 def measure_importances(view: SearchView, *, seed: int = 0) -> tuple[Importance, ...]:
     """Return importances by PED-ANOVA with bootstrap intervals over the trials.
 
-    Only parameters that every complete trial has can be compared; the intervals are
-    from drawing the trials anew, so they tell how much rests on single trials.
+    Only parameters of every complete trial are compared. The intervals resample the
+    trials, so they show the influence of single trials.
 
     Returns:
         Most important first; empty with fewer than `LEAST_TRIALS` complete trials.
@@ -41,7 +41,7 @@ def measure_importances(view: SearchView, *, seed: int = 0) -> tuple[Importance,
         _shares([trials[i] for i in rows], names, space, view)
         for rows in rng.integers(0, len(trials), (N_RESAMPLES, len(trials)))
     ]
-    found = [
+    importances = [
         Importance(
             name,
             share,
@@ -52,11 +52,11 @@ def measure_importances(view: SearchView, *, seed: int = 0) -> tuple[Importance,
         )
         for name, share in shares.items()
     ]
-    return tuple(sorted(found, key=lambda importance: -importance.share))
+    return tuple(sorted(importances, key=lambda importance: -importance.share))
 
 
 def _common_names(trials: Sequence[TrialView]) -> list[str]:
-    """Parameters of every trial that have more than one value."""
+    """Return the parameters of every trial with more than one value."""
     if not trials:
         return []
     common = set.intersection(*(set(v.trial.values) for v in trials))
@@ -73,7 +73,7 @@ def _shares(
     space: Mapping[str, ParameterView],
     view: SearchView,
 ) -> dict[str, float]:
-    """Return shares that sum to 1, or {} where nothing differs."""
+    """Return shares that sum to 1, or {} if all trials are equally good."""
     import optuna
 
     is_max = view.context.objective.direction == "max"
@@ -84,15 +84,15 @@ def _shares(
             warnings.simplefilter("ignore")
             study = optuna.create_study(direction="maximize" if is_max else "minimize")
             study.add_trials([_as_optuna(v, names, space) for v in trials])
-            found = optuna.importance.get_param_importances(
+            importances = optuna.importance.get_param_importances(
                 study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
             )
     except (ValueError, RuntimeError):  # all trials equally good
         return {}
     finally:
         optuna.logging.set_verbosity(verbosity)
-    total = sum(found.values())
-    return {n: float(v / total) for n, v in found.items()} if total > 0 else {}
+    total = sum(importances.values())
+    return {n: float(v / total) for n, v in importances.items()} if total > 0 else {}
 
 
 def _as_optuna(
@@ -116,7 +116,7 @@ def _coordinate(value: Value, parameter: ParameterView) -> tuple[Value, Any]:
         choices = tuple(dict.fromkeys([*parameter.choices, value]))
         return value, CategoricalDistribution(choices)
     assert isinstance(value, int | float)
-    # A default may lie outside the range; the nearest place in it is near enough.
+    # A default may lie outside of the range, which Optuna does not accept.
     low, high = parameter.low, max(parameter.high, parameter.low + 1e-12)
     place = min(max(float(value), low), high)
     return place, FloatDistribution(low, high, log=parameter.is_log)

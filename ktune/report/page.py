@@ -1,4 +1,4 @@
-"""From a report's view to one HTML file that needs nothing else."""
+"""Render a report as one self-contained HTML file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ _TEMPLATES = "ktune.report"
 
 
 def render_report(report: SearchReport) -> str:
-    """Return the page of a search: one HTML text with figures, style and script."""
+    """Return the report page of a search as HTML with figures, style and script."""
     page = page_of(report)
     return render_page("report.html.j2", page, _figures_in(page))
 
 
 def write_report(report: SearchReport, path: Path) -> Path:
-    """Write the page of a search; return where it stands."""
+    """Write the report page of a search; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_report(report), encoding="utf-8")
     return path
@@ -32,12 +32,12 @@ def write_report(report: SearchReport, path: Path) -> Path:
 def render_page(
     template: str, page: Mapping[str, Any], figures: Sequence[Figure]
 ) -> str:
-    """Fill a template; everything in ``page`` is escaped.
+    """Render a template; all texts in ``page`` are escaped.
 
     Args:
         template: Name of a file in ``templates``.
-        page: What the template shows.
-        figures: Their places are in the template, their data go into the page once.
+        page: Content of the template.
+        figures: Figures of the page; the template contains their places.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -61,11 +61,11 @@ def render_page(
 
 
 def with_code(text: str) -> "Markup":
-    """Return text for HTML, escaped, with what stands in backticks as code."""
+    """Return text escaped for HTML, with parts in backticks as code."""
     from markupsafe import Markup, escape
 
     parts = [escape(part) for part in text.split("`")]
-    if len(parts) % 2 == 0:  # a backtick without its partner is one of the user's
+    if len(parts) % 2 == 0:  # an unpaired backtick comes from the user
         return escape(text)
     marked = (
         Markup("<code>{}</code>").format(part) if index % 2 else part
@@ -75,7 +75,7 @@ def with_code(text: str) -> "Markup":
 
 
 def as_script_json(content: Any) -> str:
-    r"""Return JSON that cannot end the script element it stands in.
+    r"""Return JSON that cannot close the script element around it.
 
     Example:
         >>> print(as_script_json("<b>"))
@@ -88,7 +88,7 @@ def as_script_json(content: Any) -> str:
 
 
 def _figures_in(content: Any) -> list[Figure]:
-    """Return every figure somewhere inside a page's content."""
+    """Return all figures in the content of a page."""
     if isinstance(content, Figure):
         return [content]
     if isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""Read a search from MLflow as a report needs it."""
+"""Read the report of a search from MLflow."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from ktune.trial import TrialState
 
 
 def read_report(store: Store, search: RunView) -> SearchReport:
-    """Return everything a report of a search says.
+    """Return the report of a search.
 
     Raises:
         StoreError: A record of the search or of a trial is missing.
@@ -72,13 +72,13 @@ def read_search_view(
     record: Mapping[str, Any] | None = None,
     runs: Sequence[RunView] | None = None,
 ) -> SearchView:
-    """Return a search as the diagnosis rules see it.
+    """Return the view of a search for the diagnosis rules.
 
     Args:
-        store: Where it stands.
-        search: Its parent run.
-        record: Content of its ``search.json`` if it was read already.
-        runs: Its trials if they were listed already.
+        store: The store of the search.
+        search: Parent run of the search.
+        record: Content of its ``search.json`` if already read.
+        runs: Its trials if already listed.
     """
     record = record or _read_json(store, search, names.SEARCH_FILE)
     context = _context(store, search, record)
@@ -99,7 +99,7 @@ def _space(store: Store, search: RunView) -> Mapping[str, ParameterView]:
 
 
 def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
-    """Return a trial as the diagnosis rules see it, with its predictions."""
+    """Return the view of a trial for the diagnosis rules, with its predictions."""
     trial, result = read_trial(store, run)
     if result.state is not TrialState.FAILED and result.folds:
         predictions = _read_or_nothing(store, run, names.OUT_OF_FOLD_FILE)
@@ -108,7 +108,7 @@ def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
 
 
 def read_context(store: Store, search: RunView) -> Context:
-    """Return what all trials of a search have in common."""
+    """Return the context of the trials of a search."""
     return _context(store, search, _read_json(store, search, names.SEARCH_FILE))
 
 
@@ -134,12 +134,12 @@ def _environment(store: Store, run: RunView) -> dict[str, Any]:
     content = _read_or_nothing(store, run, names.ENVIRONMENT_FILE)
     if not content:
         return {}
-    found = json.loads(content)
-    packages = found.get("packages", {})
+    record = json.loads(content)
+    packages = record.get("packages", {})
     versions = {n: packages[n] for n in KEY_PACKAGES if n in packages}
-    own = {"python": found.get("python", ""), "ktune": found.get("ktune", "")}
+    own = {"python": record.get("python", ""), "ktune": record.get("ktune", "")}
     machine = ", ".join(
-        str(found[key]) for key in ("platform", "processor") if found.get(key)
+        str(record[key]) for key in ("platform", "processor") if record.get(key)
     )
     return {"versions": {**own, **versions}, "machine": machine}
 

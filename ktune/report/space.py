@@ -1,4 +1,4 @@
-"""The ranges of a search's parameters: from its study, or from the values seen."""
+"""Ranges of the parameters of a search: from its study, or from its trials."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from ktune.trial import Value
 
 
 def read_space(study: Path | None, name: str) -> dict[str, ParameterView]:
-    """Return the ranges a search declared; {} when its study cannot be read.
+    """Return the declared ranges of a search; {} if its study cannot be read.
 
     Args:
-        study: The file of the study, or None.
-        name: Of the study.
+        study: File of the study, or None.
+        name: Name of the study.
     """
     if study is None or not study.exists():
         return {}
@@ -27,14 +27,14 @@ def read_space(study: Path | None, name: str) -> dict[str, ParameterView]:
 
 
 def space_from_json(stored: Mapping[str, Any]) -> dict[str, ParameterView]:
-    """Return the ranges of parameters that were kept as JSON, by key."""
+    """Return the ranges of parameters from their JSON form."""
     from ktune.searchers.parameter import parameter_from_json
 
     return _by_name(parameter_from_json(parameter) for parameter in stored.values())
 
 
 def _by_name(declared: Iterable[Any]) -> dict[str, ParameterView]:
-    # One name may stand for several declarations; ranges of the first are shown.
+    # A name may be declared several times with different ranges; use the first.
     space: dict[str, ParameterView] = {}
     for parameter in declared:
         space.setdefault(parameter.name, _plain(parameter))
@@ -42,12 +42,12 @@ def _by_name(declared: Iterable[Any]) -> dict[str, ParameterView]:
 
 
 def observed_space(values: Sequence[Mapping[str, Value]]) -> dict[str, ParameterView]:
-    """Return ranges that just hold the values seen."""
+    """Return the ranges of the values of trials."""
     seen: dict[str, list[Value]] = {}
     for trial in values:
         for name, value in trial.items():
             seen.setdefault(name, []).append(value)
-    return {name: _observed(name, found) for name, found in seen.items()}
+    return {name: _observed(name, observed) for name, observed in seen.items()}
 
 
 def _plain(parameter: Any) -> ParameterView:

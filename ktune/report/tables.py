@@ -1,4 +1,4 @@
-"""Tables of a page as plain values."""
+"""Tables of the report as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ktune.trial import Value
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a column and how its cells look."""
+    """Title and format of a column."""
 
     title: str
     is_number: bool = False
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells as text; a marked row stands out."""
+    """Cells as text; a marked row is highlighted."""
 
     cells: Sequence[str]
     is_marked: bool = False
@@ -51,7 +51,7 @@ _LEADING = (
 
 
 def number_text(value: float | None, digits: int = 4) -> str:
-    """Return a score for a person; "–" where there is none.
+    """Return a score as text; "–" for none.
 
     Example:
         >>> number_text(0.98765), number_text(12345.6), number_text(None)
@@ -68,17 +68,17 @@ def _rounded(value: float, digits: int) -> str:
 
 
 def value_text(value: Value) -> str:
-    """Return a hyperparameter's value in few characters."""
+    """Return the value of a hyperparameter as short text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def values_text(view: TrialView) -> str:
-    """Return a trial's values on one line."""
+    """Return the values of a trial on one line."""
     return ", ".join(f"{n} = {value_text(v)}" for n, v in view.trial.values.items())
 
 
 def trials_table(report: SearchReport, views: Sequence[TrialView]) -> ReportTable:
-    """Return trials with verdict, score, gap and values."""
+    """Return a table of trials with verdict, scores and values."""
     metric = report.metric
     columns = [
         Column("trial", is_number=True),
@@ -99,7 +99,7 @@ def trials_table(report: SearchReport, views: Sequence[TrialView]) -> ReportTabl
 
 
 def folds_table(view: TrialView) -> ReportTable:
-    """Return the scores of every fold at the best epoch, with mean and deviation."""
+    """Return the scores of all folds at the best epoch, with mean and deviation."""
     folds = view.result.folds
     metrics = shown_metrics(view)
     columns = [Column("fold"), Column("rows", is_number=True)]
@@ -123,7 +123,7 @@ def folds_table(view: TrialView) -> ReportTable:
 
 
 def classes_table(view: TrialView) -> ReportTable:
-    """Return precision, recall and F1 of every class from out-of-fold predictions."""
+    """Return out-of-fold precision, recall and F1 of all classes."""
     counts = np.array(view.result.confusion, dtype=np.float64)
     hits, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
     recall = recall_by_class(view)
@@ -149,7 +149,7 @@ def classes_table(view: TrialView) -> ReportTable:
 
 
 def test_table(report: SearchReport) -> ReportTable:
-    """Return test scores with intervals beside what cross-validation promised."""
+    """Return test scores with intervals, and the cross-validated scores."""
     best = report.best
     columns = [
         Column("metric"),
@@ -160,20 +160,20 @@ def test_table(report: SearchReport) -> ReportTable:
     ]
     rows = []
     for name, estimate in report.search.test.items():
-        promised = None
+        validation = None
         if best is not None and name in best.result.folds[0].validation:
-            promised = best.result.mean(name)
+            validation = best.result.mean(name)
         interval = "–"
         if estimate.low is not None and estimate.high is not None:
             interval = f"{number_text(estimate.low)} … {number_text(estimate.high)}"
-        difference = None if promised is None else estimate.value - promised
+        difference = None if validation is None else estimate.value - validation
         rows.append(
             Row(
                 [
                     name,
                     number_text(estimate.value),
                     interval,
-                    number_text(promised),
+                    number_text(validation),
                     "–" if difference is None else f"{difference:+.4f}",
                 ],
                 is_marked=name == report.metric,
@@ -183,7 +183,7 @@ def test_table(report: SearchReport) -> ReportTable:
 
 
 def shown_metrics(view: TrialView) -> list[str]:
-    """Return the objective, then the best known metrics, at most four."""
+    """Return the objective and the most common other metrics, at most four."""
     objective = view.context.objective.metric
     known = view.result.folds[0].validation
     others = [m for m in _LEADING if m in known and m != objective]

@@ -1,4 +1,4 @@
-"""Learning curves drawn with characters, for terminals."""
+"""Learning curves as characters, for terminals."""
 
 from collections.abc import Sequence
 
@@ -18,21 +18,21 @@ def draw_trial(view: TrialView, *, width: int = 60, height: int = 10) -> str:
 
     Args:
         view: The trial.
-        width: Columns of each drawing, without its axis.
-        height: Lines of each drawing.
+        width: Columns of each plot, without its axis.
+        height: Lines of each plot.
 
     Returns:
-        Lines of at most ``width + 12`` columns; a sentence when there are no curves.
+        Lines of at most ``width + 12`` columns; a sentence if there are no curves.
     """
-    drawings = [
+    plots = [
         draw_curves(view, metric, width=width, height=height)
         for metric in curve_names(view)
     ]
-    return "\n\n".join(drawings) or "No curves were kept of this trial."
+    return "\n\n".join(plots) or "No curves of this trial were recorded."
 
 
 def draw_curves(view: TrialView, metric: str, *, width: int, height: int) -> str:
-    """Return training and validation means of a metric, one drawing above another."""
+    """Return a plot of the training and validation means of a metric."""
     curves = {
         label: curve.mean(axis=0)
         for side, label in SIDES
@@ -57,7 +57,7 @@ def draw_curves(view: TrialView, metric: str, *, width: int, height: int) -> str
 def _canvas(
     grids: dict[str, np.ndarray], low: float, high: float, width: int, height: int
 ) -> list[str]:
-    """Put the curves into lines of characters with the axis at the left."""
+    """Return the curves as lines of characters with the axis at the left."""
     train = grids.get("training", np.zeros((height * 4, width * 2), dtype=bool))
     validation = grids.get("validation", np.zeros_like(train))
     lines = []
@@ -81,7 +81,7 @@ def _cell(train: np.ndarray, validation: np.ndarray, row: int, column: int) -> s
 def _dots(
     curve: np.ndarray, low: float, high: float, width: int, height: int
 ) -> np.ndarray:
-    """Draw a curve as dots: shape (4 * height, 2 * width), top first."""
+    """Return a curve as dots, shape (4 * height, 2 * width), top first."""
     grid = np.zeros((4 * height, 2 * width), dtype=bool)
     span = (high - low) or 1.0
     x = np.linspace(0, len(curve) - 1, 2 * width)
@@ -100,7 +100,7 @@ def _dots(
 
 
 def _mark(row: int, height: int, low: float, high: float) -> str:
-    """Return the number at a line of the axis; only a few lines have one."""
+    """Return the label of the axis at a line; "" for most lines."""
     places: Sequence[int] = (0, height // 2, height - 1)
     if row not in places:
         return ""

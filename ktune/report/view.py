@@ -1,4 +1,4 @@
-"""What a report shows: one frozen value, read from MLflow or made by a test."""
+"""The data of a report: frozen views, read from MLflow or built by a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from ktune.trial import TrialState
 
 @dataclass(frozen=True)
 class Importance:
-    """How much a hyperparameter mattered.
+    """The importance of a hyperparameter.
 
     Attributes:
-        name: Of the parameter.
-        share: Of all importance, 0 … 1.
-        low: 5 % of the bootstrap draws are below.
-        high: 5 % are above.
+        name: Name of the parameter.
+        share: Share of the total importance, 0 … 1.
+        low: 5 % quantile of the bootstrap.
+        high: 95 % quantile of the bootstrap.
     """
 
     name: str
@@ -28,29 +28,29 @@ class Importance:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """A search with everything its report says.
+    """A search with all data of its report.
 
     Attributes:
-        name: Of the experiment.
+        name: Name of the experiment.
         run_id: MLflow run of the search.
         started: Local time.
         seconds: Wall time of the whole search; None while it runs.
-        ended_because: Why it ended.
+        ended_because: Reason for the end of the search.
         search: The trials.
-        diagnosis: What the rules say of them.
+        diagnosis: Diagnosis of the search and its trials.
         run_ids: Trial number to MLflow run.
-        settings: Fields of the experiment as recorded, as text.
-        command: How to run it again.
-        versions: Package to version, of those results depend on most.
+        settings: Recorded fields of the experiment, as text.
+        command: Command line that runs the search again.
+        versions: Package to version, for the packages in `KEY_PACKAGES`.
         machine: Operating system and processor.
-        git_commit: None outside git.
-        data_name: Of the data set.
-        data_digest: Of its content.
-        n_rows: Rows trials were judged on.
-        n_test_rows: Untouched rows.
+        git_commit: Commit of the experiment; None outside git.
+        data_name: Name of the data set.
+        data_digest: Digest of its content.
+        n_rows: Number of rows for training and validation.
+        n_test_rows: Number of untouched test rows.
         importances: Most important first; empty: too few trials.
-        refit_seconds: Wall time of the final training and test.
-        model: Name and version of the registered model; "" when there is none.
+        refit_seconds: Wall time of the refit and the test.
+        model: Name and version of the registered model; "" if there is none.
     """
 
     name: str
@@ -76,12 +76,12 @@ class SearchReport:
 
     @property
     def context(self) -> Context:
-        """What all trials have in common."""
+        """The context of all trials."""
         return self.search.context
 
     @property
     def metric(self) -> str:
-        """The objective."""
+        """The metric of the first objective."""
         return self.context.objective.metric
 
     @property
@@ -96,9 +96,9 @@ class SearchReport:
 
     @property
     def best_diagnosis(self) -> Diagnosis | None:
-        """What the rules say of it."""
+        """The diagnosis of the best complete trial."""
         return None if self.best is None else self.diagnosis.trials[self.best.number]
 
     def count(self, state: TrialState) -> int:
-        """How many trials ended in a state."""
+        """Return the number of trials in a state."""
         return sum(view.result.state is state for view in self.search.trials)

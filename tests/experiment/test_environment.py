@@ -42,8 +42,8 @@ def test_requirements_are_sorted_and_one_a_line():
 
 
 def git(folder, *arguments):
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run(["git", "-C", folder, *who, *arguments], check=True)
+    user = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "-C", folder, *user, *arguments], check=True)
 
 
 @pytest.fixture

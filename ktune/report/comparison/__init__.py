@@ -1,8 +1,7 @@
-"""Two to eight trials side by side: tests over folds, verdicts, values, curves.
+"""Comparison of two to eight trials: tests over folds, verdicts, values, curves.
 
-`read_comparison` reads them from MLflow, `compare` compares what was read,
-`write_comparison` makes the page; the tables of its `page` serve the
-terminal too.
+`read_comparison` reads the trials from MLflow, `compare` tests their differences, and
+`write_comparison` writes the page. The terminal shows the tables of `page` too.
 """
 
 from ktune.report.comparison.comparing import compare

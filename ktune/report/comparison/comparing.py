@@ -1,4 +1,4 @@
-"""Compare trials: what can be said, and what cannot be said and why."""
+"""Compare trials by tests over folds, with a reason where no test is possible."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def compare(contenders: Sequence[Contender]) -> Comparison:
     """Compare two to eight trials; each is tested against the first.
 
     Raises:
-        UnknownReference: Fewer or more, or one has no scores.
+        UnknownReference: There are fewer or more trials, or a trial has no scores.
     """
     _check(contenders)
     metrics = _common_metrics(contenders)
@@ -31,7 +31,7 @@ def compare(contenders: Sequence[Contender]) -> Comparison:
         contenders=contenders,
         objective=objective,
         metrics=[objective.metric, *(m for m in metrics if m != objective.metric)],
-        duels=_conclude(duels, objective),
+        duels=_with_conclusions(duels, objective),
         warnings=_warnings(contenders, objective),
     )
 
@@ -51,7 +51,10 @@ def _check(contenders: Sequence[Contender]) -> None:
 
 
 def _common_metrics(contenders: Sequence[Contender]) -> list[str]:
-    """Metrics of all contenders; the loss only where it is surely the same one."""
+    """Return the metrics of all contenders; the loss only within one search.
+
+    Searches may compile their models with different losses.
+    """
     shared = [
         metric
         for metric in contenders[0].view.result.folds[0].validation
@@ -73,14 +76,14 @@ def _objective(contenders: Sequence[Contender], metrics: Sequence[str]) -> Objec
 
 
 def _duel(first: Contender, other: Contender, objective: Objective) -> Duel:
-    why_not = _why_meaningless(first, other, objective)
-    if why_not:
+    obstacle = _why_meaningless(first, other, objective)
+    if obstacle:
         return Duel(
             first.label,
             other.label,
             None,
             None,
-            why_not,
+            obstacle,
             f"{other.label} is not compared",
         )
     unpaired = _why_unpaired(first, other)
@@ -98,9 +101,9 @@ def _duel(first: Contender, other: Contender, objective: Objective) -> Duel:
 def _why_meaningless(first: Contender, other: Contender, objective: Objective) -> str:
     if first.data_digest != other.data_digest:
         return (
-            f"judged on different data ({first.data_name} {first.data_digest}, "
-            f"{other.data_name} {other.data_digest}): a difference would not tell "
-            "whether it comes from the trials or from the rows"
+            f"evaluated on different data ({first.data_name} {first.data_digest}, "
+            f"{other.data_name} {other.data_digest}): a difference may come from the "
+            "trials or from the rows"
         )
     for contender in (first, other):
         scores = contender.view.scores(objective.metric, "validation")
@@ -115,9 +118,9 @@ def _why_unpaired(first: Contender, other: Contender) -> str:
     if first.folds_digest == other.folds_digest:
         return ""
     return (
-        "unpaired: the folds are not the same (another `cv`, `seed` or `test_size`, "
-        "or `reshuffle`), so rows that are hard in one are not in the other, and only "
-        "a larger difference can be told from chance"
+        "unpaired: the folds differ (another `cv`, `seed` or `test_size`, or "
+        "`reshuffle`), so scores cannot be compared fold by fold, and only a larger "
+        "difference is significant"
     )
 
 
@@ -126,8 +129,8 @@ def _test_share(contender: Contender) -> float:
     return sum(f.n_validation for f in folds) / sum(f.n_train for f in folds)
 
 
-def _conclude(duels: Sequence[Duel], objective: Objective) -> list[Duel]:
-    """Adjust the p-values of all tests together, then put them into words."""
+def _with_conclusions(duels: Sequence[Duel], objective: Objective) -> list[Duel]:
+    """Adjust the p-values of all tests together, then add a conclusion to each."""
     tested = [duel.difference for duel in duels if duel.difference is not None]
     adjusted = iter(adjust_by_holm([d.p_value for d in tested]))
     concluded = []
@@ -146,8 +149,9 @@ def _conclude(duels: Sequence[Duel], objective: Objective) -> list[Duel]:
 def _in_words(duel: Duel, difference: Difference, p: float, goal: Objective) -> str:
     if p >= SIGNIFICANT:
         return (
-            f"{duel.other} cannot be told from {duel.first}: it may be anything from "
-            f"{_signed(difference.low)} to {_signed(difference.high)} away"
+            f"{duel.other} and {duel.first} do not differ significantly: the "
+            f"difference is between {_signed(difference.low)} and "
+            f"{_signed(difference.high)}"
         )
     is_better = goal.is_better(difference.mean, 0.0)
     return (
@@ -161,16 +165,18 @@ def _signed(value: float) -> str:
 
 
 def _warnings(contenders: Sequence[Contender], objective: Objective) -> list[str]:
-    found = []
+    warnings = []
     if len({c.data_digest for c in contenders}) > 1:
-        found.append("The contenders were judged on different data.")
+        warnings.append("The trials were evaluated on different data.")
     elif len({c.folds_digest for c in contenders}) > 1:
-        found.append("The contenders were judged on different folds of the same data.")
+        warnings.append(
+            "The trials were evaluated on different folds of the same data."
+        )
     if any(c.view.context.objective != objective for c in contenders):
-        found.append(
-            "They were searched by different objectives; each is the best by its own."
+        warnings.append(
+            "The searches had different objectives; each trial was selected by its own."
         )
     pruned = [c.label for c in contenders if not c.view.result.is_complete]
     if pruned:
-        found.append(f"{', '.join(pruned)}: pruned, judged before its time.")
-    return found
+        warnings.append(f"{', '.join(pruned)}: pruned, so not fully trained.")
+    return warnings

@@ -17,7 +17,7 @@ from ktune.trial import TrialState
 
 
 def comparison_figures(comparison: Comparison) -> dict[str, Any]:
-    """Return all figures by their place in the template."""
+    """Return all figures by their name in the template."""
     return {
         "curves": overlaid_curves(comparison),
         "differences": differences(comparison),
@@ -26,7 +26,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, Any]:
 
 
 def overlaid_curves(comparison: Comparison) -> list[Figure]:
-    """Draw validation and training curves of all on common axes, a figure a metric."""
+    """Draw the curves of all contenders on common axes, one figure for each metric."""
     metric = comparison.objective.metric
     shared = [
         name
@@ -74,18 +74,18 @@ def differences(comparison: Comparison) -> Figure | None:
     tested = [d for d in comparison.duels if d.difference is not None][::-1]
     if not tested:
         return None
-    found = [d.difference for d in tested if d.difference is not None]
+    intervals = [d.difference for d in tested if d.difference is not None]
     data = [
         {
             "type": "scatter",
             "mode": "markers",
-            "x": numbers(d.mean for d in found),
+            "x": numbers(d.mean for d in intervals),
             "y": [plain(duel.other) for duel in tested],
             "error_x": {
                 "type": "data",
                 "symmetric": False,
-                "array": numbers(d.high - d.mean for d in found),
-                "arrayminus": numbers(d.mean - d.low for d in found),
+                "array": numbers(d.high - d.mean for d in intervals),
+                "arrayminus": numbers(d.mean - d.low for d in intervals),
                 "color": "@accent",
                 "thickness": 2,
             },
@@ -104,8 +104,8 @@ def differences(comparison: Comparison) -> Figure | None:
             "showlegend": False,
         },
         height=130 + 44 * len(tested),
-        caption="95 % intervals. One that crosses the line at 0 does not tell the two "
-        "apart.",
+        caption="95 % intervals. If an interval contains 0, the difference is not "
+        "significant.",
     )
 
 
@@ -122,7 +122,7 @@ def _zero_line() -> dict[str, Any]:
 
 
 def pareto(comparison: Comparison) -> Figure | None:
-    """Draw score over size, with those marked that no other beats in both."""
+    """Draw score over size, with the Pareto front marked."""
     sized = [c for c in comparison.contenders if c.view.result.n_parameters]
     if len(sized) < 2:
         return None
@@ -156,12 +156,12 @@ def pareto(comparison: Comparison) -> Figure | None:
             "showlegend": False,
         },
         height=340,
-        caption="Large: no other is both smaller and better.",
+        caption="Large: on the Pareto front, no other trial is smaller and better.",
     )
 
 
 def on_front(comparison: Comparison) -> set[str]:
-    """Return the labels of those that no other is as small as and as good as."""
+    """Return the labels of the contenders on the Pareto front of score and size."""
     contenders, objective = comparison.contenders, comparison.objective
     standings = [
         Standing(

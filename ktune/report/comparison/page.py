@@ -1,4 +1,4 @@
-"""A comparison as one HTML file, and its tables for page and terminal alike."""
+"""A comparison as one HTML file, and its tables for the page and the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ MOST_METRICS = 6
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """Return the page of a comparison: one HTML text that needs nothing else."""
+    """Return the page of a comparison as self-contained HTML."""
     figures = comparison_figures(comparison)
     drawn = [
         figure
@@ -50,7 +50,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
-    """Write the page of a comparison; return where it stands."""
+    """Write the page of a comparison; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_comparison(comparison), encoding="utf-8")
     return path
@@ -67,19 +67,19 @@ def duels_table(comparison: Comparison) -> ReportTable:
     ]
     rows = []
     for duel in comparison.duels:
-        found = duel.difference
-        if found is None:
+        difference = duel.difference
+        if difference is None:
             rows.append(Row([duel.other, "–", "–", "–", "not compared"]))
             continue
         rows.append(
             Row(
                 [
                     duel.other,
-                    f"{found.mean:+.4f}",
-                    f"{found.low:+.4f} … {found.high:+.4f}",
+                    f"{difference.mean:+.4f}",
+                    f"{difference.low:+.4f} … {difference.high:+.4f}",
                     _p_text(duel.p_adjusted),
-                    f"{'paired' if found.is_paired else 'unpaired'}, "
-                    f"{found.n_folds} folds",
+                    f"{'paired' if difference.is_paired else 'unpaired'}, "
+                    f"{difference.n_folds} folds",
                 ]
             )
         )
@@ -93,7 +93,7 @@ def _p_text(p_value: float | None) -> str:
 
 
 def scores_table(comparison: Comparison) -> ReportTable:
-    """Return verdicts, scores with spread, gaps and test scores side by side."""
+    """Return a table of verdicts, scores with spread, gaps and test scores."""
     metrics = comparison.metrics[:MOST_METRICS]
     goal = comparison.objective.metric
     columns = [
@@ -114,7 +114,7 @@ def scores_table(comparison: Comparison) -> ReportTable:
 
 
 def values_table(comparison: Comparison) -> ReportTable:
-    """Return the hyperparameters in which the contenders differ."""
+    """Return a table of the hyperparameters in which the contenders differ."""
     columns = [Column("parameter"), *(Column(c.label) for c in comparison.contenders)]
     rows = [
         Row([name, *("–" if v is None else value_text(v) for v in values)])
@@ -124,7 +124,7 @@ def values_table(comparison: Comparison) -> ReportTable:
 
 
 def sizes_table(comparison: Comparison) -> ReportTable:
-    """Return size, epochs, seconds of training and latency side by side."""
+    """Return a table of size, epochs, training time and latency."""
     columns = [
         Column("trial"),
         Column("parameters", is_number=True),

@@ -1,4 +1,4 @@
-"""Is one trial better than another? The corrected resampled t-test over folds."""
+"""The corrected resampled t-test over folds, for the difference of two trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ class Difference:
     """A mean difference of scores with its interval.
 
     Attributes:
-        mean: Of the differences, in the metric's unit.
+        mean: Mean difference, in the unit of the metric.
         low: Lower end of the 95 % interval.
-        high: Upper end.
-        p_value: Two-sided, of no difference.
-        is_paired: Whether fold was compared with fold.
-        n_folds: Of how many folds, the smaller number when unpaired.
+        high: Upper end of the 95 % interval.
+        p_value: Two-sided p-value of the null hypothesis of no difference.
+        is_paired: Whether the scores were paired by fold.
+        n_folds: Number of folds; the smaller number if unpaired.
     """
 
     mean: float
@@ -33,11 +33,11 @@ class Difference:
 def corrected_t_test(differences: Sequence[float], *, test_share: float) -> Difference:
     """Test paired differences over folds, whose training rows overlap.
 
-    The plain t-test takes folds for independent and finds differences that are not
-    there; the correction adds the share of test to training rows to the variance.
+    The plain t-test assumes independent folds and so reports false differences; the
+    correction adds the ratio of validation to training rows to the variance.
 
     Args:
-        differences: One a fold; at least two, finite.
+        differences: One for each fold; at least two, finite.
         test_share: Validation rows for each training row: 1 / (k - 1) for k folds.
 
     Source:
@@ -45,8 +45,8 @@ def corrected_t_test(differences: Sequence[float], *, test_share: float) -> Diff
         (2003); recommended for this use by Bouckaert & Frank, PAKDD 2004.
 
     Example:
-        >>> found = corrected_t_test([0.02, 0.01, 0.03, 0.02, 0.02], test_share=0.25)
-        >>> round(found.mean, 3), round(found.p_value, 3)
+        >>> result = corrected_t_test([0.02, 0.01, 0.03, 0.02, 0.02], test_share=0.25)
+        >>> round(result.mean, 3), round(result.p_value, 3)
         (0.02, 0.014)
     """
     values = np.asarray(differences, dtype=np.float64)
@@ -58,14 +58,14 @@ def corrected_t_test(differences: Sequence[float], *, test_share: float) -> Diff
 def unpaired_test(
     first: Sequence[float], second: Sequence[float], *, test_share: float
 ) -> Difference:
-    """Test the difference of two means whose folds are not the same.
+    """Test the difference of two means over different folds.
 
-    As `corrected_t_test`, but with the variances of both sides (Welch), so that a
-    difference must be larger to count.
+    As `corrected_t_test`, but with the variances of both trials (Welch), so that only
+    a larger difference is significant.
 
     Args:
         first: Scores of the folds of one trial.
-        second: Of the other.
+        second: Scores of the folds of the other trial.
         test_share: Validation rows for each training row, the larger of both.
 
     Source:
@@ -81,7 +81,7 @@ def unpaired_test(
 
 
 def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that allow for there being several of them.
+    """Return p-values adjusted for multiple tests.
 
     Source:
         Holm, Scandinavian Journal of Statistics 6 (1979).
@@ -103,7 +103,7 @@ def _difference(
     mean: float, variance: float, freedom: float, n_folds: int, is_paired: bool
 ) -> Difference:
     if variance <= 0:
-        # All folds differ by the very same: certain, whether nothing or something.
+        # All folds differ by the same amount, so there is no noise.
         p_value = 1.0 if mean == 0 else 0.0
         return Difference(mean, mean, mean, p_value, is_paired, n_folds)
     error = float(np.sqrt(variance))

@@ -27,15 +27,14 @@ _LETTERS = "ABCDEFGH"
 
 
 def read_comparison(store: Store, references: Sequence[str]) -> Comparison:
-    """Compare the trials meant by references; a search stands for its best trial.
+    """Compare referenced trials; a reference to a search means its best trial.
 
     Args:
-        store: Where they stand.
-        references: As users name them: run ids or unique prefixes, ``best``, names of
-            experiments.
+        store: The store of the trials.
+        references: Run ids or unique prefixes, ``best``, or names of experiments.
 
     Raises:
-        UnknownReference: One does not exist, or there are too few or too many.
+        UnknownReference: A run does not exist, or there are too few or too many.
         StoreError: A record is missing.
     """
     letters = [
@@ -81,20 +80,20 @@ def _contender(
 
 
 def _digest_of_trial(search: RunView, trial: RunView, folds_digest: str) -> str:
-    """Return that of the search, but of the trial itself where it has its own folds."""
+    """Return the digest of the folds: of the search, or of a reshuffled trial."""
     is_reshuffled = search.params.get("reshuffle") == "True"
     return f"{folds_digest}/{trial.run_id}" if is_reshuffled else folds_digest
 
 
 def _folds_digest(store: Store, search: RunView) -> str:
-    """Hash which rows of the data set each fold validates on.
+    """Hash the training and validation rows of each fold.
 
-    The file itself would not do: its bytes hold the time they were written at.
+    The bytes of the file contain the time of writing, so they are not hashed.
     """
     try:
         content = read_run_file(store, search, names.FOLDS_FILE)
     except StoreError:
-        return search.run_id  # unknown: like no other
+        return search.run_id  # unknown, so different from all others
     hasher = hashlib.sha256()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         rows = arrays["rows"]

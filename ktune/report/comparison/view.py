@@ -1,4 +1,4 @@
-"""What a comparison shows, as frozen plain data."""
+"""The data of a comparison: frozen views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ class Contender:
     """One trial of a comparison.
 
     Attributes:
-        label: Short and unique in the comparison: a letter and what it is.
+        label: Short unique name: a letter, the experiment and the trial number.
         run_id: MLflow run of the trial.
         experiment: Name of the experiment.
         search_id: MLflow run of its search.
         view: The trial.
-        diagnosis: What the rules say of it.
-        data_digest: Of the data it was judged on.
-        data_name: Of these data.
-        folds_digest: Of the assignment of rows to folds.
-        test: Test scores of its search, if this is the trial that was refitted.
+        diagnosis: Diagnosis of the trial.
+        data_digest: Digest of the data set.
+        data_name: Name of the data set.
+        folds_digest: Digest of the assignment of rows to folds.
+        test: Test scores of its search, if this trial was refitted.
         latency_ms: Time to predict one row; None: not measured.
     """
 
@@ -45,15 +45,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Duel:
-    """A contender against the first one.
+    """The test of a contender against the first one.
 
     Attributes:
         first: Label of the first contender.
-        other: Label of the other.
-        difference: Other minus first; None when a comparison means nothing.
-        p_adjusted: Its p-value, adjusted for there being several duels.
-        note: Why it is unpaired or means nothing; "" for a paired test.
-        conclusion: In words.
+        other: Label of the other contender.
+        difference: Other minus first; None if no test is possible.
+        p_adjusted: Its p-value, adjusted for multiple tests.
+        note: The reason for an unpaired or impossible test; "" for a paired test.
+        conclusion: The result as a sentence.
     """
 
     first: str
@@ -69,11 +69,11 @@ class Comparison:
     """Two to eight trials side by side.
 
     Attributes:
-        contenders: In the order named.
-        objective: What they are compared by.
-        metrics: Those all of them have, the objective first.
-        duels: Each other contender against the first.
-        warnings: What to know before reading on.
+        contenders: The trials, in the order of the references.
+        objective: The objective of the tests.
+        metrics: Metrics of all contenders, the objective first.
+        duels: The tests of the other contenders against the first.
+        warnings: Differences between the searches that affect the comparison.
     """
 
     contenders: Sequence[Contender]
@@ -83,7 +83,7 @@ class Comparison:
     warnings: Sequence[str]
 
     def differing_values(self) -> dict[str, list[Value | None]]:
-        """Return hyperparameters that are not the same everywhere, by name."""
+        """Return the hyperparameters whose values differ, by name."""
         names = dict.fromkeys(n for c in self.contenders for n in c.view.trial.values)
         rows = {
             name: [c.view.trial.values.get(name) for c in self.contenders]

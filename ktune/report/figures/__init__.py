@@ -1,1 +1,1 @@
-"""The figures of a report, one a file: from views to Plotly figures as plain values."""
+"""The figures of a report, one per file: Plotly figures as plain values."""

@@ -1,4 +1,4 @@
-"""Reliability diagram: what the probabilities say against what happens."""
+"""Reliability diagram: accuracy over confidence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,11 +23,11 @@ def calibration_figure(view: TrialView) -> Figure | None:
         data=[_diagonal(start), _reliability_curve(bins)],
         layout={
             "xaxis": axis("probability of the predicted class", range=[start, 1.02]),
-            "yaxis": axis("share that is right", rangemode="normal"),
+            "yaxis": axis("accuracy", rangemode="normal"),
         },
         caption=f"Expected calibration error {calibration_error(bins):.3f}. Below the "
-        "dashed line the model is surer than it should be. Bars are "
-        "95 % intervals; each point stands for equally many rows.",
+        "dashed line the model is overconfident. Bars are 95 % intervals; all points "
+        "have the same number of rows.",
     )
 
 
@@ -60,6 +60,6 @@ def _reliability_curve(bins: Sequence[Bin]) -> dict[str, Any]:
         "name": "this model",
         "line": {"color": "@accent", "width": 2.5},
         "marker": {"size": 8, "color": "@accent"},
-        "hovertemplate": "says %{x:.3f}, is right %{y:.3f} of the time"
+        "hovertemplate": "confidence %{x:.3f}, accuracy %{y:.3f}"
         "<br>%{customdata} rows<extra></extra>",
     }

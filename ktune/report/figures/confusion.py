@@ -43,8 +43,8 @@ def confusion_figure(view: TrialView) -> Figure | None:
             "yaxis": axis("true", type="category", autorange="reversed"),
         },
         height=min(620, 220 + 34 * len(counts)),
-        caption="Numbers are rows, each predicted by the fold that did not train on "
-        "it; colours are shares of the true class.",
+        caption="Numbers are counts of out-of-fold predictions; colours are shares of "
+        "the true class.",
     )
 
 

@@ -1,7 +1,7 @@
-"""A Plotly figure as plain values: what every figure of a report is made of.
+"""A Plotly figure as plain values, and the parts that figures share.
 
-Colours are names of the page's own (``@good``, ``@line1`` …); the page puts in those of
-the light or dark scheme and redraws when the reader's scheme changes.
+Colours are names (``@good``, ``@line1`` …). The script of the page replaces them by
+those of the light or dark scheme and redraws when the scheme changes.
 """
 
 import html
@@ -23,20 +23,20 @@ VERDICT_SYMBOLS = {
     Verdict.UNSTABLE: "diamond",
     Verdict.FAILED: "x",
 }
-"""Besides colours, for those who do not see them and for prints in black."""
+"""Symbols beside the colours, for colour-blind readers and black-and-white prints."""
 
 _DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its place on the page.
+    """A figure of the page.
 
     Attributes:
-        key: Part of the element's id.
+        key: Part of the id of the element.
         data: Plotly traces.
-        layout: Plotly layout; fonts, margins and background are the page's.
-        height: In pixels.
+        layout: Plotly layout; the page sets fonts, margins and background.
+        height: Height in pixels.
         caption: One sentence on how to read it.
     """
 
@@ -48,7 +48,7 @@ class Figure:
 
 
 def numbers(values: Iterable[float | None]) -> list[float | None]:
-    """Return numbers with few digits; what is not finite becomes a gap."""
+    """Return numbers with few digits; None, a gap, for values that are not finite."""
     return [
         float(f"{v:.{_DIGITS}g}") if v is not None and math.isfinite(v) else None
         for v in values
@@ -56,7 +56,7 @@ def numbers(values: Iterable[float | None]) -> list[float | None]:
 
 
 def plain(text: object) -> str:
-    """Return text that Plotly shows as it is: it would read tags in it."""
+    """Return text escaped for Plotly, which interprets HTML tags."""
     return html.escape(str(text))
 
 
@@ -66,7 +66,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 
 
 def shown(value: Value) -> str:
-    """Return a hyperparameter's value in few characters, safe to show."""
+    """Return the value of a hyperparameter as short escaped text."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return plain(text if len(text) <= 40 else f"{text[:39]}…")
 

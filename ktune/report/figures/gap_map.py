@@ -46,6 +46,6 @@ def gap_map(report: SearchReport) -> Figure | None:
             "showlegend": True,
         },
         height=380,
-        caption=f"Best at the bottom {best}: a good score with a small gap. Far up: "
-        "training rows are fitted much better than validation rows.",
+        caption=f"Best at the bottom {best}: a good score with a small gap. At the "
+        "top: training rows are fitted much better than validation rows.",
     )

@@ -1,4 +1,4 @@
-"""How the search went on: every trial's score, the best so far, the baselines."""
+"""The optimization history: scores of all trials, the best so far, the baselines."""
 
 from typing import Any
 
@@ -35,8 +35,8 @@ def history(report: SearchReport) -> Figure | None:
             "yaxis": axis(report.metric),
         },
         height=380,
-        caption="Hollow: pruned trials, judged at the epoch they were stopped. Lines "
-        "across: what simple models reach on the same folds.",
+        caption="Hollow: pruned trials, with the score at the epoch of pruning. "
+        "Horizontal lines: simple models on the same folds.",
     )
 
 

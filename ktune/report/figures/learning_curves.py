@@ -27,15 +27,15 @@ def learning_curves(view: TrialView) -> Figure | None:
         data=data,
         layout=layout,
         caption="Line: mean over folds. Band: lowest to highest fold. Dotted: the "
-        "epoch the trial is judged at.",
+        "best epoch.",
     )
 
 
 def curve_names(view: TrialView) -> list[str]:
-    """Return the loss and the objective, or what stands for it."""
+    """Return the loss and the objective; for the loss as objective, also a metric."""
     objective = view.context.objective.metric
-    stand_in = "r2" if view.context.task is Task.REGRESSION else "accuracy"
-    second = objective if objective != "loss" else stand_in
+    default = "r2" if view.context.task is Task.REGRESSION else "accuracy"
+    second = objective if objective != "loss" else default
     wanted = ["loss", second]
     return [name for name in wanted if view.curve(f"val_{name}") is not None]
 

@@ -1,4 +1,4 @@
-"""All trials as lines through their hyperparameters."""
+"""Parallel coordinates: trials as lines through their hyperparameters."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ GROUP_NAMES = ("best fifth", "2nd", "3rd", "4th", "last fifth")
 
 
 def parallel_coordinates(report: SearchReport) -> Figure | None:
-    """Draw lines coloured by rank; None where nothing varies.
+    """Draw lines coloured by rank; None with fewer than two varied parameters.
 
-    Plain lines rather than Plotly's own parallel coordinates: these need WebGL,
-    which prints, phones and remote desktops do without.
+    Plotly's own parallel coordinates need WebGL, which is missing in prints, on
+    phones and on remote desktops, so the lines are plain ones.
     """
     parameters = varied_parameters(report)[:MOST]
     ranked = [v for v in report.ranked if v.result.state is TrialState.COMPLETE]
@@ -32,8 +32,8 @@ def parallel_coordinates(report: SearchReport) -> Figure | None:
                 value = view.trial.values.get(parameter.name)
                 x.append(column)
                 y.append(None if value is None else place(parameter, value))
-                told = "not asked for" if value is None else shown(value)
-                text.append(f"trial {view.number}: {plain(parameter.name)} = {told}")
+                label = "inactive" if value is None else shown(value)
+                text.append(f"trial {view.number}: {plain(parameter.name)} = {label}")
             x.append(None)
             y.append(None)
             text.append(None)
@@ -43,8 +43,8 @@ def parallel_coordinates(report: SearchReport) -> Figure | None:
         data=data,
         layout=_layout(parameters),
         height=420,
-        caption="One line a trial, most important parameter first. Where the dark "
-        "lines meet lie the good values. Click on the legend to hide a group.",
+        caption="One line per trial, most important parameter first. Good values lie "
+        "where the dark lines meet. Click on the legend to hide a group.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Trials by two objectives, with those marked that no other one beats in all."""
+"""Trials by two objectives, with the Pareto front."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ktune.report.view import SearchReport
 
 
 def pareto(report: SearchReport) -> Figure | None:
-    """Draw the first objective over the second; None: the search has but one."""
+    """Draw the first objective over the second; None for a single objective."""
     goal = report.context.goal
     trials = [view for view in report.ranked if view.result.scores]
     if goal.is_single or not trials:
@@ -25,8 +25,8 @@ def pareto(report: SearchReport) -> Figure | None:
             "showlegend": True,
         },
         height=380,
-        caption=f"On the line: no other trial beats it in everything. Trial "
-        f"{trials[0].number} was taken by the rule {goal.pick!r}.",
+        caption="On the line: trials that no other trial dominates. Trial "
+        f"{trials[0].number} was selected by the rule {goal.pick!r}.",
     )
 
 

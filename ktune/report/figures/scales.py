@@ -1,4 +1,4 @@
-"""Hyperparameters on common scales: places for values, ticks, colours for scores."""
+"""Hyperparameters on a common scale from 0 to 1, and trials in groups by rank."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from ktune.trial import Value
 
 
 def varied_parameters(report: SearchReport) -> list[ParameterView]:
-    """Return parameters with more than one value seen, most important first."""
+    """Return parameters with more than one value, most important first."""
     values = [view.trial.values for view in report.ranked]
     space = {**observed_space(values), **report.search.space}
     seen = {
         name: len({trial[name] for trial in values if name in trial}) for name in space
     }
-    order = {found.name: place for place, found in enumerate(report.importances)}
+    order = {each.name: place for place, each in enumerate(report.importances)}
     names = sorted(
         (name for name in space if seen.get(name, 0) > 1),
         key=lambda name: order.get(name, len(order)),
@@ -26,7 +26,7 @@ def varied_parameters(report: SearchReport) -> list[ParameterView]:
 
 
 def place(parameter: ParameterView, value: Value) -> float:
-    """Return where a value lies between the ends of its parameter, 0 … 1."""
+    """Return the position of a value between the ends of its parameter, 0 … 1."""
     low, high = parameter.low, parameter.high
     if low is None or high is None:
         choices = list(parameter.choices)
@@ -53,6 +53,6 @@ def ends(parameter: ParameterView) -> tuple[str, str]:
 def rank_groups(
     ranked: Sequence[TrialView], n_groups: int
 ) -> list[Sequence[TrialView]]:
-    """Cut trials, best first, into groups of about equal size."""
+    """Split ranked trials into groups of about equal size."""
     size = math.ceil(len(ranked) / n_groups) or 1
     return [ranked[start : start + size] for start in range(0, len(ranked), size)]

@@ -18,7 +18,7 @@ MOST = 6
 
 
 def slices(report: SearchReport) -> list[Figure]:
-    """Draw a small figure a parameter, most important first."""
+    """Draw a small figure for each parameter, most important first."""
     parameters = varied_parameters(report)[:MOST]
     return [_slice(report, p, index) for index, p in enumerate(parameters)]
 

@@ -1,4 +1,4 @@
-"""Where the time of a search went."""
+"""The time of a search: trials, refit and overhead."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ktune.trial import TrialState
 
 
 def time_spent(report: SearchReport) -> Figure | None:
-    """Draw one bar of the search's wall time, cut into its uses."""
+    """Draw the wall time of a search as one bar of its parts."""
     parts = [(label, s, colour) for label, s, colour in time_parts(report) if s > 0]
     if not parts:
         return None
@@ -34,13 +34,14 @@ def time_spent(report: SearchReport) -> Figure | None:
             "legend": {"traceorder": "normal"},
         },
         height=210,
-        caption="Overhead is everything but trials and refit: loading, proposing, "
-        "recording. With several workers trials overlap and may exceed the whole.",
+        caption="Overhead is all time outside of trials and refit: loading, proposing, "
+        "recording. With several workers trials overlap, so their sum may exceed the "
+        "wall time.",
     )
 
 
 def time_parts(report: SearchReport) -> list[tuple[str, float, str]]:
-    """Return label, seconds and colour of each use of time."""
+    """Return label, seconds and colour of each part."""
 
     def of(state: TrialState) -> float:
         views = report.search.trials
@@ -59,7 +60,7 @@ def time_parts(report: SearchReport) -> list[tuple[str, float, str]]:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration for a person.
+    """Return a duration as text.
 
     Example:
         >>> seconds_text(3.21), seconds_text(75), seconds_text(7300)

@@ -63,13 +63,13 @@ def test_equal_folds_are_compared_in_pairs():
     assert "B is worse than A by 0.1020" in duel.conclusion
 
 
-def test_a_difference_within_noise_is_said_to_be_none():
+def test_a_difference_within_noise_is_not_significant():
     other = [0.96, 0.92, 0.95, 0.95, 0.94]
     duel = compare([contender("A", GOOD), contender("B", other)]).duels[0]
-    assert "cannot be told" in duel.conclusion
+    assert "do not differ significantly" in duel.conclusion
 
 
-def test_other_folds_are_compared_unpaired_and_it_is_said_why():
+def test_other_folds_are_compared_unpaired_with_a_reason():
     duel = compare([contender("A", GOOD), contender("B", WORSE, folds="g")]).duels[0]
     assert not duel.difference.is_paired
     assert "unpaired" in duel.note
