@@ -25,6 +25,9 @@ TOPICS = (
 )
 """Names of the files in ``ktune/manual``, in reading order."""
 
+_WIDEST = 100
+"""Columns of a rendered topic; longer lines are hard to read."""
+
 _LINK_TO_TOPIC = re.compile(r"\[\w+\]\((\w+)\.md\)")
 
 
@@ -89,7 +92,9 @@ def _print_topic(name: str) -> None:
     from ktune.cli.main import VERBS
 
     text = _LINK_TO_TOPIC.sub(r"`ktune help \1`", read_topic(name))
-    Console().print(Markdown(text, hyperlinks=False))
+    console = Console()
+    width = min(console.width, _WIDEST)
+    console.print(Markdown(text, hyperlinks=False), width=width)
     if name in VERBS:
         print(f"\nOptions of the verb: `ktune {name} --help`.")
 

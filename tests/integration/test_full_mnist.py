@@ -1,4 +1,4 @@
-"""The claim of the README: 0.98 on all of MNIST by the textbook's network."""
+"""The claim of the manual: 0.98 on all of MNIST by the textbook's network."""
 
 import os
 from pathlib import Path
