@@ -107,7 +107,7 @@ class DriverCounts:
 class OtherDrivers(Protocol):
     """The other drivers of a search, if it has any."""
 
-    def turn(self) -> AbstractContextManager[DriverCounts]:
+    def lock(self) -> AbstractContextManager[DriverCounts]:
         """Hold the lock of the search for a block; yield the counts of other drivers.
 
         Raises:

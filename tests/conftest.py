@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
-from ktune.tracking.database import make_database
+from ktune.tracking.database import create_database
 from ktune.tracking.location import StoreLocation, find_store
 from ktune.tracking.records import RunRecord
 from ktune.tracking.store import Store, open_store, quiet_mlflow
@@ -57,12 +57,12 @@ def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
     def copy_database(location: StoreLocation) -> None:
         if not template.exists():
-            make_database(find_store(f"sqlite:///{template}"))
+            create_database(find_store(f"sqlite:///{template}"))
         location.folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(template, location.database)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ktune.tracking.store.make_database", copy_database)
+        patch.setattr("ktune.tracking.store.create_database", copy_database)
         yield
 
 

@@ -21,9 +21,7 @@ UNFINISHED = (
     "evaluation",
     "executors",
     "models",
-    "searchers",
     "testing",
-    "tracking",
     "trainers",
     "tuner",
 )

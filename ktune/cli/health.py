@@ -173,10 +173,10 @@ def _store(tracking_uri: str | None) -> Iterator[Check]:
 
 
 def _waiting(tracking_uri: str | None) -> Iterator[Check]:
-    from ktune.tracking.waiting import list_waiting
+    from ktune.tracking.waiting import list_pending
 
     try:
-        found = list_waiting(find_store(tracking_uri).folder)
+        found = list_pending(find_store(tracking_uri).folder)
     except KtuneError as error:
         yield Check("waiting records", CheckState.BAD, str(error))
         return

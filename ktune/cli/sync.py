@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Say what waits, and write it."""
     from ktune.tracking.location import find_store
-    from ktune.tracking.waiting import list_waiting
+    from ktune.tracking.waiting import list_pending
 
-    found = list_waiting(find_store(arguments.tracking_uri).folder)
+    found = list_pending(find_store(arguments.tracking_uri).folder)
     if arguments.json:
         print_json([_as_dict(waiting, _write(waiting, arguments)) for waiting in found])
         return DONE
@@ -42,13 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(waiting: Any, arguments: argparse.Namespace) -> bool:
     """Write a file of records; return False if its search still runs."""
-    from ktune.tracking.delivery import write_waiting
+    from ktune.tracking.delivery import write_pending
     from ktune.tracking.store import open_store
 
     if waiting.is_driven:
         return False
     named = arguments.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    write_waiting(open_store(named or waiting.owner.server), waiting)
+    write_pending(open_store(named or waiting.owner.server), waiting)
     return True
 
 

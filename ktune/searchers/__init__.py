@@ -1,4 +1,4 @@
-"""Searchers: what proposes trials."""
+"""Searchers, which propose trials."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,8 @@ from ktune.searchers.requirements import check_installed
 from ktune.trial import TrialResult, Value
 
 if TYPE_CHECKING:
-    # KerasTuner, TensorFlow and scikit-learn come with these; who only reads a study
-    # need not wait for them.
+    # These import KerasTuner, TensorFlow and scikit-learn, which reading a study does
+    # not need.
     from ktune.experiment.experiment import Experiment
     from ktune.metrics.ranking import Goal
     from ktune.protocols import Searcher
@@ -37,24 +37,23 @@ def make_searcher(
     start_from: Sequence[Mapping[str, Value]] = (),
     find_result: "Callable[[int], TrialResult | None] | None" = None,
 ) -> "Searcher":
-    """Return the searcher an experiment asks for.
+    """Return the searcher of an experiment.
 
     Args:
-        experiment: Says which engine, sampler, pruner and seed.
-        declare: Asks an ``hp`` for everything a trial needs; the ``declare`` of a
-            `ktune.evaluation.model_builder.ModelBuilder`.
-        goal: What is searched for.
-        path: Journal file of the search, URL of a database, or the study that is
-            driven, whose turn it has to be. If it holds trials already, the search
-            goes on after them.
+        experiment: Names the engine, sampler, pruner and seed.
+        declare: Requests all hyperparameters of a trial from an ``hp``; the
+            ``declare`` of a `ktune.evaluation.model_builder.ModelBuilder`.
+        goal: The objectives.
+        path: Journal file of the search, URL of a database, or a driven study, whose
+            lock must be held. If it contains trials, the search continues after them.
         study_name: Name of the study in there; pruning by Hyperband depends on it,
             so it should not be random. None: the experiment's name.
-        epochs: The most epochs a trial takes. None: what ``fit`` says, if it is a
-            dict, else the default of `FitSettings`.
-        start_from: Values of trials to begin with, after that of all defaults; what
-            they do not say keeps its default.
-        find_result: Returns the result of a trial by its number, if it is known: one
-            that was recorded, but not told because the search died, is told now.
+        epochs: Maximum number of epochs. None: the value in ``fit``, if it is a dict,
+            else the default of `FitSettings`.
+        start_from: Values of the first trials after the one of all defaults; missing
+            values keep their defaults.
+        find_result: Returns the result of a trial by its number, if it was recorded.
+            A search that died before `tell` is completed with it.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.

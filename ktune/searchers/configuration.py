@@ -1,4 +1,4 @@
-"""A configuration as it came about: what was asked, and what was answered."""
+"""A configuration: the hyperparameters that a builder requested, with their values."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,12 +9,12 @@ from ktune.trial import Value
 
 @dataclass(frozen=True)
 class Assignment:
-    """One answer of a searcher to a builder.
+    """A parameter with the value that a builder got for it.
 
     Attributes:
-        key: What the ledger calls the parameter; see `TrialStore.key_of`.
-        parameter: As it was declared.
-        value: What the builder got.
+        key: Key of the parameter in the trial store; see `TrialStore.key_of`.
+        parameter: The parameter as declared.
+        value: The value.
     """
 
     key: str
@@ -23,9 +23,9 @@ class Assignment:
 
 
 Configuration: TypeAlias = tuple[Assignment, ...]
-"""Everything a builder asked for, in order: a trial."""
+"""All assignments of a trial, in the order of the builder's requests."""
 
 
-def values_of(path: Configuration) -> dict[str, Value]:
-    """Return a trial's values by name, in the order they were asked for."""
-    return {step.parameter.name: step.value for step in path}
+def values_of(configuration: Configuration) -> dict[str, Value]:
+    """Return the values of a trial by name, in the order of the builder's requests."""
+    return {assignment.parameter.name: assignment.value for assignment in configuration}

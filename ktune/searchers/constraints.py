@@ -1,8 +1,8 @@
-"""Limits on what a model costs, as Optuna knows them: TPE learns to keep to them.
+"""Limits on the cost of a model as Optuna constraints, which TPE learns to meet.
 
-Of Optuna's samplers only TPE learns from a trial that was given up before it had any
-score. It wants to find a violation noted on *every* trial it reads, and the sampler a
-study has when a trial is told is what notes it.
+Of Optuna's samplers only TPE learns from a trial that was stopped before its first
+score. It needs constraint values on *every* trial, and the sampler of a study sets
+them in `tell`.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from ktune.searchers.trial_record import RESULT
 
 
 def make_tpe(seed: int) -> TPESampler:
-    """Return a TPE that keeps away from models that were too large or too slow.
+    """Return a TPE sampler that avoids models that are too large or too slow.
 
-    It takes running trials for poor ones (the constant liar), so that workers side by
-    side do not all try the same.
+    It treats running trials as poor ones (constant liar), so that parallel workers try
+    different configurations.
     """
     return TPESampler(seed=seed, constraints_func=_violations, constant_liar=True)
 
 
 def _violations(trial: FrozenTrial) -> Sequence[float]:
-    """Return what counts as violated when it is above 0."""
+    """Return constraint values; a positive value is a violation."""
     return (trial.user_attrs.get(RESULT, {}).get("violation", 0.0),)

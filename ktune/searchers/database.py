@@ -1,7 +1,7 @@
-"""A database that holds studies, for several drivers on one search.
+"""A database of studies, for several drivers of one search.
 
-What it is called is a URL as SQLAlchemy takes it. A password in it stays here: it is
-neither printed nor recorded, not even as part of somebody else's message.
+Its address is a SQLAlchemy URL. The password in it is neither printed nor recorded,
+not even within the message of another library.
 """
 
 import contextlib
@@ -19,21 +19,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from ktune.errors import ExperimentError, StoreError
 from ktune.searchers.study import quiet
 
-HEARTBEAT = 30
-"""So many seconds pass between two signs of life of a driver."""
+HEARTBEAT_INTERVAL = 30
+"""Seconds between two heartbeats of a driver."""
 
-GRACE = 120
-"""After so many seconds without one it is taken for dead."""
+GRACE_PERIOD = 120
+"""Seconds without a heartbeat after which a driver counts as dead."""
 
 _DRIVERS: Mapping[str, tuple[str, str]] = {
     "postgresql": ("psycopg2", 'pip install "ktune[postgres]"'),
     "mysql": ("pymysql", "pip install pymysql"),
 }
-"""Kind of database to the package that speaks with it, and how to get that."""
+"""Driver package of each kind of database, and the command that installs it."""
 
 _SERVER = {
     "connect_args": {"connect_timeout": 10},
-    # A trial takes longer than many a firewall keeps an idle connection.
+    # Firewalls may close connections that are idle during a trial.
     "pool_pre_ping": True,
 }
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -42,7 +42,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # One connection at a time writes; the others wait for it.
     "sqlite": {"connect_args": {"timeout": 60}},
 }
-"""How SQLAlchemy connects."""
+"""Engine arguments of SQLAlchemy."""
 
 _ATTEMPTS = 3
 
@@ -54,7 +54,7 @@ class Database:
         url: Its address, as `check_url` returns it.
 
     Raises:
-        StoreError: It cannot be reached, or is not fit for studies.
+        StoreError: It is unreachable, or cannot hold studies.
     """
 
     def __init__(self, url: URL) -> None:
@@ -63,7 +63,7 @@ class Database:
             self.storage = _open(url)
             self.engine: sqlalchemy.Engine = self.storage.engine
             if url.get_backend_name() == "sqlite":
-                # Who reads, as drivers do that wait, no longer holds up who writes.
+                # WAL: readers do not block the writer.
                 with self.engine.connect() as link:
                     link.exec_driver_sql("PRAGMA journal_mode=WAL")
 
@@ -72,10 +72,11 @@ class Database:
 
 
 def check_url(text: str) -> URL:
-    """Return the address of a database, with the package that speaks with it.
+    """Return the address of a database with its driver package.
 
     Raises:
-        ExperimentError: It is not one, or that package is not installed.
+        ExperimentError: It is not the URL of a database, or the driver package is not
+            installed.
 
     Example:
         >>> check_url("http://host/db")
@@ -97,7 +98,7 @@ def check_url(text: str) -> URL:
     if kind == "sqlite":
         return url
     package, remedy = _DRIVERS[kind]
-    if url.drivername == kind:  # SQLAlchemy's own choice may be another package
+    if url.drivername == kind:  # SQLAlchemy may default to another package
         url = url.set(drivername=f"{kind}+{package}")
     package = url.get_driver_name()
     if importlib.util.find_spec(package) is None:
@@ -109,45 +110,46 @@ def check_url(text: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return an address without its password, as people and records may see it."""
+    """Return an address without its password, for messages and records."""
     kind = url.get_backend_name()
     is_usual = kind in _DRIVERS and url.get_driver_name() == _DRIVERS[kind][0]
     name = kind if is_usual else url.drivername
-    plain = url.set(drivername=name, query={})  # a password may stand there, too
+    plain = url.set(drivername=name, query={})  # the query may contain a password
     return plain.render_as_string(hide_password=True)
 
 
 @contextlib.contextmanager
 def database_errors(url: URL) -> Iterator[None]:
-    """Turn what is raised about a database into one clear message.
+    """Convert errors of a database into one clear message.
 
     Raises:
-        StoreError: Something was.
+        StoreError: The database raised an error.
     """
     try:
         yield
     except UpdateFinishedTrialError as error:
-        raise StoreError(lost()) from error
+        raise StoreError(presumed_dead_message()) from error
     except (SQLAlchemyError, StorageInternalError) as error:
         raise StoreError(
             f"the database {shown(url)} cannot be used: {_reason(error, url)}. Check "
-            "that it runs, that it can be reached from here, and that the user may "
-            "create and write tables; then go on with --resume"
-        ) from None  # the cause may name the password
+            "that it runs, that it is reachable from here, and that the user may "
+            "create and write tables; then continue with --resume"
+        ) from None  # the cause may contain the password
 
 
-def lost() -> str:
-    """Return what a driver says that finds itself taken for dead."""
+def presumed_dead_message() -> str:
+    """Return the message of a driver that the others presume dead."""
     return (
-        f"this driver gave no sign of life for {GRACE} seconds, so others may have "
-        "taken its trials over. Join them again with --resume"
+        f"this driver sent no heartbeat for {GRACE_PERIOD} seconds, so other drivers "
+        "may have taken over its trials. Join them again with --resume"
     )
 
 
 def _open(url: URL) -> RDBStorage:
-    """Open the storage, its tables made if need be.
+    """Open the storage; create its tables if they do not exist.
 
-    Of several that make them at the same moment only one can.
+    The retries cover several processes that create the tables at the same time: only
+    one of them succeeds.
     """
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(SQLAlchemyError):
@@ -162,23 +164,23 @@ def _storage(url: URL) -> RDBStorage:
             return RDBStorage(
                 url.render_as_string(hide_password=False),
                 engine_kwargs=dict(_OPTIONS[url.get_backend_name()]),
-                heartbeat_interval=HEARTBEAT,
-                grace_period=GRACE,
+                heartbeat_interval=HEARTBEAT_INTERVAL,
+                grace_period=GRACE_PERIOD,
             )
     except RuntimeError as error:
-        # Tables of another version of Optuna; it says what to do.
+        # Tables of another version of Optuna; its message has the remedy.
         raise StoreError(f"the studies in {shown(url)}: {error}") from None
 
 
 def _reason(error: BaseException, url: URL) -> str:
-    """Return the first line of what the database itself has said."""
+    """Return the first line of the database's own message."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else None
     lines = str(getattr(cause or error, "orig", None) or cause or error).split("\n")
-    said = lines[0].strip()
-    return said.replace(url.password, "***") if url.password else said
+    message = lines[0].strip()
+    return message.replace(url.password, "***") if url.password else message
 
 
 def _without_password(text: str) -> str:
-    """Return a text that is no URL, without what may be a password in it."""
+    """Return a text that is no URL without a possible password."""
     start, at, rest = text.rpartition("@")
     return f"…@{rest}" if at and start else text

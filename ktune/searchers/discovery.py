@@ -1,4 +1,4 @@
-"""Run a builder to find out what it asks for, and what it was given."""
+"""Run a builder to discover the hyperparameters it requests."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -11,49 +11,48 @@ from ktune.spaces.hyperparameters import ProposingHyperParameters
 from ktune.trial import Value
 
 Declare: TypeAlias = Callable[[Any], None]
-"""Asks an ``hp`` for everything a trial needs; `Recipe.declare`."""
+"""Requests all hyperparameters of a trial from an ``hp``; `ModelBuilder.declare`."""
 
 Propose: TypeAlias = Callable[[str, Parameter], Value]
-"""Gets a parameter and the key it has in the ledger; answers its value."""
+"""Returns a value for a parameter, given its key in the trial store and itself."""
 
 KeyOf: TypeAlias = Callable[[Parameter], str]
-
 
 _log = logging.getLogger(__name__)
 
 
 def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Configuration:
-    """Run a builder, answering every parameter it asks for.
+    """Run a builder with a proposed value for each parameter it requests.
 
     Returns:
-        What was asked and answered. If the builder raises, up to there: whoever
-        evaluates the trial meets the same exception and can report it.
+        The assignments, up to the point where the builder raises, if it does: the
+        evaluation of the trial raises the same exception and reports it.
 
     Raises:
-        SpaceError: A parameter cannot be honoured.
+        SpaceError: A parameter is not supported.
     """
-    steps: list[Assignment] = []
+    assignments: list[Assignment] = []
 
-    def answer(hyperparameter: Any) -> Value:
+    def assign(hyperparameter: Any) -> Value:
         parameter = parameter_of(hyperparameter)
         key = key_of(parameter)
-        steps.append(Assignment(key, parameter, propose(key, parameter)))
-        return steps[-1].value
+        assignments.append(Assignment(key, parameter, propose(key, parameter)))
+        return assignments[-1].value
 
     try:
-        declare(ProposingHyperParameters(answer))
+        declare(ProposingHyperParameters(assign))
     except SpaceError:
         raise
     except (Exception, SystemExit) as error:
         _log.debug("the builder raised: %r", error)
-    return tuple(steps)
+    return tuple(assignments)
 
 
-def propose_given(values: Mapping[str, Value]) -> Propose:
-    """Return a proposal of a user's values, and of defaults for others.
+def propose_values(values: Mapping[str, Value]) -> Propose:
+    """Return a proposal of a user's values, and of defaults for other parameters.
 
     Raises:
-        SpaceError: When asked for a value that is not possible.
+        SpaceError: The proposal is called for a value outside the space.
     """
 
     def propose(key: str, parameter: Parameter) -> Value:
@@ -70,7 +69,9 @@ def propose_given(values: Mapping[str, Value]) -> Propose:
     return propose
 
 
-def propose_first(answers: Sequence[tuple[str, Value]], then: Propose) -> Propose:
-    """Return a proposal that gives known answers where it has them."""
-    known = dict(answers)
-    return lambda key, parameter: known[key] if key in known else then(key, parameter)
+def propose_known(known: Sequence[tuple[str, Value]], fallback: Propose) -> Propose:
+    """Return a proposal of known values by key, with a fallback for other keys."""
+    values = dict(known)
+    return lambda key, parameter: (
+        values[key] if key in values else fallback(key, parameter)
+    )

@@ -1,4 +1,4 @@
-"""Where the state of a search stands, and who drives it: one process, or several."""
+"""The study of a search and its drivers: one process, or several."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ktune.searchers.trial_store import TrialStore
 
 FindResult: TypeAlias = Callable[[int], TrialResult | None]
-"""Returns the result of a trial that was recorded before its driver died, if it was."""
+"""Returns the result of a trial by its number, if its dead driver recorded it."""
 
 
 class DrivenStudy(OtherDrivers, Protocol):
@@ -25,35 +25,35 @@ class DrivenStudy(OtherDrivers, Protocol):
         """Drive the search in the block.
 
         Raises:
-            StoreError: That is not possible.
+            StoreError: The study is locked, missing or unusable.
         """
         ...
 
-    def other_places(self) -> Sequence[str]:
-        """Return where other drivers of the search run, as ``host:process``."""
+    def other_addresses(self) -> Sequence[str]:
+        """Return the addresses of the other drivers, as ``host:process``."""
         ...
 
     def open_trial_store(
         self, goal: "Goal", find_result: FindResult | None
     ) -> "TrialStore":
-        """Return the record of the search, cleared of what a crash has left.
+        """Return the trial store of the search after recovery from a crash.
 
-        To be called in a turn.
+        The caller must hold the lock.
         """
         ...
 
     def space(self) -> Mapping[str, Any]:
-        """Return what parameters can be, if nobody can read it off the study later."""
+        """Return the parameters as JSON, if the study cannot be read later."""
         ...
 
     def try_finalize(self) -> bool:
-        """Stop asking; answer whether this driver is the one to close the search."""
+        """Stop asking; return whether this driver is to finalize the search."""
         ...
 
     def mark_finalized(self) -> None:
-        """Say that the search has been closed: its best trial refitted and so on."""
+        """Record that the search is finalized: refitted, registered, reported."""
         ...
 
     def leave(self, finish: Callable[[], None]) -> None:
-        """Drive no more; the last driver ends the search by ``finish``."""
+        """Stop driving; the last driver ends the search by ``finish``."""
         ...

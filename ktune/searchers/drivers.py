@@ -1,12 +1,12 @@
-"""The drivers of one search: who is there, and whose turn it is.
+"""Presence of the drivers of one search, and the lock between them.
 
-Each is a trial of a study of its own beside that of the search, so that Optuna's
-heartbeat tells who is alive: RUNNING is at work or closing the search, everything else
-has gone. Numbers of drivers are unique for the same reason.
+Each driver is a trial of a separate study beside that of the search, so that Optuna's
+heartbeat detects dead drivers: a RUNNING trial is a driver that works or finalizes the
+search, all other drivers have left. Trial numbers also make driver numbers unique.
 
-What must not happen twice (asking for a trial, closing the search) is done in turn.
-The turn is a row of a table: taken by an update that only one can win, and taken away
-from a driver that has died in it.
+Operations that must not happen twice (asking for a trial, finalizing the search) need
+the lock. The lock is a row of a table: an update that only one driver can win acquires
+it, also from a driver that died while it held the lock.
 """
 
 import contextlib
@@ -29,30 +29,30 @@ from ktune.searchers import database
 from ktune.searchers.database import Database, database_errors
 from ktune.searchers.study import quiet
 
-_TURNS = Table(
+_LOCKS = Table(
     "ktune_turns",
     MetaData(),
     Column("study", String(255), primary_key=True),
     Column("holder", Integer, nullable=False),
 )
-_NOBODY = -1
-_PLACE = "ktune.place"
-_CLOSES = "ktune.closes"
+_UNLOCKED = -1
+_ADDRESS = "ktune.place"
+_FINALIZES = "ktune.closes"
 _NOTHING = -1
-_SOON = (0.02, 0.2)
-"""Between these many seconds somebody waits who wants the turn."""
+_POLL_SECONDS = (0.02, 0.2)
+"""Range of the random pause between two attempts to acquire the lock."""
 
 
 class Drivers:
-    """This driver of a search among the others.
+    """This driver of a search, and its view of the others.
 
     Args:
         base: The database of the search's study.
-        name: Of that study.
+        name: Name of that study.
 
     Attributes:
-        number: Of this driver, counted from 0.
-        present: The numbers of all drivers there are, as of the beginning of the turn.
+        number: Number of this driver, counted from 0.
+        present: Numbers of all running drivers, updated when the lock is acquired.
     """
 
     def __init__(self, base: Database, name: str) -> None:
@@ -62,113 +62,114 @@ class Drivers:
             self._study = optuna.create_study(
                 study_name=f"{name}/drivers", storage=base.storage, load_if_exists=True
             )
-            self._make_turn()
+            self._create_lock()
             self._trial = self._study.ask()
             self.number = self._trial.number
-            self._beat()
-            # Last: who has not got here is not present, and cannot be missed.
-            self._trial.set_user_attr(_PLACE, f"{socket.gethostname()}:{os.getpid()}")
+            self._record_heartbeat()
+            # Last: a driver without an address does not count as present yet.
+            self._trial.set_user_attr(_ADDRESS, f"{socket.gethostname()}:{os.getpid()}")
         self.present: frozenset[int] = frozenset({self.number})
         self._has_left = threading.Event()
-        threading.Thread(target=self._keep_beating, daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, daemon=True).start()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Be the only one among the drivers for the block.
+    def lock(self) -> Iterator[None]:
+        """Hold the lock for the block.
 
         Raises:
-            StoreError: The others have taken this driver for dead.
+            StoreError: The other drivers presume this one dead.
         """
         with database_errors(self._base.url):
-            while not self._take_turn():
-                time.sleep(random.uniform(*_SOON))
+            while not self._acquire_lock():
+                time.sleep(random.uniform(*_POLL_SECONDS))
         try:
             self.check_in()
             yield
         finally:
             with database_errors(self._base.url):
-                self._pass_turn(self.number, _NOBODY)
+                self._transfer_lock(self.number, _UNLOCKED)
 
     def check_in(self) -> None:
-        """Give a sign of life, and look whether the others count on this driver.
+        """Send a heartbeat, and check that this driver is still present.
 
         Raises:
-            StoreError: They have taken it for dead.
+            StoreError: The other drivers presume this one dead.
         """
         with database_errors(self._base.url):
-            self._beat()
-            self.present = frozenset(self._find_present())
+            self._record_heartbeat()
+            self.present = frozenset(self._find_running())
         if self.number not in self.present:
-            raise StoreError(database.lost())
+            raise StoreError(database.presumed_dead_message())
 
-    def places(self) -> list[str]:
-        """Return where the other drivers run, as ``host:process``."""
-        found = self._find_present()
+    def addresses(self) -> list[str]:
+        """Return the addresses of the other drivers, as ``host:process``."""
+        running = self._find_running()
         return [
-            str(trial.user_attrs[_PLACE])
-            for number, trial in sorted(found.items())
+            str(trial.user_attrs[_ADDRESS])
+            for number, trial in sorted(running.items())
             if number != self.number
         ]
 
-    def closes(self) -> list[int | None]:
-        """Return what each of the others does: None is at work, n closes n trials.
+    def finalized_counts(self) -> list[int | None]:
+        """Return for each other driver the number of trials it finalizes.
 
-        One that is about to leave closes -1 trials.
+        None stands for a driver that still evaluates trials, -1 for one that is about
+        to leave.
         """
-        found = self._find_present()
+        running = self._find_running()
         return [
-            trial.user_attrs.get(_CLOSES)
-            for number, trial in found.items()
+            trial.user_attrs.get(_FINALIZES)
+            for number, trial in running.items()
             if number != self.number
         ]
 
-    def note_closing(self, n_trials: int = _NOTHING) -> None:
-        """Say that this driver is no longer at work; it closes so many trials."""
-        self._trial.set_user_attr(_CLOSES, n_trials)
+    def mark_finalizing(self, n_trials: int = _NOTHING) -> None:
+        """Record that this driver asks no more, and how many trials it finalizes."""
+        self._trial.set_user_attr(_FINALIZES, n_trials)
 
     def leave(self) -> None:
-        """Be gone; safe to call twice, and when the database is not there."""
+        """Mark this driver as gone; idempotent, and safe without the database."""
         if self._has_left.is_set():
             return
         self._has_left.set()
         with contextlib.suppress(StoreError), database_errors(self._base.url), quiet():
             self._study.tell(self.number, 0.0, skip_if_finished=True)
 
-    def _find_present(self) -> Mapping[int, Any]:
+    def _find_running(self) -> Mapping[int, Any]:
         with quiet():
             fail_stale_trials(self._study)
             running = self._study.get_trials(
                 deepcopy=False, states=(OptunaState.RUNNING,)
             )
-        return {t.number: t for t in running if _PLACE in t.user_attrs}
+        return {t.number: t for t in running if _ADDRESS in t.user_attrs}
 
-    def _beat(self) -> None:
-        # Private, but Optuna beats in its own loop only.
+    def _record_heartbeat(self) -> None:
+        # Private, but Optuna sends heartbeats only in its own loop.
         self._base.storage.record_heartbeat(self._trial._trial_id)
 
-    def _keep_beating(self) -> None:
-        while not self._has_left.wait(database.HEARTBEAT):
-            # A database that is away for a moment is the driver's own matter.
+    def _send_heartbeats(self) -> None:
+        while not self._has_left.wait(database.HEARTBEAT_INTERVAL):
+            # The driver itself reports a database that is unavailable.
             with contextlib.suppress(Exception):
-                self._beat()
+                self._record_heartbeat()
 
-    def _make_turn(self) -> None:
-        _TURNS.metadata.create_all(self._base.engine)
-        row = insert(_TURNS).values(study=self._name, holder=_NOBODY)
+    def _create_lock(self) -> None:
+        _LOCKS.metadata.create_all(self._base.engine)
+        row = insert(_LOCKS).values(study=self._name, holder=_UNLOCKED)
         with contextlib.suppress(IntegrityError), self._base.engine.begin() as link:
             link.execute(row)
 
-    def _take_turn(self) -> bool:
-        of_ours = select(_TURNS.c.holder).where(_TURNS.c.study == self._name)
+    def _acquire_lock(self) -> bool:
+        query = select(_LOCKS.c.holder).where(_LOCKS.c.study == self._name)
         with self._base.engine.connect() as link:
-            holder = link.execute(of_ours).scalar_one()
-        if holder not in (_NOBODY, self.number) and holder in self._find_present():
+            holder = link.execute(query).scalar_one()
+        if holder not in (_UNLOCKED, self.number) and holder in self._find_running():
             return False
-        return self._pass_turn(holder, self.number)
+        return self._transfer_lock(holder, self.number)
 
-    def _pass_turn(self, holder: int, to: int) -> bool:
-        """Pass the turn on; False: its holder has not had it any more."""
-        is_held = (_TURNS.c.study == self._name) & (_TURNS.c.holder == holder)
+    def _transfer_lock(self, holder: int, to: int) -> bool:
+        """Change the holder of the lock; return whether ``holder`` still held it."""
+        is_held = (_LOCKS.c.study == self._name) & (_LOCKS.c.holder == holder)
         with self._base.engine.begin() as link:
-            found = link.execute(update(_TURNS).where(is_held).values(holder=to))
-        return found.rowcount == 1
+            updated = link.execute(update(_LOCKS).where(is_held).values(holder=to))
+        return updated.rowcount == 1

@@ -1,4 +1,4 @@
-"""Which parts of a define-by-run space have been tried, and which are left."""
+"""The tried and untried parts of a define-by-run space."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,94 +12,96 @@ Pick = Callable[[Sequence[Value]], Value]
 
 @dataclass(eq=False)
 class _Node:
-    """Where a builder stands after some answers.
+    """State of a builder after some assignments.
 
     Attributes:
-        key: The parameter it asks for next; None: it asks for nothing more.
-        values: What that parameter can be; None: a continuum.
-        children: Where it stands after each answer so far.
-        n_left: Below how many values something is left to try.
-        is_done: Whether nothing below is left to try.
+        key: The parameter it requests next; None if it requests no more.
+        values: Possible values of that parameter; None for a continuous range.
+        children: The next node for each value so far.
+        n_untried: Number of values whose subtree is not exhausted.
+        is_exhausted: Whether the whole subtree has been tried.
     """
 
     key: str | None = None
     values: tuple[Value, ...] | None = ()
     children: dict[Value, "_Node"] = field(default_factory=dict)
-    n_left: float = inf
-    is_done: bool = False
+    n_untried: float = inf
+    is_exhausted: bool = False
 
     def ask(self, key: str, values: tuple[Value, ...] | None) -> None:
-        """Learn what the builder asks for here."""
+        """Set the parameter that the builder requests at this node."""
         self.key, self.values = key, values
-        self.n_left = inf if values is None else len(set(values))
+        self.n_untried = inf if values is None else len(set(values))
 
-    def left(self) -> list[Value]:
-        """Return the values below which something is left to try."""
-        return [v for v in self.values or () if not self._is_done_below(v)]
+    def untried(self) -> list[Value]:
+        """Return the values whose subtrees are not exhausted."""
+        return [v for v in self.values or () if not self._is_exhausted_below(v)]
 
-    def _is_done_below(self, value: Value) -> bool:
-        return value in self.children and self.children[value].is_done
+    def _is_exhausted_below(self, value: Value) -> bool:
+        return value in self.children and self.children[value].is_exhausted
 
 
 class ExploredSpace:
-    """The tree of all answers a builder got so far.
+    """Tree of all configurations so far.
 
-    What is asked next may depend on any answer before, so the space is a tree, which
-    becomes known as it is walked. That makes it possible to tell exactly when a
-    finite space is exhausted, which no number of random collisions can.
+    The next parameter may depend on any value before, so the space is a tree, which
+    is discovered trial by trial. The tree determines exactly whether a finite space is
+    exhausted; the number of random collisions does not.
     """
 
     def __init__(self) -> None:
         self._root = _Node()
         self._seen: set[frozenset[tuple[str, Value]]] = set()
 
-    def __contains__(self, path: Configuration) -> bool:
-        return _identity(path) in self._seen
+    def __contains__(self, configuration: Configuration) -> bool:
+        return _identity(configuration) in self._seen
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every configuration has been tried."""
-        return self._root.is_done
+        return self._root.is_exhausted
 
-    def add(self, path: Configuration) -> None:
-        """Take note of a trial."""
-        self._seen.add(_identity(path))
+    def add(self, configuration: Configuration) -> None:
+        """Add the configuration of a trial."""
+        self._seen.add(_identity(configuration))
         nodes = [self._root]
-        for step in path:
-            if nodes[-1].key is None:  # to list a long range takes its time
-                nodes[-1].ask(step.key, step.parameter.values)
-            nodes.append(nodes[-1].children.setdefault(step.value, _Node()))
+        for assignment in configuration:
+            if nodes[-1].key is None:  # once: listing a long range is slow
+                nodes[-1].ask(assignment.key, assignment.parameter.values)
+            nodes.append(nodes[-1].children.setdefault(assignment.value, _Node()))
         node = nodes.pop()
-        is_done = not node.children
-        while is_done and not node.is_done:
-            node.is_done = True
+        is_exhausted = not node.children
+        while is_exhausted and not node.is_exhausted:
+            node.is_exhausted = True
             if nodes:
                 node = nodes.pop()
-                node.n_left -= 1
-                is_done = node.n_left == 0
+                node.n_untried -= 1
+                is_exhausted = node.n_untried == 0
 
     def unexplored(self, pick: Pick) -> list[tuple[str, Value]] | None:
-        """Find something that has not been tried.
+        """Find the beginning of an untried configuration.
 
         Args:
-            pick: Chooses among the values below which something is left.
+            pick: Chooses among the values whose subtrees are not exhausted.
 
         Returns:
-            The first answers to give, as (key, value). What is asked after them can
-            be answered freely, unless it is a continuum, where any new value will
-            do. None: nothing is left.
+            The first assignments, as (key, value). All later values are free, except
+            that a continuous parameter needs a new value. None if the space is
+            exhausted.
         """
         if self.is_exhausted:
             return None
-        answers, node = [], self._root
-        while node.key is not None and (left := node.left()):
-            value = pick(left)
-            answers.append((node.key, value))
+        prefix, node = [], self._root
+        while node.key is not None and (untried := node.untried()):
+            value = pick(untried)
+            prefix.append((node.key, value))
             if value not in node.children:
                 break
             node = node.children[value]
-        return answers
+        return prefix
 
 
-def _identity(path: Configuration) -> frozenset[tuple[str, Value]]:
-    return frozenset((step.parameter.name, step.value) for step in path)
+def _identity(configuration: Configuration) -> frozenset[tuple[str, Value]]:
+    return frozenset(
+        (assignment.parameter.name, assignment.value) for assignment in configuration
+    )

@@ -1,4 +1,4 @@
-"""A journal's trials, found by their state without looking through all of them."""
+"""An index of a journal's trials by state."""
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 @dataclass
-class _Settled:
-    """The first trials of a study, as far as they are all finished.
+class _FinishedTrials:
+    """The leading trials of a study that are all finished, and never change.
 
     Attributes:
-        trials: By number; of a finished trial nothing ever changes.
-        by_state: The same, apart.
+        trials: The trials by number.
+        by_state: The same trials by state.
     """
 
     trials: list[FrozenTrial] = field(default_factory=list)
@@ -34,16 +34,16 @@ class _Settled:
 
 
 class IndexedStorage(JournalStorage):
-    """Optuna's storage of a journal; only unfinished trials are looked through.
+    """Optuna's journal storage with an index, so that it scans unfinished trials only.
 
-    Optuna asks for all waiting trials before each trial, and its pruners for all
-    complete ones after each epoch. Of some thousand trials that took more time than
-    everything else that is said of a trial.
+    Optuna queries all waiting trials before each trial, and its pruners all complete
+    trials after each epoch. With thousands of trials these queries took more time than
+    all other operations of the storage.
     """
 
     def __init__(self, log_storage: BaseJournalBackend) -> None:
         super().__init__(log_storage)
-        self._settled: dict[int, _Settled] = {}
+        self._finished: dict[int, _FinishedTrials] = {}
 
     def get_all_trials(
         self,
@@ -51,14 +51,14 @@ class IndexedStorage(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return a study's trials by number.
+        """Return the trials of a study by number.
 
         Raises:
-            KeyError: There is no such study.
+            KeyError: The study does not exist.
         """
-        if deepcopy:  # one more look at each is nothing beside a copy
+        if deepcopy:  # copying outweighs the scan
             return super().get_all_trials(study_id, deepcopy, states)
-        settled = self._settled_of(study_id)
+        settled = self._finished_trials_of(study_id)
         later = list(self._trials_from(study_id, len(settled.trials)))
         found = [t for t in later if states is None or t.state in states]
         found = settled.find(states) + found
@@ -68,11 +68,11 @@ class IndexedStorage(JournalStorage):
             settled.add(trial)
         return found
 
-    def _settled_of(self, study_id: int) -> _Settled:
-        if study_id not in self._settled:
-            self.get_study_name_from_id(study_id)  # refuses what is not there
-            self._settled[study_id] = _Settled()
-        return self._settled[study_id]
+    def _finished_trials_of(self, study_id: int) -> _FinishedTrials:
+        if study_id not in self._finished:
+            self.get_study_name_from_id(study_id)  # raises for an unknown study
+            self._finished[study_id] = _FinishedTrials()
+        return self._finished[study_id]
 
     def _trials_from(self, study_id: int, number: int) -> Iterator[FrozenTrial]:
         while True:

@@ -1,4 +1,4 @@
-"""A study's file, to which what belongs together is appended at once."""
+"""The journal file of a study, with batched writes."""
 
 import contextlib
 import json
@@ -16,72 +16,74 @@ from optuna.storages.journal import (
 
 
 class BatchedJournal(JournalFileBackend):
-    """Optuna's journal file, where records can be kept back for a while.
+    """Optuna's journal file with a write buffer.
 
-    Every record costs a lock, a write and a wait for the disk, and a trial makes a
-    dozen of them. What is kept back is read as if it stood in the file. So nothing may
-    be kept back whose order among other processes' records matters: what begins a
-    trial or takes one from the queue; but what is said of a trial of one's own may.
+    Every record costs a lock, a write and an fsync, and a trial has a dozen of them.
+    Buffered records are read as if they were in the file. Therefore a record must not
+    be buffered if its order among the records of other processes matters: those that
+    start a trial or take one from the queue. Records about a trial of this process may
+    be buffered.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file; created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
-        # Symbolic links, which hold on network file systems too, need a privilege on
+        # Symbolic links also work on network file systems, but need a privilege on
         # Windows.
         lock = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
         super().__init__(str(path), lock_obj=lock(str(path)))
         self._path = path
-        self._end = 0  # of what has been read, in bytes
+        self._end = 0  # bytes read so far
         self._unread: deque[Any] = deque()
-        self._kept_back: list[Any] = []
-        self._ahead: deque[Any] = deque()  # read before they stood in the file
-        self._keeps_back = False
+        self._buffer: list[Any] = []
+        self._read_ahead: deque[Any] = deque()  # read before they were written
+        self._is_buffering = False
 
-    def keep_back(self) -> None:
-        """Keep back records from now on, until `release`."""
-        self._keeps_back = True
+    def start_buffering(self) -> None:
+        """Buffer records from now on, until `flush`."""
+        self._is_buffering = True
 
-    def release(self) -> None:
-        """Append what was kept back; does no harm when nothing was."""
-        self._keeps_back = False
-        records, self._kept_back = self._kept_back, []
+    def flush(self) -> None:
+        """Append the buffered records, and stop buffering."""
+        self._is_buffering = False
+        records, self._buffer = self._buffer, []
         if records:
             super().append_logs(records)
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def batch(self) -> Iterator[None]:
         """Append all records of the block at its end."""
-        self.keep_back()
+        self.start_buffering()
         try:
             yield
         finally:
-            self.release()
+            self.flush()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records, or keep them back."""
-        if not self._keeps_back:
+        """Append or buffer records."""
+        if not self._is_buffering:
             super().append_logs(logs)
             return
         as_read = json.loads(json.dumps(logs))
         self._read()
-        self._kept_back += logs
+        self._buffer += logs
         self._unread += as_read
-        self._ahead += as_read
+        self._read_ahead += as_read
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Yield the records that were not yielded yet.
 
         Args:
-            log_number_from: How many were; a journal is read by one storage, once.
+            log_number_from: Number of records yielded so far. Ignored, as one storage
+                reads a journal once.
         """
         self._read()
         while self._unread:
             yield self._unread.popleft()
 
     def _read(self) -> None:
-        """Take in what is new in the file, but for what was read ahead."""
+        """Read the new records of the file, without those read ahead."""
         if self._path.stat().st_size <= self._end:
             return
         with self._path.open("rb") as file:
@@ -91,17 +93,17 @@ class BatchedJournal(JournalFileBackend):
             try:
                 record = _parse(line)
             except ValueError:
-                if line is lines[-1]:  # who writes it was interrupted, or is at it
+                if line is lines[-1]:  # its writer was killed, or is still writing
                     return
                 raise
             self._end += len(line)
-            if self._ahead and record == self._ahead[0]:
-                self._ahead.popleft()
+            if self._read_ahead and record == self._read_ahead[0]:
+                self._read_ahead.popleft()
             else:
                 self._unread.append(record)
 
 
 def _parse(line: bytes) -> Any:
     if not line.endswith(b"\n"):
-        raise ValueError("a line is cut off")
+        raise ValueError("a line is truncated")
     return json.loads(line)

@@ -1,4 +1,4 @@
-"""KerasTuner proposes: its oracles behind ktune's `Searcher` door."""
+"""A `Searcher` that uses the oracles of KerasTuner."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,33 +19,32 @@ from ktune.utils.seeds import derive_seed
 
 
 class KerasTunerSearcher:
-    """Proposes trials by one of KerasTuner's oracles, define-by-run.
+    """Proposes trials with an oracle of KerasTuner, define-by-run.
 
-    The oracle lives in memory only. Every trial is written to the same ledger that
-    the Optuna engine writes; on a ledger that holds trials already, a new oracle is
-    told them in their order, and goes on as the first would have.
+    The oracle exists in memory only. Every trial is written to the same trial store as
+    with the Optuna engine. If the store contains trials, they are replayed to a new
+    oracle in their order, which then continues as the first one would have.
 
-    The first trial is always the configuration of all defaults. A parameter that
-    some builder asks for late gets a random value then, and is searched from there
-    on. What has been tried is replaced: at random, or by the next of a grid.
+    The first trial is always the configuration of all defaults. A parameter that a
+    builder requests for the first time gets a random value, and belongs to the space
+    from then on. A duplicate is replaced at random, or by the next point of a grid.
 
-    Hyperband's budget is in `Trial.epochs`, and the trial it promotes in
-    `Trial.parent`; its sweeps are repeated until the search ends. A promoted trial is
-    trained anew up to its larger budget instead of going on from the weights of its
-    parent: so its folds depend on seed, number and values alone, come out the same on
-    any worker, after a crash and when reproduced, and no weights have to be kept. A
-    trial that is promoted to the top costs 1.4 times the epochs for it (1 + 3 + 9
-    instead of 1 + 2 + 6).
+    Hyperband's budget is `Trial.epochs`, and the trial it promotes is `Trial.parent`;
+    its sweeps are repeated until the search ends. A promoted trial is trained from
+    scratch up to its larger budget instead of from the weights of its parent. Its
+    folds therefore depend on seed, number and values alone, are the same on any
+    worker, after a crash and when reproduced, and no weights have to be stored. A
+    trial that is promoted to the top costs 1.4 times the epochs (1 + 3 + 9 instead of
+    1 + 2 + 6).
 
     Args:
-        declare: Asks an ``hp`` for everything a trial needs.
-        trial_store: Takes down every trial.
+        declare: Requests all hyperparameters of a trial from an ``hp``.
+        trial_store: Records every trial.
         sampler: One of ``ktune.experiment.choices.SAMPLERS["kerastuner"]``.
-        pruner: One of `choices.PRUNERS`; Hyperband is one itself, so it
-            goes without.
-        seed: The search's seed.
-        epochs: The most epochs a trial takes.
-        start_from: Values of trials to begin with, after that of all defaults.
+        pruner: One of `choices.PRUNERS`; ignored for Hyperband, which prunes itself.
+        seed: Seed of the search.
+        epochs: Maximum number of epochs.
+        start_from: Values of the first trials after the one of all defaults.
     """
 
     def __init__(
@@ -70,34 +69,33 @@ class KerasTunerSearcher:
             "none" if is_hyperband else pruner, epochs
         )
         self._state = SearchState(declare, trial_store, seed, start_from)
-        self._runs: dict[int, int] = {}  # trial number to index of the oracle's trial
-        self._made: dict[
-            int, tuple[int, Configuration]
-        ] = {}  # index to trial number and path
-        self._hopeless: set[int] = set()  # indices of trials not to go on with
-        self._is_spent = False
+        # Trial number to index of the oracle's trial, and back with the configuration.
+        self._oracle_indices: dict[int, int] = {}
+        self._configurations: dict[int, tuple[int, Configuration]] = {}
+        self._discarded: set[int] = set()  # indices of trials not to promote
+        self._is_finished = False
         self._replay()
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the oracle has stopped, or a finite space has been tried."""
         if self._oracle.is_hyperband and self._oracle.has_space:
-            # It goes on with what has been tried.
-            return self._is_spent
+            # Hyperband promotes configurations that have been tried.
+            return self._is_finished
         return self._oracle.is_stopped or self._state.is_exhausted
 
     def ask(self) -> Trial | None:
-        """Propose a trial; None: nothing now, or nothing ever (`is_exhausted`).
+        """Propose a trial; None if there is none now, or none at all (`is_exhausted`).
 
         Raises:
-            SpaceError: A parameter cannot be honoured.
+            SpaceError: A parameter is not supported.
             SearchAborted: The oracle raised an exception.
         """
         if repeated := self._state.repeat():
             return repeated
         if self.is_exhausted:
             return None
-        planned = self._state.planned_path()
+        planned = self._state.planned_configuration()
         if planned is None:
             return self._ask_oracle()
         self._oracle.register(planned)
@@ -107,39 +105,41 @@ class KerasTunerSearcher:
         return self._ask_oracle(planned)
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Take the objective after an epoch; answer whether the trial may go on."""
+        """Record the objective after an epoch; return whether the trial continues."""
         return self._state.trial_store.report(trial.number, step, value)
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Take the result of a trial asked before."""
+        """Record the result of a trial."""
         self._state.tell(trial, result)
         self._finish(trial.number, result.state, result.score)
 
     def _ask_oracle(self, planned: Configuration | None = None) -> Trial | None:
-        """Have the oracle propose, and put in what is planned where it starts anew."""
-        for _ in range(self._oracle.patience):
+        """Ask the oracle; replace a proposal without parent by the planned values."""
+        for _ in range(self._oracle.max_rejections):
             proposal = self._oracle.propose()
             if proposal is None:
                 return None
             is_planned = planned is not None and proposal.parent is None
-            path = planned if is_planned else self._path_of(proposal)
-            if path is not None:
-                return self._enter(proposal, path)
-            self._drop(proposal)
-        self._is_spent = self._state.n_running == 0
+            configuration = planned if is_planned else self._configuration_of(proposal)
+            if configuration is not None:
+                return self._enter(proposal, configuration)
+            self._discard(proposal)
+        self._is_finished = self._state.n_running == 0
         return None
 
-    def _path_of(self, proposal: Proposal) -> Configuration | None:
-        """Return what a proposal leads to; None: nothing new, or nothing good."""
+    def _configuration_of(self, proposal: Proposal) -> Configuration | None:
+        """Return the configuration of a proposal; None for a duplicate or a failure."""
         if proposal.parent is not None:
-            is_hopeless = proposal.parent in self._hopeless
-            return None if is_hopeless else self._made[proposal.parent][1]
+            is_hopeless = proposal.parent in self._discarded
+            return None if is_hopeless else self._configurations[proposal.parent][1]
         if self._state.explored.is_exhausted:
             return None
-        path = self._state.discover(self._decoder(proposal))
-        if path not in self._state.explored:
-            return path
-        return None if self._oracle.is_grid else self._state.random_path_left()
+        configuration = self._state.discover(self._decoder(proposal))
+        if configuration not in self._state.explored:
+            return configuration
+        return (
+            None if self._oracle.is_grid else self._state.random_untried_configuration()
+        )
 
     def _decoder(self, proposal: Proposal) -> Propose:
         seed, number = self._state.seed, self._state.next_number
@@ -153,65 +153,65 @@ class KerasTunerSearcher:
 
         return propose
 
-    def _enter(self, proposal: Proposal, path: Configuration) -> Trial:
+    def _enter(self, proposal: Proposal, configuration: Configuration) -> Trial:
         index, parent = proposal.index, proposal.parent
-        self._oracle.settle(index, path)
+        self._oracle.set_values(index, configuration)
         trial = self._state.enter(
-            path,
+            configuration,
             epochs=proposal.epochs,
-            parent=None if parent is None else self._made[parent][0],
+            parent=None if parent is None else self._configurations[parent][0],
             note={self._oracle.name: index},
         )
-        self._note(trial.number, index, path)
+        self._link(trial.number, index, configuration)
         return trial
 
-    def _note(self, number: int, index: int, path: Configuration) -> None:
-        self._runs[number] = index
-        self._made[index] = (number, path)
+    def _link(self, number: int, index: int, configuration: Configuration) -> None:
+        self._oracle_indices[number] = index
+        self._configurations[index] = (number, configuration)
 
-    def _drop(self, proposal: Proposal) -> None:
-        self._hopeless.add(proposal.index)
+    def _discard(self, proposal: Proposal) -> None:
+        self._discarded.add(proposal.index)
         self._oracle.finish(proposal.index, None)
 
     def _finish(self, number: int, state: TrialState, score: float | None) -> None:
-        if number not in self._runs:
+        if number not in self._oracle_indices:
             return
         is_lost = state is TrialState.FAILED or score is None or not isfinite(score)
         if is_lost:
-            self._hopeless.add(self._runs[number])
-        self._oracle.finish(self._runs[number], None if is_lost else score)
+            self._discarded.add(self._oracle_indices[number])
+        self._oracle.finish(self._oracle_indices[number], None if is_lost else score)
 
     def _replay(self) -> None:
-        """Bring the oracle to where it was after the trials of the ledger."""
-        told = [e for e in self._state.past if e.state and e.finished]
-        told.sort(key=lambda entry: entry.finished or datetime.max, reverse=True)
-        for entry in self._state.past:
-            while told and _ended_before(told[-1], entry):
-                self._tell_again(told.pop())
-            self._ask_again(entry)
-        while told:
-            self._tell_again(told.pop())
+        """Replay the trials of the store to the oracle in their order."""
+        finished = [r for r in self._state.past if r.state and r.finished]
+        finished.sort(key=lambda record: record.finished or datetime.max, reverse=True)
+        for record in self._state.past:
+            while finished and _ended_before(finished[-1], record):
+                self._replay_result(finished.pop())
+            self._replay_proposal(record)
+        while finished:
+            self._replay_result(finished.pop())
 
-    def _tell_again(self, entry: TrialRecord) -> None:
-        assert entry.state is not None
-        self._finish(entry.trial.number, entry.state, entry.score)
+    def _replay_result(self, record: TrialRecord) -> None:
+        assert record.state is not None
+        self._finish(record.trial.number, record.state, record.score)
 
-    def _ask_again(self, entry: TrialRecord) -> None:
-        index = entry.note.get(self._oracle.name)
-        if index is None or entry.trial.number == 0:
-            self._oracle.register(entry.path)
+    def _replay_proposal(self, record: TrialRecord) -> None:
+        index = record.note.get(self._oracle.name)
+        if index is None or record.trial.number == 0:
+            self._oracle.register(record.configuration)
         if index is None:
-            # Another engine's, or of a space without parameters.
+            # A trial of another engine, or of a space without parameters.
             return
         while len(self._oracle) < index and (proposal := self._oracle.propose()):
-            self._drop(proposal)
-        # Grid and Hyperband keep a plan of their own, which every proposal changes.
-        # The others' is a matter of the trials before it, and can take seconds.
+            self._discard(proposal)
+        # Every proposal changes the internal plan of grid and Hyperband. Proposals of
+        # other oracles depend on past trials only, and may take seconds to compute.
         has_plan = self._oracle.is_grid or self._oracle.is_hyperband
         if not has_plan or self._oracle.propose() is None:
-            index = self._oracle.insert(entry.path)
-        self._oracle.settle(index, entry.path)
-        self._note(entry.trial.number, index, entry.path)
+            index = self._oracle.insert(record.configuration)
+        self._oracle.set_values(index, record.configuration)
+        self._link(record.trial.number, index, record.configuration)
 
 
 def _ended_before(one: TrialRecord, other: TrialRecord) -> bool:

@@ -1,4 +1,4 @@
-"""A study in a file of this machine, driven by one process."""
+"""A study in a local file, driven by one process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class LocalStudy:
-    """A journal, locked for as long as this process drives the search.
+    """A journal that is locked while this process drives the search.
 
     Args:
-        path: The file; or the URL of a database that nobody else uses.
+        path: The file, or the URL of a database without other drivers.
         name: Name of the study.
     """
 
@@ -32,39 +32,39 @@ class LocalStudy:
         """Drive the search in the block.
 
         Raises:
-            StoreError: Another process does.
+            StoreError: Another process drives it.
         """
         return driving(Path(self._path))
 
-    def other_places(self) -> Sequence[str]:
-        """There is none."""
+    def other_addresses(self) -> Sequence[str]:
+        """Return no addresses."""
         return ()
 
     def open_trial_store(
         self, goal: "Goal", find_result: FindResult | None
     ) -> TrialStore:
-        """Return the record of the search, cleared of what a crash has left."""
+        """Return the trial store of the search after recovery from a crash."""
         trial_store = open_trial_store(self._path, self._name, goal=goal)
         trial_store.recover(find_result)
         return trial_store
 
-    def turn(self) -> AbstractContextManager[DriverCounts]:
-        """There are no others."""
+    def lock(self) -> AbstractContextManager[DriverCounts]:
+        """Return an empty context: there are no other drivers."""
         return nullcontext(DriverCounts())
 
     def check_in(self) -> None:
-        """Nobody needs to know."""
+        """Do nothing: there are no other drivers."""
 
     def space(self) -> Mapping[str, Any]:
-        """Nothing: the file stays where the store is."""
+        """Return no parameters: the file stays beside the store."""
         return {}
 
     def try_finalize(self) -> bool:
-        """Nobody else can."""
+        """Return True: there are no other drivers."""
         return True
 
     def mark_finalized(self) -> None:
-        """Nobody needs to know; who goes on with the search closes it anew."""
+        """Do nothing: a resumed search is finalized again."""
 
     def leave(self, finish: Callable[[], None]) -> None:
         """End the search."""

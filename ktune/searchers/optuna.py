@@ -1,4 +1,4 @@
-"""Optuna proposes: its samplers behind ktune's `Searcher` door."""
+"""A `Searcher` that uses the samplers of Optuna."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from ktune.errors import SpaceError
 from ktune.searchers.constraints import make_tpe
 from ktune.searchers.discovery import Declare
-from ktune.searchers.parameter import MOST_VALUES, Parameter
+from ktune.searchers.parameter import MAX_VALUES, Parameter
 from ktune.searchers.pruners import make_pruner
 from ktune.searchers.requirements import check_installed
 from ktune.searchers.search_state import SearchState
@@ -18,27 +18,26 @@ from ktune.trial import Trial, TrialResult, Value
 from ktune.utils.seeds import derive_seed
 
 _ATTEMPTS = 5
-"""So often a sampler may propose again what was tried already."""
+"""Number of duplicates that a sampler may propose in a row."""
 
 
 class OptunaSearcher:
-    """Proposes trials by an Optuna sampler, define-by-run.
+    """Proposes trials with a sampler of Optuna, define-by-run.
 
     The first trial is always the configuration of all defaults. Every trial is
-    proposed by a new sampler whose seed depends on nothing but the search's seed and
-    the trial's number, so a search that is continued proposes what it would have
-    proposed undisturbed (a sampler that lives on, or is made again with one seed,
-    does not: 14 + 6 trials differed from 20).
+    proposed by a new sampler whose seed depends only on the search's seed and the
+    trial's number, so a resumed search proposes the same trials as an uninterrupted
+    one (with one sampler for all trials 14 + 6 trials differed from 20).
 
     Args:
-        declare: Asks an ``hp`` for everything a trial needs.
-        trial_store: Records every trial; if it holds some already, the search goes on
+        declare: Requests all hyperparameters of a trial from an ``hp``.
+        trial_store: Records every trial; if it contains trials, the search continues
             after them.
         sampler: One of ``ktune.experiment.choices.SAMPLERS["optuna"]``.
         pruner: One of `ktune.experiment.choices.PRUNERS`.
-        seed: The search's seed.
-        epochs: The most epochs a trial takes, if known; some pruners plan by it.
-        start_from: Values of trials to begin with, after that of all defaults.
+        seed: Seed of the search.
+        epochs: Maximum number of epochs, if known; some pruners need it.
+        start_from: Values of the first trials after the one of all defaults.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -66,10 +65,10 @@ class OptunaSearcher:
         return self._state.is_exhausted
 
     def ask(self) -> Trial | None:
-        """Propose a trial; None: everything has been tried.
+        """Propose a trial; None if the space is exhausted.
 
         Raises:
-            SpaceError: A parameter is of a sort the sampler cannot enumerate.
+            SpaceError: The sampler cannot enumerate the values of a parameter.
         """
         if repeated := self._state.repeat():
             return repeated
@@ -79,49 +78,51 @@ class OptunaSearcher:
             return planned
         if self._sampler == "grid":
             return self._ask_grid()
-        return self._ask_sampler() or self._ask_for_what_is_left()
+        return self._ask_sampler() or self._ask_untried()
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Take the objective after an epoch; answer whether the trial may go on."""
+        """Record the objective after an epoch; return whether the trial continues."""
         return self._state.trial_store.report(trial.number, step, value)
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Take the result of a trial asked before."""
+        """Record the result of a trial."""
         self._state.tell(trial, result)
 
     def _planned(self) -> Trial | None:
-        path = self._state.planned_path()
+        configuration = self._state.planned_configuration()
         if self._sampler == "grid":
-            for step in path or ():
-                _check_enumerable(step.parameter)
-        return None if path is None else self._state.enter(path)
+            for assignment in configuration or ():
+                _check_enumerable(assignment.parameter)
+        return None if configuration is None else self._state.enter(configuration)
 
     def _ask_sampler(self) -> Trial | None:
         for attempt in range(_ATTEMPTS):
             slot = self._state.trial_store.draw(self._new_sampler(attempt))
             try:
-                path = self._state.discover(slot.propose)
+                configuration = self._state.discover(slot.propose)
             except SpaceError:
-                self._state.trial_store.drop(slot, "the space cannot be honoured")
+                self._state.trial_store.drop(slot, "the space is not supported")
                 raise
-            if path not in self._state.explored:
-                return self._state.enter(path, slot)
+            if configuration not in self._state.explored:
+                return self._state.enter(configuration, slot)
             self._state.trial_store.drop(slot, "duplicate")
         return None
 
-    def _ask_for_what_is_left(self) -> Trial | None:
-        path = self._state.random_path_left()
-        return None if path is None else self._state.enter(path)
+    def _ask_untried(self) -> Trial | None:
+        configuration = self._state.random_untried_configuration()
+        return None if configuration is None else self._state.enter(configuration)
 
     def _ask_grid(self) -> Trial | None:
-        """Return what is left, in the order declared."""
-        left = self._state.path_left(lambda values: values[0], _propose_first_value)
-        return None if left is None else self._state.enter(left)
+        """Return the next untried point of the grid, in the order declared."""
+        untried = self._state.untried_configuration(
+            lambda values: values[0], _propose_first_value
+        )
+        return None if untried is None else self._state.enter(untried)
 
     def _new_sampler(self, attempt: int) -> BaseSampler:
         seed, number = self._state.seed, self._state.next_number
         with quiet():
-            return _MAKERS[self._sampler](
+            return _FACTORIES[self._sampler](
                 derive_seed(seed, "sampler", number, attempt),
                 derive_seed(seed, "sampler"),
             )
@@ -131,7 +132,7 @@ def _check_enumerable(parameter: Parameter) -> None:
     if parameter.values is None:
         raise SpaceError(
             f"parameter {parameter.name!r}: sampler 'grid' needs a finite number of "
-            f"values, at most {MOST_VALUES:,}. Give it a step, use hp.Choice, or take "
+            f"values, at most {MAX_VALUES:,}. Give it a step, use hp.Choice, or choose "
             "another sampler"
         )
 
@@ -154,8 +155,8 @@ def _cmaes(seed: int, fixed_seed: int) -> BaseSampler:
 
 
 def _nsga2(seed: int, fixed_seed: int) -> BaseSampler:
-    # Optuna's population of 50 would be all there is of most searches: a first
-    # generation is random.
+    # The first generation is random, so with Optuna's population of 50 most searches
+    # would be random altogether.
     return optuna.samplers.NSGAIISampler(population_size=20, seed=seed)
 
 
@@ -164,7 +165,7 @@ def _random(seed: int, fixed_seed: int) -> BaseSampler:
 
 
 def _qmc(seed: int, fixed_seed: int) -> BaseSampler:
-    # The points of one sequence: its scrambling may not change from trial to trial.
+    # All trials are points of one sequence, so its scrambling must not change.
     return optuna.samplers.QMCSampler(
         scramble=True,
         seed=fixed_seed,
@@ -173,7 +174,7 @@ def _qmc(seed: int, fixed_seed: int) -> BaseSampler:
     )
 
 
-_MAKERS: Mapping[str, Callable[[int, int], BaseSampler]] = {
+_FACTORIES: Mapping[str, Callable[[int, int], BaseSampler]] = {
     "tpe": _tpe,
     "gp": _gp,
     "cmaes": _cmaes,

@@ -1,4 +1,4 @@
-"""Hyperparameters as Optuna distributions, there and back.
+"""Conversion between hyperparameters and Optuna distributions.
 
 ========================= ================================= =======================
 declared                  Optuna's parameter                stored as
@@ -15,10 +15,10 @@ Int or Float, reverse_log the same, ``log=True``            ``name (mirrored)``
 … log, reverse_log, step  ``Int(0, n - 1)``                 ``name (index)``
 ========================= ================================= =======================
 
-Optuna refuses a step together with a logarithmic scale, and drops the last value of a
-range that its step does not divide exactly in decimals: hence the indices. A value
-off its steps, which only a default can be, is stored as the nearest one on them; the
-exact value stands in the ledger's own record of the trial.
+Optuna refuses a step with a logarithmic scale, and drops the last value of a range
+that its step does not divide exactly in decimals: hence the indices. A default that
+is not a multiple of the step is stored as the nearest multiple; the trial store keeps
+its exact value.
 """
 
 from decimal import Decimal
@@ -40,12 +40,12 @@ _SUFFIXES: dict[Form, str] = {"index": " (index)", "mirrored": " (mirrored)"}
 
 
 def stored_name(key: str, parameter: Parameter) -> str:
-    """Return the name of Optuna's parameter; it tells when the value is encoded."""
+    """Return the name of Optuna's parameter, with a suffix if it is encoded."""
     return key + _SUFFIXES.get(_form(parameter), "")
 
 
 def distribution_of(parameter: Parameter) -> BaseDistribution | None:
-    """Return Optuna's distribution for a parameter; None: nothing to choose."""
+    """Return Optuna's distribution for a parameter; None if it has a single value."""
     if parameter.is_single:
         return None
     if parameter.low is None or parameter.high is None:
@@ -65,7 +65,7 @@ def distribution_of(parameter: Parameter) -> BaseDistribution | None:
 
 
 def decode(parameter: Parameter, stored: Any) -> Value:
-    """Return the value that Optuna's parameter stands for."""
+    """Return the value of a parameter for the stored value of Optuna's parameter."""
     form = _form(parameter)
     if form == "index":
         return parameter.value_at(int(stored))
@@ -77,7 +77,7 @@ def decode(parameter: Parameter, stored: Any) -> Value:
 
 
 def encode(parameter: Parameter, value: Value) -> Any:
-    """Return what Optuna's parameter is for a value; the nearest it can be."""
+    """Return the nearest value of Optuna's parameter."""
     form = _form(parameter)
     if form == "index":
         return parameter.index_of(value)
@@ -99,7 +99,7 @@ def _form(parameter: Parameter) -> Form:
 
 
 def _divides_in_decimals(parameter: Parameter) -> bool:
-    """Whether Optuna, which computes with decimals, finds the last value too."""
+    """Whether Optuna, which computes with decimals, includes the last value."""
     assert parameter.n_values is not None
     low, step, last = (
         Decimal(str(number))

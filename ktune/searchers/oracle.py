@@ -1,25 +1,25 @@
-"""KerasTuner's oracles, made safe to drive: the one place that touches their inside.
+"""Wrapper of KerasTuner's oracles; the only module that uses their private members.
 
-What is private to KerasTuner 1.4.8 and used here, and why:
+Private members of KerasTuner 1.4.8 used here, and why:
 
-- ``_save_trial`` is silenced, and ``save`` (public): an oracle writes JSON files after
-  every call, and goes on from them wrongly (the last trial is run twice, grid search
-  stops). The ledger holds everything, so nothing needs to be on disk, nor does
-  ``_set_project_dir`` need to be called.
-- ``_duplicate`` always says no: it compares values that no builder asked for, and
-  gives up after 20 collisions whatever the size of the space. ktune compares what was
-  asked for, and knows exactly when a space is exhausted.
+- ``_save_trial`` (and the public ``save``) is disabled: an oracle writes JSON files
+  after every call, and resumes from them incorrectly (the last trial is run twice,
+  grid search stops). The trial store holds everything, so no files are needed, and
+  ``_set_project_dir`` is not called.
+- ``_duplicate`` always returns False: it also compares inactive values, and gives up
+  after 20 collisions for any size of the space. ktune compares active values only,
+  and knows exactly when a space is exhausted.
 - ``_seed_state`` and ``_random_state`` are set before every proposal, so that it
-  depends on the trials before it and its number, not on a generator's history, which
-  is lost in a crash.
-- ``_get_size``, ``_get_num_rounds`` and ``_get_num_brackets`` tell how many trials a
-  sweep of Hyperband has.
+  depends on the trials before it and its number, not on the history of a generator,
+  which is lost in a crash.
+- ``_get_size``, ``_get_num_rounds`` and ``_get_num_brackets`` give the number of
+  trials in a sweep of Hyperband.
 
-The oracle's space is of ktune's making: every parameter is either an index of a list
-or a continuous range, under its key in the ledger, and without conditions. So values
-that floats cannot hit exactly, a lost maximum (``0.3 // 0.1 == 2.0``), and parameters
-that share a name are none of its business. A parameter that the builder did not ask
-for in a trial has there the value `Encoding.inactive`.
+The oracle searches a space encoded by ktune: every parameter is either an index into
+a list or a continuous range, named by its key in the trial store, without conditions.
+This avoids inexact floats, a lost maximum (``0.3 // 0.1 == 2.0``), and parameters
+with equal names. A parameter that the builder did not request in a trial has the
+value `Encoding.inactive`.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ktune.errors import SearchAborted
 from ktune.metrics.scores import Objective
 from ktune.searchers.configuration import Configuration
-from ktune.searchers.oracle_code import Encoding, encoding_of
+from ktune.searchers.oracle_encoding import Encoding, encoding_of
 from ktune.trial import Value
 from ktune.utils.seeds import derive_seed
 
 _SCORE = "score"
-_MOST_OF_A_GRID = 10_000
+_MAX_GRID_REJECTIONS = 10_000
 
 _BAYESIAN = "bayesian"
 _HYPERBAND = "hyperband"
@@ -50,13 +50,13 @@ _GRID = "grid"
 
 @dataclass(frozen=True)
 class Proposal:
-    """What an oracle proposes.
+    """Proposal of an oracle.
 
     Attributes:
         index: Number of the oracle's trial.
-        values: Key to value in the oracle's code.
-        epochs: Budget; None: the oracle sets none.
-        parent: Index of the oracle's trial to go on with; None: start anew.
+        values: Encoded values by key.
+        epochs: Budget; None if the oracle sets none.
+        parent: Index of the trial that is promoted; None for a new configuration.
     """
 
     index: int
@@ -66,25 +66,25 @@ class Proposal:
 
 
 class Oracle:
-    """One of KerasTuner's oracles, asked for proposals and told scores.
+    """Oracle of KerasTuner.
 
     Args:
         name: One of ``ktune.experiment.choices.SAMPLERS["kerastuner"]``.
         direction: "max" or "min".
-        seed: The search's seed.
-        epochs: The most epochs a trial takes; Hyperband's largest budget.
+        seed: Seed of the search.
+        epochs: Maximum number of epochs; Hyperband's largest budget.
     """
 
     def __init__(self, name: str, direction: str, *, seed: int, epochs: int) -> None:
         self.name = name
         self.is_stopped = False
-        self._codes: dict[str, Encoding] = {}
+        self._encodings: dict[str, Encoding] = {}
         self._trials: list[Any] = []  # KerasTuner's trials, in the order created
         self._seed = seed
         self._broken_by: Exception | None = None
         objective = keras_tuner.Objective(_SCORE, direction)
         self._worst = Objective(_SCORE, "max" if direction == "max" else "min").worst
-        self._oracle = _prepared(_MAKERS[name](objective, seed, epochs))
+        self._oracle = _prepare(_FACTORIES[name](objective, seed, epochs))
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -96,47 +96,51 @@ class Oracle:
 
     @property
     def is_grid(self) -> bool:
-        """Whether the order of trials is the oracle's own."""
+        """Whether the oracle enumerates a grid in its own order."""
         return self.name == _GRID
 
     @property
-    def patience(self) -> int:
-        """How many useless proposals in a row mean that no useful one will come."""
+    def max_rejections(self) -> int:
+        """Number of rejected proposals in a row after which none will be accepted."""
         if self.is_hyperband:
             return sum(
                 self._oracle._get_size(bracket, round_index)
                 for bracket in range(self._oracle._get_num_brackets())
                 for round_index in range(self._oracle._get_num_rounds(bracket))
             )
-        return _MOST_OF_A_GRID if self.is_grid else 1
+        return _MAX_GRID_REJECTIONS if self.is_grid else 1
 
     @property
     def has_space(self) -> bool:
-        """Whether there is a parameter with a choice of values."""
-        return bool(self._codes)
+        """Whether a parameter has more than one value."""
+        return bool(self._encodings)
 
     def decode(self, key: str, raw: Any) -> Value:
-        """Return what a proposed value means."""
-        return self._codes[key].decode(raw)
+        """Return the value of an encoded one."""
+        return self._encodings[key].decode(raw)
 
-    def register(self, path: Configuration) -> None:
-        """Take new parameters into the space, from now on and for all trials so far."""
-        for step in path:
-            if step.key not in self._codes and not step.parameter.is_single:
+    def register(self, configuration: Configuration) -> None:
+        """Add new parameters to the space, and to all trials so far."""
+        for assignment in configuration:
+            if (
+                assignment.key not in self._encodings
+                and not assignment.parameter.is_single
+            ):
                 self._register(
-                    step.key, encoding_of(step.parameter, is_grid=self.is_grid)
+                    assignment.key,
+                    encoding_of(assignment.parameter, is_grid=self.is_grid),
                 )
 
     def propose(self) -> Proposal | None:
         """Create the oracle's next trial.
 
         Returns:
-            None while results of others are awaited, or once `is_stopped`.
+            None while the oracle waits for results, or once it `is_stopped`.
         """
         index = len(self._trials)
         self._reseed(index)
-        # An oracle gives a tuner that has an open trial the same trial again.
-        with self._guarded(), self._few_threads():
+        # A new tuner id: an oracle returns the open trial of a known tuner again.
+        with self._guarded(), self._single_blas_thread():
             trial = self._oracle.create_trial(f"tuner-{index}")
         if trial.status != "RUNNING":
             self.is_stopped = trial.status == "STOPPED"
@@ -144,10 +148,10 @@ class Oracle:
         self._trials.append(trial)
         return _proposal(index, trial.hyperparameters.values)
 
-    def insert(self, path: Configuration) -> int:
-        """Create a trial of known values, without computing a proposal."""
-        self.register(path)
-        values = {"status": "RUNNING", "values": self._encoded(path)}
+    def insert(self, configuration: Configuration) -> int:
+        """Create a trial with given values, without computing a proposal."""
+        self.register(configuration)
+        values = {"status": "RUNNING", "values": self._encoded(configuration)}
         computed = self._oracle.populate_space
         self._oracle.populate_space = lambda trial_id: values
         try:
@@ -157,20 +161,23 @@ class Oracle:
         assert proposal is not None
         return proposal.index
 
-    def settle(self, index: int, path: Configuration) -> None:
-        """Say what a trial's builder really asked for and got."""
-        self.register(path)
+    def set_values(self, index: int, configuration: Configuration) -> None:
+        """Set the values that the builder of a trial requested."""
+        self.register(configuration)
         values = self._trials[index].hyperparameters.values
-        # Hyperband finds its own way by values named tuner/….
+        # Hyperband keeps its own state in values named tuner/….
         kept = {name: value for name, value in values.items() if _is_budget(name)}
-        self._trials[index].hyperparameters.values = {**self._encoded(path), **kept}
+        self._trials[index].hyperparameters.values = {
+            **self._encoded(configuration),
+            **kept,
+        }
 
     def finish(self, index: int, score: float | None) -> None:
-        """End a trial; a score of None says it failed."""
+        """End a trial; a score of None marks it as failed."""
         trial = self._trials[index]
         if score is None and self.is_hyperband:
             # Hyperband does not replace failed trials, and never finishes a bracket
-            # that lacks one: 19 trials of 23 with a quarter of them failing.
+            # with a failed one: 19 of 23 trials if a quarter of them fail.
             score = self._worst
         with self._guarded():
             if score is not None:
@@ -178,29 +185,29 @@ class Oracle:
             trial.status = "FAILED" if score is None else "COMPLETED"
             self._oracle.end_trial(trial)
 
-    def _few_threads(self) -> Any:
-        # Small matrices on many threads of a busy machine: 24 s instead of 2 a
-        # proposal.
+    def _single_blas_thread(self) -> Any:
+        # Many threads slow down small matrices on a busy machine: 24 s instead of 2
+        # per proposal.
         if self.name == _BAYESIAN:
             return threadpool_limits(limits=1, user_api="blas")
         return contextlib.nullcontext()
 
-    def _register(self, key: str, code: Encoding) -> None:
-        self._codes[key] = code
-        declared = code.declare(key)
+    def _register(self, key: str, encoding: Encoding) -> None:
+        self._encodings[key] = encoding
+        declared = encoding.declare(key)
         space = keras_tuner.HyperParameters()
         space.merge([declared])
         with self._guarded():
             self._oracle.update_space(space)
             for trial in self._trials:
                 trial.hyperparameters.merge([declared], overwrite=False)
-                trial.hyperparameters.values[key] = code.inactive
+                trial.hyperparameters.values[key] = encoding.inactive
 
-    def _encoded(self, path: Configuration) -> dict[str, Any]:
-        asked = {step.key: step.value for step in path}
+    def _encoded(self, configuration: Configuration) -> dict[str, Any]:
+        active = {assignment.key: assignment.value for assignment in configuration}
         return {
-            key: code.encode(asked[key]) if key in asked else code.inactive
-            for key, code in self._codes.items()
+            key: encoding.encode(active[key]) if key in active else encoding.inactive
+            for key, encoding in self._encodings.items()
         }
 
     def _reseed(self, index: int) -> None:
@@ -210,25 +217,25 @@ class Oracle:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Keep warnings in, and let nobody call an oracle that has raised.
+        """Suppress warnings, and refuse calls of an oracle that has raised.
 
-        An exception inside an oracle's method leaves its lock held, and the next
-        call, if from another thread, waits forever.
+        An exception inside an oracle's method leaves its lock held, so a later call
+        from another thread would wait forever.
         """
         if self._broken_by is not None:
-            raise SearchAborted(_lost(self._broken_by))
+            raise SearchAborted(_failure_message(self._broken_by))
         try:
             with warnings.catch_warnings():
-                # Two DeprecationWarnings a call, of its way to name threads, and
-                # those of a Gaussian process that does not fit.
+                # Two DeprecationWarnings per call about names of threads, and
+                # convergence warnings of the Gaussian process.
                 warnings.simplefilter("ignore")
                 yield
         except Exception as error:
             self._broken_by = error
-            raise SearchAborted(_lost(error)) from error
+            raise SearchAborted(_failure_message(error)) from error
 
 
-def _prepared(oracle: Any) -> Any:
+def _prepare(oracle: Any) -> Any:
     oracle.verbose = 0
     oracle.save = _do_nothing
     oracle._save_trial = _do_nothing
@@ -240,7 +247,7 @@ def _do_nothing(*args: Any) -> None:
     return None
 
 
-def _lost(error: Exception) -> str:
+def _failure_message(error: Exception) -> str:
     return (
         f"KerasTuner's oracle failed: {type(error).__name__}: {error}. Finished trials "
         "are kept: continue with --resume, or with engine='optuna'"
@@ -262,7 +269,7 @@ def _proposal(index: int, values: Mapping[str, Any]) -> Proposal:
 
 
 _UNLIMITED: dict[str, Any] = {
-    # ktune counts trials and failures itself; the third failure in a row would raise.
+    # KerasTuner would raise at the third failure in a row; ktune counts failures.
     "max_consecutive_failed_trials": 10**9,
 }
 
@@ -297,7 +304,7 @@ def _hyperband(objective: Any, seed: int, epochs: int) -> Any:
     )
 
 
-_MAKERS: Mapping[str, Callable[[Any, int, int], Any]] = {
+_FACTORIES: Mapping[str, Callable[[Any, int, int], Any]] = {
     "bayesian": _bayesian,
     "random": _random,
     "grid": _grid,

@@ -1,7 +1,7 @@
-"""One hyperparameter as it was declared: the form both engines and the ledger share.
+"""A declared hyperparameter in the form that engines and the trial store share.
 
-It holds what KerasTuner's Int, Float, Choice, Boolean and Fixed say, as plain data,
-so that a study can be read without importing KerasTuner (7 seconds).
+It represents KerasTuner's Int, Float, Choice, Boolean and Fixed as plain data, so that
+a study can be read without importing KerasTuner (7 seconds).
 """
 
 import functools
@@ -17,7 +17,7 @@ from ktune.trial import Value
 
 Kind: TypeAlias = Literal["int", "float", "choice", "boolean", "fixed"]
 
-MOST_VALUES = 10_000
+MAX_VALUES = 10_000
 """A parameter of more values than this is treated as continuous."""
 
 _KINDS: Mapping[str, Kind] = {
@@ -36,16 +36,16 @@ class Parameter:
     """A declared hyperparameter.
 
     Attributes:
-        name: With its name scopes, as in `Trial.values`.
-        kind: Which declaration it comes from.
-        default: What a builder gets without a search; may lie off the steps.
+        name: Name with its name scopes, as in `Trial.values`.
+        kind: Kind of the declaration.
+        default: Value without a search; need not be a multiple of the step.
         low: Smallest value; None unless int or float.
         high: Largest value, included.
-        step: Distance of two values, or their ratio when ``sampling`` is not linear.
+        step: Distance of two values, or their ratio if ``sampling`` is not linear.
         sampling: "linear", "log" (dense near ``low``) or "reverse_log".
         choices: Values of a choice, each once.
-        conditions: Parent name and the values under which this parameter is asked
-            for; all must hold.
+        conditions: Parent names and the values for which this parameter is active;
+            all must hold.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Parameter:
 
     @functools.cached_property
     def n_values(self) -> int | None:
-        """How many values there are; None: a continuum."""
+        """Number of values; None for a continuous range."""
         if self.low is None or self.high is None:
             return len(self._listed)
         if self.low == self.high:
@@ -75,14 +75,14 @@ class Parameter:
 
     @functools.cached_property
     def values(self) -> tuple[Value, ...] | None:
-        """Every value; None: a continuum, or more than `MOST_VALUES`."""
-        if self.n_values is None or self.n_values > MOST_VALUES:
+        """All values; None for a continuous range, or more than `MAX_VALUES`."""
+        if self.n_values is None or self.n_values > MAX_VALUES:
             return None
         return tuple(self.value_at(index) for index in range(self.n_values))
 
     @property
     def is_single(self) -> bool:
-        """Whether there is nothing to choose."""
+        """Whether there is only one value."""
         return self.n_values == 1
 
     def value_at(self, index: int) -> Value:
@@ -107,12 +107,12 @@ class Parameter:
         return min(max(round(self._steps_to(value)), 0), self.n_values - 1)
 
     def value_at_share(self, share: float) -> Value:
-        """Return the value below which a share in [0, 1) of all proposals lie."""
+        """Return the quantile of the values at a share in [0, 1)."""
         if self.n_values is not None and (self.step is not None or self.low is None):
             return self.value_at(min(int(share * self.n_values), self.n_values - 1))
         assert self.low is not None
         assert self.high is not None
-        # The highest int needs its share too.
+        # The highest int has a share of its own.
         high = self.high + 1 if self.kind == "int" else self.high
         if self.sampling == "linear":
             return self.plain(self.low + share * (high - self.low))
@@ -126,7 +126,7 @@ class Parameter:
         return self.value_at_share(generator.random())
 
     def admits(self, value: Any) -> bool:
-        """Whether a user may ask for this value: inside the bounds, or the default."""
+        """Whether a value is inside the bounds, or the default."""
         if self.low is None or self.high is None:
             return value in self._listed
         if isinstance(value, str) or value != self.plain(value):
@@ -147,7 +147,7 @@ class Parameter:
         return self.low + self.high - value
 
     def plain(self, value: Any) -> Value:
-        """Return a value inside the bounds, as this kind's own Python type."""
+        """Return a value clipped to the bounds, in the Python type of this kind."""
         if self.kind == "boolean":
             return bool(value)
         if self.kind not in ("int", "float"):
@@ -179,10 +179,10 @@ class Parameter:
 
 
 def parameter_of(hyperparameter: Any) -> Parameter:
-    """Return what a `keras_tuner` Int, Float, Choice, Boolean or Fixed declares.
+    """Return the parameter of a `keras_tuner` Int, Float, Choice, Boolean or Fixed.
 
     Raises:
-        SpaceError: It is of another class, or no value can be proposed for it.
+        SpaceError: The class is another one, or its bounds or step are invalid.
     """
     kind = _KINDS.get(type(hyperparameter).__name__)
     name = hyperparameter.name
@@ -191,24 +191,24 @@ def parameter_of(hyperparameter: Any) -> Parameter:
             f"parameter {name!r}: {type(hyperparameter).__name__} is not known. "
             f"Known: {', '.join(_KINDS)}"
         )
-    given: dict[str, Any] = {"name": name, "kind": kind}
-    given["conditions"] = tuple(
+    fields: dict[str, Any] = {"name": name, "kind": kind}
+    fields["conditions"] = tuple(
         (condition.name, tuple(condition.values))
         for condition in hyperparameter.conditions
     )
     if kind in ("int", "float"):
-        given |= _range_of(hyperparameter, int if kind == "int" else float)
+        fields |= _range_of(hyperparameter, int if kind == "int" else float)
     else:
-        given["default"] = _plain(hyperparameter.default)
+        fields["default"] = _plain(hyperparameter.default)
     if kind == "choice":
-        # A value listed twice would otherwise be two values to the samplers.
+        # Samplers would treat a value that is listed twice as two values.
         choices = dict.fromkeys(_plain(value) for value in hyperparameter.values)
-        given["choices"] = tuple(choices)
-    return Parameter(**given)
+        fields["choices"] = tuple(choices)
+    return Parameter(**fields)
 
 
 def parameter_to_json(parameter: Parameter) -> dict[str, Any]:
-    """Return a parameter as JSON can hold it."""
+    """Return a parameter as JSON content."""
     return asdict(parameter)
 
 
@@ -246,5 +246,5 @@ def _plain(value: Any) -> Value:
 
 
 def _decimal(number: float) -> Decimal:
-    # From the shortest text, so that 0.1 means a tenth.
+    # From the shortest text, so that 0.1 is exactly a tenth.
     return Decimal(repr(number))

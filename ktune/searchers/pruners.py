@@ -1,4 +1,4 @@
-"""What stops hopeless trials: Optuna's pruners, set for epochs, and racing of folds."""
+"""Pruners: Optuna's, configured for epochs, and fold racing."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,35 +8,35 @@ from optuna.pruners import BasePruner, NopPruner
 from ktune.searchers.racing import RacingPruner
 from ktune.searchers.study import quiet
 
-FIRST_TRIALS = 5
-"""So many complete trials come before anything is compared with them."""
+STARTUP_TRIALS = 5
+"""Number of complete trials before pruning starts."""
 
 WARMUP_EPOCHS = 3
-"""No trial is judged before these: early epochs say little about the last."""
+"""Epochs without pruning, as the first epochs predict the last one poorly."""
 
 
 def make_pruner(name: str, epochs: int | None = None) -> BasePruner:
     """Return a pruner.
 
     Args:
-        name: One of `choices.PRUNERS`; "auto" has been decided before, and
-            is no pruning here.
-        epochs: The most epochs a trial takes; None: as many as the first one.
+        name: One of `choices.PRUNERS`. "auto" is resolved earlier, and means no
+            pruning here.
+        epochs: Maximum number of epochs; None: that of the first trial.
     """
     with quiet():
-        return _MAKERS[name](epochs)
+        return _FACTORIES[name](epochs)
 
 
 def _median(epochs: int | None) -> BasePruner:
     return optuna.pruners.MedianPruner(
-        n_startup_trials=FIRST_TRIALS, n_warmup_steps=WARMUP_EPOCHS, n_min_trials=3
+        n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_EPOCHS, n_min_trials=3
     )
 
 
 def _percentile(epochs: int | None) -> BasePruner:
     return optuna.pruners.PercentilePruner(
         25.0,
-        n_startup_trials=FIRST_TRIALS,
+        n_startup_trials=STARTUP_TRIALS,
         n_warmup_steps=WARMUP_EPOCHS,
         n_min_trials=3,
     )
@@ -66,7 +66,7 @@ def _none(epochs: int | None) -> BasePruner:
     return NopPruner()
 
 
-_MAKERS: Mapping[str, Callable[[int | None], BasePruner]] = {
+_FACTORIES: Mapping[str, Callable[[int | None], BasePruner]] = {
     "none": _none,
     "median": _median,
     "percentile": _percentile,

@@ -1,8 +1,8 @@
-"""Racing: give a trial up between two folds, by comparison with the best trial so far.
+"""Fold racing: prune a trial between two folds by comparison with the best trial.
 
-A trial that races reports after every fold the mean over its folds so far. From these
-means the scores of the folds are recovered, of the trial and of the best complete one
-(the incumbent), on the same folds.
+With fold racing a trial reports the mean of its folds so far after every fold. The
+scores of single folds are recovered from these means, for the trial and for the best
+complete one (the incumbent), on the same folds.
 
 | rule | a trial is stopped when … |
 |---|---|
@@ -10,12 +10,11 @@ means the scores of the folds are recovered, of the trial and of the best comple
 | `aggressive` | that mean is no better than the incumbent's mean |
 | `wilcoxon` | a one-sided signed-rank test over the common folds says it is worse |
 
-Forgiving stops few trials wrongly: one that would have become the best is stopped only
-if its first folds are below everything the incumbent has. Aggressive saves more, and
-gives up trials whose first folds are merely hard, whatever the incumbent had on these.
-Wilcoxon compares fold by fold, but n folds can give no p below 2^-n: at the level used
-here it cannot stop a trial before fold 4, and with three folds or fewer it never stops
-one.
+Forgiving stops few trials wrongly: a trial that would have become the best is stopped
+only if its first folds are below all folds of the incumbent. Aggressive saves more,
+and stops trials whose first folds are merely hard, also for the incumbent. Wilcoxon
+compares fold by fold, but n folds give no p below 2^-n: at the level used here it
+cannot stop a trial before fold 4, and with three folds or fewer it never stops one.
 
 Source: Bergman, Purucker & Hutter, Don't Waste Your Time: Early Stopping
 Cross-Validation, arXiv 2405.03389 (2024).
@@ -31,11 +30,11 @@ from optuna.trial import TrialState as OptunaState
 from scipy.stats import wilcoxon
 
 LEVEL = 0.1
-"""Of the signed-rank test: after 4 folds p can be 1/16, after 3 only 1/8."""
+"""Level of the signed-rank test: p can be 1/16 after 4 folds, but only 1/8 after 3."""
 
 
 class RacingPruner(optuna.pruners.BasePruner):
-    """Stops trials between folds; steps are folds, values means over folds so far.
+    """Prunes trials between folds; steps are folds, values means of the folds so far.
 
     Args:
         rule: "forgiving", "aggressive" or "wilcoxon".
@@ -45,15 +44,15 @@ class RacingPruner(optuna.pruners.BasePruner):
         self._is_worse = _RULES[rule]
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to be stopped after the folds it has reported."""
+        """Return whether to stop the trial after the folds it has reported."""
         incumbent = _incumbent(study)
         if incumbent is None or incumbent.number == trial.number:
             return False
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        ours, theirs = fold_scores(trial), fold_scores(incumbent)
-        if not 0 < len(ours) <= len(theirs):
+        scores, best_scores = fold_scores(trial), fold_scores(incumbent)
+        if not 0 < len(scores) <= len(best_scores):
             return False
-        return self._is_worse(sign * ours, sign * theirs)
+        return self._is_worse(sign * scores, sign * best_scores)
 
 
 def fold_scores(trial: FrozenTrial) -> np.ndarray:
@@ -78,21 +77,21 @@ def _incumbent(study: optuna.Study) -> FrozenTrial | None:
     return choose(trials, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
 
 
-def _forgiving(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    return bool(ours.mean() <= theirs.min())
+def _forgiving(scores: np.ndarray, best_scores: np.ndarray) -> bool:
+    return bool(scores.mean() <= best_scores.min())
 
 
-def _aggressive(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    return bool(ours.mean() <= theirs.mean())
+def _aggressive(scores: np.ndarray, best_scores: np.ndarray) -> bool:
+    return bool(scores.mean() <= best_scores.mean())
 
 
-def _wilcoxon(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    differences = ours - theirs[: len(ours)]
+def _wilcoxon(scores: np.ndarray, best_scores: np.ndarray) -> bool:
+    differences = scores - best_scores[: len(scores)]
     differences = differences[differences != 0]
     if not len(differences):
         return False
-    found = wilcoxon(differences, alternative="less", method="exact")
-    return bool(found.pvalue < LEVEL)
+    test = wilcoxon(differences, alternative="less", method="exact")
+    return bool(test.pvalue < LEVEL)
 
 
 _RULES: Mapping[str, Callable[[np.ndarray, np.ndarray], bool]] = {
@@ -100,4 +99,4 @@ _RULES: Mapping[str, Callable[[np.ndarray, np.ndarray], bool]] = {
     "aggressive": _aggressive,
     "wilcoxon": _wilcoxon,
 }
-"""Told the fold scores of trial and incumbent, of which more is better."""
+"""Rules on the fold scores of trial and incumbent, where more is better."""

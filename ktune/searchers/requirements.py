@@ -1,4 +1,4 @@
-"""Which samplers need a package that may not be there."""
+"""Optional packages of samplers."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ _NEEDS: Mapping[str, tuple[str, str]] = {
 
 
 def check_installed(sampler: str) -> None:
-    """Raise if a sampler cannot work here; Optuna would say so only in mid-search.
+    """Check that the package of a sampler is installed, before the search starts.
 
     Raises:
-        ExperimentError: With the command that installs what is missing.
+        ExperimentError: It is not; the message has the command that installs it.
     """
     package, remedy = _NEEDS.get(sampler, (None, None))
     if package and importlib.util.find_spec(package) is None:

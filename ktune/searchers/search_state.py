@@ -1,4 +1,4 @@
-"""Where a search stands: what was tried, what comes next; kept in the ledger."""
+"""State of a search: tried configurations and planned ones, kept in the trial store."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from ktune.searchers.discovery import (
     Declare,
     Propose,
     discover,
-    propose_first,
-    propose_given,
+    propose_known,
+    propose_values,
 )
 from ktune.searchers.explored_space import ExploredSpace, Pick
 from ktune.searchers.parameter import Parameter
@@ -23,16 +23,16 @@ _RANDOM_TRIES = 20
 
 
 class SearchState:
-    """The part of a searcher that does not depend on its engine.
+    """State of a searcher that is independent of its engine.
 
-    Made on a ledger that holds trials already, it goes on after them.
+    If the trial store contains trials, the search continues after them.
 
     Args:
-        declare: Asks an ``hp`` for everything a trial needs.
-        trial_store: Takes down every trial.
-        seed: The search's seed.
-        start_from: Values of trials to begin with, after that of all defaults; what
-            they do not say keeps its default.
+        declare: Requests all hyperparameters of a trial from an ``hp``.
+        trial_store: Records every trial.
+        seed: Seed of the search.
+        start_from: Values of the first trials after the one of all defaults; missing
+            values keep their defaults.
     """
 
     def __init__(
@@ -46,104 +46,108 @@ class SearchState:
         self.seed = seed
         self.explored = ExploredSpace()
         self._declare = declare
-        self._to_start_from: list[Mapping[str, Value]] = [{}, *start_from]
+        self._start_values: list[Mapping[str, Value]] = [{}, *start_from]
         self._planned: Configuration | None = None
         trial_store.recover()
-        self.past: Sequence[TrialRecord] = trial_store.entries()
+        self.past: Sequence[TrialRecord] = trial_store.records()
         self.next_number = 0
         self.n_running = 0
-        self._take_in(self.past)
+        self._add_records(self.past)
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether everything has been tried, and nothing is to be repeated."""
+        """Whether all configurations were tried, and no trial is to be repeated."""
         return self.explored.is_exhausted and not self.trial_store.lost
 
     def repeat(self) -> Trial | None:
-        """Return the next trial that was running in a crash, if any is left."""
+        """Return the next trial that was interrupted by a crash, if any."""
         if self.trial_store.is_shared:
-            self._take_in(self.trial_store.entries())
+            self._add_records(self.trial_store.records())
         if not self.trial_store.lost:
             return None
-        entry = self.trial_store.lost.pop(0)
-        self.trial_store.enter(entry.trial, entry.path, note=entry.note)
+        record = self.trial_store.lost.pop(0)
+        self.trial_store.enter(record.trial, record.configuration, note=record.note)
         self.n_running += 1
-        return entry.trial
+        return record.trial
 
-    def _take_in(self, entries: Sequence[TrialRecord]) -> None:
-        """Take note of trials that are in the ledger."""
-        for entry in entries:
-            self.explored.add(entry.path)
-            self.next_number = max(self.next_number, entry.trial.number + 1)
+    def _add_records(self, records: Sequence[TrialRecord]) -> None:
+        """Add the trials of the store."""
+        for record in records:
+            self.explored.add(record.configuration)
+            self.next_number = max(self.next_number, record.trial.number + 1)
 
     def discover(self, propose: Propose) -> Configuration:
-        """Run the builder; return what it asked for and got."""
+        """Run the builder, and return its configuration."""
         return discover(self._declare, propose, self.trial_store.key_of)
 
-    def planned_path(self) -> Configuration | None:
-        """Return the next configuration to begin with; None: the plan is done.
+    def planned_configuration(self) -> Configuration | None:
+        """Return the next configuration to start from; None if there are no more.
 
         Raises:
-            SpaceError: A value to begin with is not possible.
+            SpaceError: A value to start from is outside the space.
         """
-        while self._to_start_from:
-            path = self.discover(propose_given(self._to_start_from[0]))
-            if path not in self.explored:
-                self._planned = path
-                return path
-            self._to_start_from.pop(0)
+        while self._start_values:
+            configuration = self.discover(propose_values(self._start_values[0]))
+            if configuration not in self.explored:
+                self._planned = configuration
+                return configuration
+            self._start_values.pop(0)
         return None
 
-    def path_left(self, pick: Pick, then: Propose) -> Configuration | None:
-        """Return a configuration that has not been tried; None: there is none.
+    def untried_configuration(
+        self, pick: Pick, fallback: Propose
+    ) -> Configuration | None:
+        """Return an untried configuration; None if the space is exhausted.
 
         Args:
-            pick: Chooses among the values below which something is left.
-            then: Answers what is new territory.
+            pick: Chooses among the values whose subtrees are not exhausted.
+            fallback: Proposes values of parameters that were not reached before.
         """
-        answers = self.explored.unexplored(pick)
-        return None if answers is None else self.discover(propose_first(answers, then))
+        prefix = self.explored.unexplored(pick)
+        if prefix is None:
+            return None
+        return self.discover(propose_known(prefix, fallback))
 
-    def random_path_left(self) -> Configuration | None:
-        """Return a random configuration that has not been tried, if there is one."""
+    def random_untried_configuration(self) -> Configuration | None:
+        """Return a random untried configuration, if there is one."""
         generator = random.Random(derive_seed(self.seed, "left", self.next_number))
 
         def draw(key: str, parameter: Parameter) -> Value:
             return parameter.draw(generator)
 
         for _ in range(_RANDOM_TRIES):
-            path = self.path_left(generator.choice, draw)
-            if path is None or path not in self.explored:
-                return path
+            configuration = self.untried_configuration(generator.choice, draw)
+            if configuration is None or configuration not in self.explored:
+                return configuration
         return None
 
     def enter(
         self,
-        path: Configuration,
+        configuration: Configuration,
         slot: Slot | None = None,
         *,
         epochs: int | None = None,
         parent: int | None = None,
         note: Mapping[str, Any] | None = None,
     ) -> Trial:
-        """Make a trial of a configuration, and take it down as running."""
+        """Create the trial of a configuration, and record it as running."""
         trial = Trial(
             number=self.next_number,
-            values=values_of(path),
+            values=values_of(configuration),
             seed=derive_seed(self.seed, self.next_number),
             epochs=epochs,
             parent=parent,
         )
-        self.trial_store.enter(trial, path, slot, note=note)
-        if path is self._planned:
-            self._to_start_from.pop(0)
+        self.trial_store.enter(trial, configuration, slot, note=note)
+        if configuration is self._planned:
+            self._start_values.pop(0)
             self._planned = None
-        self.explored.add(path)
+        self.explored.add(configuration)
         self.next_number += 1
         self.n_running += 1
         return trial
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Take down the result of a trial."""
+        """Record the result of a trial."""
         self.trial_store.tell(trial.number, result)
         self.n_running -= 1

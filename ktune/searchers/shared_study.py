@@ -1,13 +1,13 @@
-"""A study in a database, driven by several processes on as many machines.
+"""A study in a database, driven by several processes on several machines.
 
-Everything a trial goes through is written by one driver, as in a study of one: it asks
-in its turn, so that numbers are consecutive, nothing is tried twice and the budget is
-kept to the trial; it evaluates, tracks and tells on its own. In every turn the trials
-of drivers that have died are taken over: told, if MLflow has their result already, else
-to be repeated under their number.
+One driver writes all records of a trial, as in a study with a single driver. It asks
+while it holds the lock, so that numbers are consecutive, no configuration is tried
+twice and the number of trials is exact; it evaluates, tracks and tells without the
+lock. Whenever a driver acquires the lock, it recovers the trials of dead drivers: a
+trial with a result in MLflow is finished, any other is repeated under its number.
 
-The last driver at work closes the search (refit, registration, report). Which one that
-is gets decided in a turn, too.
+The last working driver finalizes the search (refit, registration, report). The drivers
+determine it under the lock, too.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from ktune.searchers.discovery import Declare
 from ktune.searchers.driven_study import FindResult
 from ktune.searchers.drivers import Drivers
 from ktune.searchers.parameter import parameter_to_json
-from ktune.searchers.same_space import check_same_space, note_space
+from ktune.searchers.same_space import check_same_space, record_space
 from ktune.searchers.study import quiet, study_in
 from ktune.searchers.trial_record import TrialRecord
 from ktune.searchers.trial_store import TrialStore
@@ -30,7 +30,7 @@ from ktune.trial import TrialState
 if TYPE_CHECKING:
     from ktune.metrics.ranking import Goal
 
-_CLOSED = "ktune.closed"
+_FINALIZED = "ktune.closed"
 
 
 class SharedStudy:
@@ -39,8 +39,8 @@ class SharedStudy:
     Args:
         base: The database.
         name: Name of the study.
-        declare: Asks an ``hp`` for everything a trial needs.
-        is_new: Whether it is to be made; otherwise it must be there.
+        declare: Requests all hyperparameters of a trial from an ``hp``.
+        is_new: Whether to create the study; otherwise it must exist.
     """
 
     is_shared = True
@@ -57,103 +57,103 @@ class SharedStudy:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Drive the search in the block, among others.
+        """Drive the search in the block together with other drivers.
 
         Raises:
-            StoreError: The study is not there, or the database cannot be used.
-            ExperimentError: The others have another space.
+            StoreError: The study does not exist, or the database is unusable.
+            ExperimentError: The other drivers have another space.
         """
         if not self._is_new:
             self._check_study()
         self._drivers = Drivers(self._base, self._name)
         try:
-            with self._drivers.turn():
-                pass  # from here on nobody ends the search without looking for us
+            with self._drivers.lock():
+                pass  # from here on other drivers see this one before they finalize
             with database_errors(self._base.url):
                 yield
         finally:
             self._drivers.leave()
             self._base.engine.dispose()
 
-    def other_places(self) -> Sequence[str]:
-        """Return where the other drivers run."""
-        return self._drivers.places()
+    def other_addresses(self) -> Sequence[str]:
+        """Return the addresses of the other drivers."""
+        return self._drivers.addresses()
 
     def open_trial_store(
         self, goal: "Goal", find_result: FindResult | None
     ) -> TrialStore:
-        """Return the record of the search; to be called in a turn.
+        """Return the trial store of the search; the caller must hold the lock.
 
         Args:
-            goal: What is searched for.
-            find_result: Returns the result of a trial whose driver has died, if it
-                was recorded before.
+            goal: The objectives.
+            find_result: Returns the result of a trial by its number, if its dead
+                driver recorded it.
         """
         with quiet():
             study = study_in(self._base.storage, self._name, goal)
         if self._is_new:
-            note_space(self._declare, study)
+            record_space(self._declare, study)
         self._trial_store = TrialStore(study, self._drivers)
         self._find_result = find_result
         self._trial_store.recover(find_result)
         return self._trial_store
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[DriverCounts]:
-        """Be the only one among the drivers; yield what the others have done.
+    def lock(self) -> Iterator[DriverCounts]:
+        """Hold the lock, and yield the trial counts of the other drivers.
 
         Raises:
-            StoreError: They have taken this driver for dead.
+            StoreError: The other drivers presume this one dead.
         """
-        with self._drivers.turn():
+        with self._drivers.lock():
             if self._trial_store is None:
                 yield DriverCounts()
                 return
             self._trial_store.recover(self._find_result)
-            yield self._others(self._trial_store.entries())
+            yield self._count_others(self._trial_store.records())
 
     def check_in(self) -> None:
-        """Make sure that the others still count on this driver.
+        """Check that this driver is still present to the others.
 
         Raises:
-            StoreError: They have taken it for dead, and its trials over.
+            StoreError: The others presume it dead, and have taken over its trials.
         """
         self._drivers.check_in()
 
     def space(self) -> Mapping[str, Any]:
-        """Return what parameters can be, as JSON: reports cannot ask the database."""
-        found = self._open().parameters()
-        return {key: parameter_to_json(found[key]) for key in found}
+        """Return the parameters as JSON, since reports do not read the database."""
+        parameters = self._open().parameters()
+        return {key: parameter_to_json(parameters[key]) for key in parameters}
 
     def try_finalize(self) -> bool:
-        """Stop asking; answer whether the search is left to this driver to close.
+        """Stop asking; return whether this driver is to finalize the search.
 
-        It is not while others are at work, or when they are closing what there is,
-        or have closed it.
+        It is not if other drivers still evaluate trials, or if the same trials are
+        being finalized or have been finalized by another driver.
         """
-        with self.turn():
-            told = self._n_told()
-            others = self._drivers.closes()
+        with self.lock():
+            n_finished = self._n_finished()
+            others = self._drivers.finalized_counts()
             is_last = None not in others
-            is_taken = told in (*others, self._open().study.user_attrs.get(_CLOSED))
-            if not is_last or is_taken:
-                self._drivers.note_closing()
+            finalized = self._open().study.user_attrs.get(_FINALIZED)
+            if not is_last or n_finished in (*others, finalized):
+                self._drivers.mark_finalizing()
                 return False
-            self._drivers.note_closing(told)
-            self._closing = told
+            self._drivers.mark_finalizing(n_finished)
+            self._n_finalizing = n_finished
             return True
 
     def mark_finalized(self) -> None:
-        """Say that this driver has closed what it has claimed."""
-        self._open().study.set_user_attr(_CLOSED, self._closing)
+        """Record the number of trials that this driver has finalized."""
+        self._open().study.set_user_attr(_FINALIZED, self._n_finalizing)
 
     def leave(self, finish: Callable[[], None]) -> None:
-        """Be gone; whoever is the last one ends the search.
+        """Leave the search; the last driver ends it by ``finish``.
 
         Raises:
-            StoreError: The others have taken this driver for dead.
+            StoreError: The other drivers presume this one dead.
         """
-        with self._drivers.turn():
+        with self._drivers.lock():
             if len(self._drivers.present) == 1:
                 finish()
             self._drivers.leave()
@@ -165,22 +165,22 @@ class SharedStudy:
                 check_same_space(self._declare, study)
             except KeyError:
                 raise StoreError(
-                    f"the database {self._base} does not hold this search. Name the "
-                    "one it was started with by --storage"
+                    f"the database {self._base} does not contain this search. Name the "
+                    "database it was started with by --storage"
                 ) from None
 
     def _open(self) -> TrialStore:
         assert self._trial_store is not None
         return self._trial_store
 
-    def _n_told(self) -> int:
-        return sum(entry.state is not None for entry in self._open().entries())
+    def _n_finished(self) -> int:
+        return sum(record.state is not None for record in self._open().records())
 
-    def _others(self, entries: list[TrialRecord]) -> DriverCounts:
-        theirs = [e for e in entries if e.driver != self._drivers.number]
+    def _count_others(self, records: list[TrialRecord]) -> DriverCounts:
+        others = [r for r in records if r.driver != self._drivers.number]
         finished = (TrialState.COMPLETE, TrialState.PRUNED)
         return DriverCounts(
-            finished=sum(entry.state in finished for entry in theirs),
-            running=sum(entry.is_running for entry in theirs),
-            asked=len(theirs),
+            finished=sum(record.state in finished for record in others),
+            running=sum(record.is_running for record in others),
+            asked=len(others),
         )

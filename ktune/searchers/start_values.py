@@ -1,10 +1,10 @@
-"""Values a user wants to begin with: whether the space has them."""
+"""Check the values of `start_from` against the space."""
 
 from collections.abc import Mapping, Sequence
 
 from ktune.errors import SpaceError
 from ktune.searchers.configuration import values_of
-from ktune.searchers.discovery import Declare, discover, propose_given
+from ktune.searchers.discovery import Declare, discover, propose_values
 from ktune.trial import Value
 from ktune.utils.text import did_you_mean
 
@@ -12,18 +12,18 @@ from ktune.utils.text import did_you_mean
 def check_start_values(
     declare: Declare, start_from: Sequence[Mapping[str, Value]]
 ) -> None:
-    """Check that a builder asks for every value given, and admits it.
+    """Check that a builder requests and admits all values of each trial.
 
     Raises:
-        SpaceError: It does not; with the nearest name.
+        SpaceError: It does not; the message has the nearest name.
     """
-    for given in start_from:
-        path = discover(declare, propose_given(given), lambda p: p.name)
-        asked = list(values_of(path))
-        for name in given:
-            if name not in asked:
+    for values in start_from:
+        configuration = discover(declare, propose_values(values), lambda p: p.name)
+        active = list(values_of(configuration))
+        for name in values:
+            if name not in active:
                 raise SpaceError(
-                    f"`start_from`: with the values {dict(given)!r} no parameter "
-                    f"{name!r} is asked for. Asked for: {', '.join(asked)}."
-                    + did_you_mean(name, asked)
+                    f"`start_from`: with the values {dict(values)!r} the builder "
+                    f"requests no parameter {name!r}. It requests: "
+                    f"{', '.join(active)}." + did_you_mean(name, active)
                 )

@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal file, or a database."""
+"""Open a study in a journal file or a database."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from ktune.searchers.indexed_storage import IndexedStorage
 from ktune.searchers.journal import BatchedJournal
 
 if TYPE_CHECKING:
-    # Brings scikit-learn with it, which a reader of studies need not wait for.
+    # It imports scikit-learn, which reading a study does not need.
     from ktune.metrics.ranking import Goal
 
 _DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {
@@ -31,11 +31,11 @@ def open_study(
     """Open the study of a search; see `ktune.searchers.trial_store.open_trial_store`.
 
     Returns:
-        The study, and the file it is kept in; None: a database.
+        The study and its journal; None for a database.
 
     Raises:
-        StoreError: It is not there, or is of a search with the opposite direction.
-        Exception: What Optuna raises for a file that is no journal, or damaged.
+        StoreError: The study does not exist, or has the opposite direction.
+        Exception: Optuna's error for a damaged file, or one that is no journal.
     """
     is_url = "://" in str(place)
     if goal is None and not is_url and not Path(place).exists():
@@ -50,15 +50,15 @@ def open_study(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna from talking: ktune says what there is to say."""
+    """Suppress Optuna's log messages and warnings; ktune reports problems itself."""
     verbosity = optuna.logging.get_verbosity()
-    # Changing it makes every logger of the process find out its level anew.
+    # Setting a level invalidates the caches of all loggers, so do it only if needed.
     is_loud = verbosity < optuna.logging.ERROR
     if is_loud:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Only Optuna's own code runs in here, never the user's.
+            # Only Optuna's code runs in this block, not the user's.
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -67,11 +67,11 @@ def quiet() -> Iterator[None]:
 
 
 def study_in(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Study:
-    """Return a study of a storage, made if need be and a goal is given.
+    """Return a study of a storage; with a goal, create it if it does not exist.
 
     Raises:
-        StoreError: It is of a search with the opposite direction.
-        KeyError: It is not there.
+        StoreError: The study has the opposite direction.
+        KeyError: The study does not exist.
     """
     if goal is None:
         return optuna.load_study(study_name=name, storage=storage)
@@ -90,20 +90,20 @@ def study_in(storage: BaseStorage, name: str, goal: "Goal | None") -> optuna.Stu
 
 
 def journal_problem(path: Path) -> str:
-    """Return what is wrong with a journal that cannot be opened; "" if not this."""
+    """Return the first malformed line of a journal as a message, or ""."""
     lines = path.read_bytes().splitlines()
     for number, line in enumerate(lines, start=1):
         if not _is_record(line):
-            return f"line {number} of {len(lines)} is no record of Optuna's journal"
+            return f"line {number} of {len(lines)} is not a record of Optuna's journal"
     return ""
 
 
 def _prepare_journal(path: Path) -> None:
-    """Make the folder; cut off a last line whose writing was interrupted.
+    """Create the folder; remove an incomplete last line of the file.
 
     Optuna skips such a line while it is the last one, but appends to it, and then
     cannot read the file any more (optuna/storages/journal/_file.py, 5.0.0). After a
-    power loss the end of a file may also hold anything, line feeds among it.
+    power loss a file may also end in arbitrary bytes, including line feeds.
 
     Raises:
         ValueError: The file is no journal.
@@ -114,7 +114,7 @@ def _prepare_journal(path: Path) -> None:
     whole, last = _split_last(path.read_bytes())
     if not last or (last.endswith(b"\n") and _is_record(last)):
         return
-    # Nothing is cut off a file that is somebody else's.
+    # A file that is not a journal must stay unchanged.
     if not (_is_record(_split_last(whole)[1]) if whole else last.startswith(b"{")):
         raise ValueError("it does not end like a journal")
     os.truncate(path, len(whole))

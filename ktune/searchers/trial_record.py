@@ -1,4 +1,4 @@
-"""A trial in the ledger, there and back."""
+"""Conversion between trials and user attributes of Optuna."""
 
 import math
 from collections.abc import Mapping
@@ -30,23 +30,23 @@ _TOO_LARGE = (ConstraintViolated.__name__, OutOfMemory.__name__)
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What the ledger knows of a trial.
+    """Record of a trial in the trial store.
 
     Attributes:
-        trial: As it was asked.
-        path: Its values with the parameters they are of.
-        state: How it ended; None: it has not.
-        score: Fold mean of the objective at the best epoch; None: there is none.
-        reports: Step to what was reported after it.
-        started: When it was first asked, in local time.
-        finished: When it was told.
-        note: What the engine wants to remember of it.
+        trial: The trial.
+        configuration: Its values with their parameters.
+        state: Final state; None if it has not ended.
+        score: Fold mean of the objective at the best epoch; None without a score.
+        reports: Reported value by step.
+        started: Local time of the first `ask`.
+        finished: Local time of `tell`.
+        note: Data of the engine.
         is_running: Whether it is being evaluated, or was when its driver died.
-        driver: Number of its driver, where a search has several.
+        driver: Number of its driver, if a search has several.
     """
 
     trial: Trial
-    path: Configuration
+    configuration: Configuration
     state: TrialState | None
     score: float | None
     reports: Mapping[int, float]
@@ -57,28 +57,28 @@ class TrialRecord:
     driver: int | None = None
 
 
-def record_of(
+def trial_attributes(
     trial: Trial,
-    path: Configuration,
+    configuration: Configuration,
     note: Mapping[str, Any],
     driver: int | None = None,
 ) -> dict[str, Any]:
     """Return a trial as user attributes."""
     record = {
         VALUES: dict(trial.values),
-        PATH: [step.key for step in path],
+        PATH: [assignment.key for assignment in configuration],
         SEED: trial.seed,
         EPOCHS: trial.epochs,
         PARENT: trial.parent,
         NOTE: dict(note) or None,
         DRIVER: driver,
-        # Last: a trial counts once it has its number.
+        # Last: a trial without a number does not count.
         NUMBER: trial.number,
     }
     return {name: value for name, value in record.items() if value is not None}
 
 
-def record_of_result(result: TrialResult) -> dict[str, Any]:
+def result_attribute(result: TrialResult) -> dict[str, Any]:
     """Return a result as the value of a user attribute."""
     scores = result.scores or (result.score,)
     has_score = all(score is not None and math.isfinite(score) for score in scores)
@@ -95,22 +95,21 @@ def record_of_result(result: TrialResult) -> dict[str, Any]:
 
 
 def _violation(result: TrialResult) -> float:
-    """Return 1 for a model that is too large or too slow, of which samplers learn."""
+    """Return 1 for a model that is too large or too slow, so that samplers avoid it."""
     failure = result.failure
     return float(failure is not None and failure.kind in _TOO_LARGE)
 
 
-def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> TrialRecord:
-    """Read a trial back."""
+def record_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> TrialRecord:
+    """Return the record of an Optuna trial."""
     attributes = trial.user_attrs
     values = attributes[VALUES]
-    found = (parameters[key] for key in attributes[PATH])
-    path = tuple(
-        Assignment(key, parameter, values[parameter.name])
-        for key, parameter in zip(attributes[PATH], found, strict=True)
+    configuration = tuple(
+        Assignment(key, parameters[key], values[parameters[key].name])
+        for key in attributes[PATH]
     )
     result = attributes.get(RESULT, {})
-    is_told = trial.state.is_finished() and "state" in result
+    is_finished = trial.state.is_finished() and "state" in result
     return TrialRecord(
         trial=Trial(
             number=attributes[NUMBER],
@@ -119,9 +118,9 @@ def entry_of(trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> TrialRe
             epochs=attributes.get(EPOCHS),
             parent=attributes.get(PARENT),
         ),
-        path=path,
-        state=TrialState(result["state"]) if is_told else None,
-        score=result.get("score") if is_told else None,
+        configuration=configuration,
+        state=TrialState(result["state"]) if is_finished else None,
+        score=result.get("score") if is_finished else None,
         reports=dict(trial.intermediate_values),
         started=trial.datetime_start,
         finished=trial.datetime_complete,

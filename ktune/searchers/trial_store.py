@@ -1,33 +1,33 @@
-"""The record of a search: an Optuna study that both engines write.
+"""The trial store of a search: an Optuna study that both engines write.
 
-A search goes on from it after a crash, and reports read it: importances, plots and
+A search resumes from it after a crash, and reports read it: importances, plots and
 resuming have one source, whichever engine proposed the trials. By default it is a
-journal, a file that is only ever appended to (several times faster per trial than
-SQLite); any database URL that Optuna understands will do as well.
+journal, an append-only file (several times faster per trial than SQLite); any database
+URL of Optuna works as well.
 
-What ktune adds to Optuna's own record stands in user attributes:
+ktune adds user attributes to Optuna's record:
 
 ===================== ========================================================
 study                 ``ktune.parameter:<key>``: a `Parameter`
 trial                 ``ktune.number``: ktune's number of the trial
-trial                 ``ktune.values``: name to exact value, in the order asked
+trial                 ``ktune.values``: exact values by name, in order of requests
 trial                 ``ktune.path``: the key of each of these values
 trial                 ``ktune.seed``, ``ktune.epochs``, ``ktune.parent``
-trial                 ``ktune.note``: what the engine wants to remember of it
-trial                 ``ktune.driver``: number of its driver, where there are several
-trial, when told      ``ktune.result``: state, score, epochs, seconds …
-trial, when not run   ``ktune.dropped``: why
+trial                 ``ktune.note``: data of the engine
+trial                 ``ktune.driver``: number of its driver, if there are several
+finished trial        ``ktune.result``: state, score, epochs, seconds …
+dropped trial         ``ktune.dropped``: the reason
 ===================== ========================================================
 
-Optuna's trial numbers also count what was dropped (a duplicate, a trial that was
-running in a crash and was repeated); ktune's are consecutive.
+Optuna's trial numbers include dropped trials (a duplicate, or a trial that was
+interrupted by a crash and repeated); ktune's are consecutive.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import isfinite
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -52,9 +52,9 @@ from ktune.searchers.trial_record import (
     PARAMETER,
     RESULT,
     TrialRecord,
-    entry_of,
     record_of,
-    record_of_result,
+    result_attribute,
+    trial_attributes,
 )
 from ktune.trial import Trial, TrialResult, TrialState, Value
 
@@ -64,13 +64,13 @@ if TYPE_CHECKING:
 
 
 class Slot:
-    """A trial of the study that is being written; its values can be sampled."""
+    """A running trial of the study, whose values can be sampled."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.optuna_trial = trial
 
     def propose(self, key: str, parameter: Parameter) -> Value:
-        """Have Optuna sample a value."""
+        """Sample a value with Optuna."""
         distribution = distribution_of(parameter)
         if distribution is None:
             return parameter.value_at(0)
@@ -81,7 +81,7 @@ class Slot:
         name, trial = stored_name(key, parameter), self.optuna_trial
         if isinstance(distribution, CategoricalDistribution):
             return trial.suggest_categorical(name, distribution.choices)
-        # Optuna refuses a step together with log, even the 1 it fills in itself.
+        # Optuna refuses a step with log, even its own default of 1.
         scale = {"log": True} if distribution.log else {"step": distribution.step}
         is_int = isinstance(distribution, IntDistribution)
         suggest: Any = trial.suggest_int if is_int else trial.suggest_float
@@ -89,15 +89,15 @@ class Slot:
 
 
 class TrialStore:
-    """The study of one search, written by its driver, or by several in turn.
+    """The study of one search, written by one driver, or by several under a lock.
 
     Args:
-        study: An Optuna study; `open_trial_store` makes or finds it.
-        drivers: This driver among the others; None: there is one only.
-        journal: The file the study is kept in; None: it is somewhere else.
+        study: An Optuna study; `open_trial_store` opens or creates it.
+        drivers: This driver and the others; None for a single driver.
+        journal: The journal of the study; None if it is in a database.
 
     Attributes:
-        lost: Trials to repeat, since they were running in a crash.
+        lost: Trials to repeat, as a crash interrupted them.
     """
 
     def __init__(
@@ -110,17 +110,17 @@ class TrialStore:
         self._journal = journal
         self.lost: list[TrialRecord] = []
         self._drivers = drivers
-        self._slots: dict[int, Slot] = {}  # trial number to what is being evaluated
+        self._slots: dict[int, Slot] = {}  # running trials by number
         self._keys: dict[Parameter, str] = {}
         self._read_keys()
 
     @property
     def is_shared(self) -> bool:
-        """Whether others write in it too."""
+        """Whether other drivers write to it."""
         return self._drivers is not None
 
     def parameters(self) -> dict[str, Parameter]:
-        """Return every parameter that was ever asked for, by key."""
+        """Return all parameters of all trials by key."""
         return {
             name.removeprefix(PARAMETER): parameter_from_json(stored)
             for name, stored in self.study.user_attrs.items()
@@ -128,37 +128,37 @@ class TrialStore:
         }
 
     def key_of(self, parameter: Parameter) -> str:
-        """Return the parameter's key: its name, unless that means several things.
+        """Return the key of a parameter: its name, made unique if necessary.
 
-        The same name may be declared differently under different conditions. To
-        Optuna, and to KerasTuner's oracles, these are different parameters.
+        The same name may be declared differently under different conditions. For
+        Optuna, and for KerasTuner's oracles, these are different parameters.
         """
         if parameter not in self._keys:
-            key = _free_key(parameter, set(self._keys.values()))
+            key = _unique_key(parameter, set(self._keys.values()))
             self.study.set_user_attr(PARAMETER + key, parameter_to_json(parameter))
             self._keys[parameter] = key
         return self._keys[parameter]
 
-    def entries(self) -> list[TrialRecord]:
-        """Return all trials by number; of a repeated one, how it ended at last."""
+    def records(self) -> list[TrialRecord]:
+        """Return all trials by number; a repeated trial has its last state."""
         parameters = self.parameters()
         with quiet():
             trials = self.study.get_trials(deepcopy=False)
-        found: dict[int, TrialRecord] = {}
+        by_number: dict[int, TrialRecord] = {}
         for optuna_trial in trials:
             if NUMBER in optuna_trial.user_attrs:
-                entry = entry_of(optuna_trial, parameters)
-                first = found.setdefault(entry.trial.number, entry)
-                found[entry.trial.number] = replace(entry, started=first.started)
-        return [found[number] for number in sorted(found)]
+                record = record_of(optuna_trial, parameters)
+                first = by_number.setdefault(record.trial.number, record)
+                by_number[record.trial.number] = replace(record, started=first.started)
+        return [by_number[number] for number in sorted(by_number)]
 
     def importances(self) -> dict[str, float]:
-        """Return how much each value mattered, most first; {} for too few trials.
+        """Return the importance of each parameter, highest first; {} for few trials.
 
-        Of parameters that were asked for in every complete trial, by PED-ANOVA:
-        shares that sum to 1.
+        PED-ANOVA computes them for the parameters that are active in every complete
+        trial; they sum to 1.
         """
-        complete = [e for e in self.entries() if e.state is TrialState.COMPLETE]
+        complete = [e for e in self.records() if e.state is TrialState.COMPLETE]
         if len(complete) < 2:
             return {}
         with quiet():
@@ -169,53 +169,53 @@ class TrialStore:
         return {names[stored]: float(share) for stored, share in found.items()}
 
     def _target(self) -> "Callable[[optuna.trial.FrozenTrial], float] | None":
-        """Return what reads the leading one of several objectives."""
+        """Return a function that reads the first of several objectives."""
         if len(self.study.directions) == 1:
             return None
         return lambda trial: trial.values[0]
 
     def draw(self, sampler: optuna.samplers.BaseSampler) -> Slot:
-        """Begin a trial whose values the sampler proposes."""
+        """Start a trial whose values the sampler proposes."""
         self.study.sampler = sampler
         with quiet():
-            return self._begin()
+            return self._ask()
 
     def drop(self, slot: Slot, reason: str) -> None:
-        """Give up a trial that has been begun, before it counts."""
-        with quiet(), self._together():
+        """Drop a started trial before it counts."""
+        with quiet(), self._batch():
             slot.optuna_trial.set_user_attr(DROPPED, reason)
             self.study.tell(slot.optuna_trial, state=OptunaState.FAIL)
 
     def enter(
         self,
         trial: Trial,
-        path: Configuration,
+        configuration: Configuration,
         slot: Slot | None = None,
         *,
         note: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write down a trial that is going to be evaluated.
+        """Record a trial before its evaluation.
 
         Args:
             trial: The trial.
-            path: What its builder asked for.
-            slot: Where its values were sampled; None: they come from elsewhere.
-            note: What the engine wants to remember of it, as JSON can hold it.
+            configuration: Its configuration.
+            slot: The slot that sampled its values; None if Optuna did not.
+            note: Data of the engine, as JSON content.
         """
         driver = self._drivers.number if self._drivers else None
-        record = record_of(trial, path, note or {}, driver)
+        record = trial_attributes(trial, configuration, note or {}, driver)
         with quiet():
-            slot = slot or self._write(path)
-            with self._together():
+            slot = slot or self._enqueue(configuration)
+            with self._batch():
                 for name, value in record.items():
                     slot.optuna_trial.set_user_attr(name, value)
         self._slots[trial.number] = slot
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Note an intermediate value; answer whether the pruner lets the trial go on.
+        """Record an intermediate value; return whether the trial continues.
 
-        A value that is not finite is not compared: whether it ends a trial is for
-        the evaluation to say. Of several objectives none is followed.
+        A value that is not finite is not compared: the evaluation decides whether it
+        ends the trial. With several objectives no trial is pruned.
         """
         trial = self._slot(number).optuna_trial
         if not isfinite(value) or len(self.study.directions) > 1:
@@ -225,12 +225,12 @@ class TrialStore:
             return not trial.should_prune()
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Write down how a trial ended."""
+        """Record the result of a trial."""
         trial = self._slot(number).optuna_trial
-        record = record_of_result(result)
-        with quiet(), self._together():
-            # First all of it in one attribute: `recover` can finish what a crash
-            # leaves undone after this line.
+        record = result_attribute(result)
+        with quiet(), self._batch():
+            # First the whole result in one attribute: `recover` can finish the trial
+            # if the process dies after this line.
             trial.set_user_attr(RESULT, record)
             self._finish(trial.number, record)
         del self._slots[number]
@@ -238,99 +238,99 @@ class TrialStore:
     def recover(
         self, find_result: Callable[[int], TrialResult | None] | None = None
     ) -> list[TrialRecord]:
-        """Clear away what a crash left, and return the trials to repeat (`lost`).
+        """Recover from a crash, and return the trials to repeat (`lost`).
 
-        A trial that had been told is finished. One that was running is closed as
-        failed in the study, to be entered again under its number. Where there are
-        several drivers, only trials of those that are gone are touched.
+        A trial with a recorded result is finished. A running trial is marked as
+        failed in the study, to be entered again under its number. With several
+        drivers, only trials of dead drivers are affected.
 
         Args:
-            find_result: Returns the result of a trial by its number if it is known
-                elsewhere; such a trial is finished too.
+            find_result: Returns the result of a trial by its number if it was
+                recorded elsewhere; such a trial is finished too.
         """
         with quiet():
-            self._take_up_waiting_trials()
+            self._start_queued_trials()
             self._read_keys()
             running = (OptunaState.RUNNING,)
             for trial in self.study.get_trials(deepcopy=False, states=running):
-                if self._is_cared_for(trial):
+                if self._has_live_driver(trial):
                     continue
                 record = trial.user_attrs.get(RESULT) or {}
                 if not record and find_result and NUMBER in trial.user_attrs:
-                    record = self._take_over(trial, find_result)
+                    record = self._recover_result(trial, find_result)
                 self._finish(trial.number, record)
-        unfinished = [entry for entry in self.entries() if entry.state is None]
-        self.lost = [entry for entry in unfinished if not entry.is_running]
+        unfinished = [record for record in self.records() if record.state is None]
+        self.lost = [record for record in unfinished if not record.is_running]
         return self.lost
 
-    def _is_cared_for(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether the driver of a running trial is there."""
+    def _has_live_driver(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether the driver of a running trial is alive."""
         if self._drivers is None:
             return False
-        # Without a driver it is what one left that died while it asked.
+        # No driver recorded: the process died between `ask` and `enter`.
         return trial.user_attrs.get(DRIVER) in self._drivers.present
 
     def _read_keys(self) -> None:
-        found = self.parameters().items()
-        self._keys = {parameter: key for key, parameter in found}
+        by_key = self.parameters().items()
+        self._keys = {parameter: key for key, parameter in by_key}
 
-    def _take_over(
+    def _recover_result(
         self,
         trial: optuna.trial.FrozenTrial,
         find_result: Callable[[int], TrialResult | None],
     ) -> Mapping[str, Any]:
-        """Write down the result of a trial that is known, but was never told."""
+        """Record a known result of a trial whose driver died before `tell`."""
         result = find_result(trial.user_attrs[NUMBER])
         if result is None:
             return {}
-        record = record_of_result(result)
+        record = result_attribute(result)
         # Private, but the only way to write to a trial of another process.
         optuna.Trial(self.study, trial._trial_id).set_user_attr(RESULT, record)
         return record
 
-    def _write(self, path: Configuration) -> Slot:
-        """Make a trial of known values by way of Optuna's queue."""
-        # A model-based sampler would sample in vain, and take its time.
+    def _enqueue(self, configuration: Configuration) -> Slot:
+        """Start a trial of given values with Optuna's queue."""
+        # A model-based sampler would compute a sample that is not used.
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)
         fixed = {
             stored_name(step.key, step.parameter): encode(step.parameter, step.value)
-            for step in path
+            for step in configuration
             if distribution_of(step.parameter) is not None
         }
         self.study.enqueue_trial(fixed)
-        slot = self._begin()
-        for step in path:
+        slot = self._ask()
+        for step in configuration:
             slot.propose(step.key, step.parameter)
         return slot
 
-    def _begin(self) -> Slot:
-        """Ask for a trial; what is said of it waits until it has been entered."""
+    def _ask(self) -> Slot:
+        """Ask for a trial, and buffer its records until it has been entered."""
         if self._journal is not None:
-            self._journal.release()
+            self._journal.flush()
         slot = Slot(self.study.ask())
         if self._journal is not None:
-            self._journal.keep_back()
+            self._journal.start_buffering()
         return slot
 
-    def _together(self) -> AbstractContextManager[None]:
-        """Write what a block says of a trial in one go."""
-        return nullcontext() if self._journal is None else self._journal.together()
+    def _batch(self) -> AbstractContextManager[None]:
+        """Write all records of a block at once."""
+        return nullcontext() if self._journal is None else self._journal.batch()
 
     def _finish(self, optuna_number: int, record: Mapping[str, Any]) -> None:
-        self.study.sampler = make_tpe(seed=0)  # notes violations
+        self.study.sampler = make_tpe(seed=0)  # records constraint values
         state = record.get("state")
         if state == TrialState.COMPLETE:
             self.study.tell(optuna_number, record.get("scores") or record["score"])
         elif record.get("violation"):
-            # Closed as pruned: of a failed trial no sampler learns anything.
+            # Pruned rather than failed: samplers ignore failed trials.
             self.study.tell(optuna_number, state=OptunaState.PRUNED)
         elif state == TrialState.PRUNED:
             self.study.tell(optuna_number, state=OptunaState.PRUNED)
         else:
             self.study.tell(optuna_number, state=OptunaState.FAIL)
 
-    def _take_up_waiting_trials(self) -> None:
-        """Ask for what was queued when the process died; only then it can be told."""
+    def _start_queued_trials(self) -> None:
+        """Start the trials that a dead process left queued, so that they can end."""
         waiting = self.study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)
         for _ in waiting:
@@ -339,27 +339,26 @@ class TrialStore:
     def _slot(self, number: int) -> Slot:
         if number not in self._slots:
             raise LookupError(
-                f"trial {number} is not being evaluated: it was never asked for, or "
-                "has been told already"
+                f"trial {number} is not running: it was never asked, or has finished "
+                "already"
             )
         return self._slots[number]
 
 
 def open_trial_store(
-    place: str | FilePath, name: str, *, goal: "Goal | None" = None
+    place: str | Path, name: str, *, goal: "Goal | None" = None
 ) -> TrialStore:
-    """Open the ledger of a search.
+    """Open the trial store of a search.
 
     Args:
         place: A file, or the URL of a database (``postgresql://…``).
         name: Name of the study.
-        goal: Makes the ledger if there is none. None: it must be there, and is only
-            read.
+        goal: The objectives of a store that is created if it does not exist. None:
+            open an existing store to read it.
 
     Raises:
-        StoreError: It is not there, is damaged, or is of a search with the opposite
-            direction.
-        OSError: The file cannot be read or written.
+        StoreError: It does not exist, is damaged, or has the opposite direction.
+        OSError: The file is not readable or not writable.
     """
     try:
         study, journal = open_study(place, name, goal)
@@ -367,30 +366,30 @@ def open_trial_store(
     except (StoreError, OSError):
         raise
     except Exception as error:
-        raise StoreError(_unopened(place, error)) from error
+        raise StoreError(_open_failure(place, error)) from error
 
 
-def _unopened(place: str | FilePath, error: Exception) -> str:
-    """Say why a study cannot be opened, and what can be done without it."""
+def _open_failure(place: str | Path, error: Exception) -> str:
+    """Return the message for a study that cannot be opened, with a remedy."""
     if "://" in str(place):
         return f"the study at {place} cannot be opened: {error}"
-    told = journal_problem(FilePath(place)) or f"it is not of this search ({error})"
+    problem = journal_problem(Path(place)) or f"it is not of this search ({error})"
     return (
-        f"the study {place} cannot be opened: {told}. Nothing was changed in it. "
-        "Restore it from a copy. Its trials stand in MLflow all the same; a new search "
-        f"can begin with the best of them: --warm-start {FilePath(place).stem}"
+        f"the study {place} cannot be opened: {problem}. It was left unchanged. "
+        "Restore it from a copy. MLflow still has its trials; a new search can start "
+        f"from the best of them: --warm-start {Path(place).stem}"
     )
 
 
-def _free_key(parameter: Parameter, taken: set[str]) -> str:
-    if parameter.name not in taken:
+def _unique_key(parameter: Parameter, used: set[str]) -> str:
+    if parameter.name not in used:
         return parameter.name
     conditions = ", ".join(
         f"{name}={'|'.join(map(str, values))}" for name, values in parameter.conditions
     )
     key = f"{parameter.name} [{conditions}]" if conditions else parameter.name
     count = 2
-    while key in taken:
+    while key in used:
         key = f"{parameter.name} [{count}]"
         count += 1
     return key

@@ -207,7 +207,7 @@ class SearcherContract:
         after.tell(again, complete(0.5))
         further = run(after, 3)
         assert [trial.number for trial in further] == [3, 4, 5]
-        entries = open_trial_store(path, "study").entries()
+        entries = open_trial_store(path, "study").records()
         assert [entry.trial.number for entry in entries] == [0, 1, 2, 3, 4, 5]
         assert all(entry.state is TrialState.COMPLETE for entry in entries)
 
@@ -245,7 +245,7 @@ class SearcherContract:
             assert trial is not None
             is_bad = number % 3 != 0
             searcher.tell(trial, failed() if is_bad else complete(float(number)))
-        states = [entry.state for entry in open_trial_store(path, "study").entries()]
+        states = [entry.state for entry in open_trial_store(path, "study").records()]
         assert states.count(TrialState.FAILED) == 6
 
     def test_scores_that_are_not_finite_count_as_failed(
@@ -257,7 +257,7 @@ class SearcherContract:
             assert trial is not None
             assert searcher.report(trial, 0, score)
             searcher.tell(trial, complete(score))
-        entries = open_trial_store(path, "study").entries()
+        entries = open_trial_store(path, "study").records()
         assert [entry.score for entry in entries] == [None, None, 0.5, None]
 
     def test_several_trials_run_at_once(self, make: MakeSearcher, path: Path) -> None:
@@ -276,11 +276,11 @@ class SearcherContract:
 
     def test_ledger_tells_everything(self, make: MakeSearcher, path: Path) -> None:
         asked = run(make(self.declare, path), 6)
-        entries = open_trial_store(path, "study").entries()
+        entries = open_trial_store(path, "study").records()
         assert [entry.trial for entry in entries] == asked
         assert [entry.score for entry in entries] == [score_of(t) for t in asked]
         for entry in entries:
-            by_path = {step.parameter.name: step.value for step in entry.path}
+            by_path = {step.parameter.name: step.value for step in entry.configuration}
             assert by_path == entry.trial.values
 
     def test_maximum_of_stepped_floats_is_reached(

@@ -1,1 +1,1 @@
-"""What stands in MLflow: pure records, one writer, one reader."""
+"""MLflow records: pure values, one writer, one reader."""

@@ -1,4 +1,4 @@
-"""Whether the server of a store answers, and what to say when it does not."""
+"""Check that the server of a store answers, and describe why it does not."""
 
 import os
 import re
@@ -12,9 +12,9 @@ _REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
 
 
 def log_in(location: StoreLocation) -> None:
-    """Hand the login of an address to MLflow, which reads it from the environment.
+    """Set the login of an address in the environment, where MLflow reads it.
 
-    It does not stay in the address, for MLflow repeats addresses in its messages.
+    The address itself holds no login, because MLflow repeats it in its messages.
     """
     if location.login is not None:
         os.environ["MLFLOW_TRACKING_USERNAME"] = location.login.user
@@ -22,10 +22,10 @@ def log_in(location: StoreLocation) -> None:
 
 
 def require_answer(location: StoreLocation) -> None:
-    """Ask whether anybody is there, without patience; any answer will do.
+    """Check once that the server answers, no matter with which status.
 
     Raises:
-        ServerAway: Nobody is.
+        ServerUnavailable: The server does not answer.
     """
     error = _ask(location)
     if error is not None:
@@ -36,37 +36,40 @@ def require_answer(location: StoreLocation) -> None:
 
 
 def answers(location: StoreLocation) -> bool:
-    """Whether anybody is there; asked without patience."""
+    """Whether the server answers, checked once without retries."""
     return _ask(location) is None
 
 
-def away(location: StoreLocation, error: BaseException) -> ServerUnavailable:
-    """Return the error that says the server of a store went away, and why."""
+def unavailable_error(
+    location: StoreLocation, error: BaseException
+) -> ServerUnavailable:
+    """Return the error for a server that stopped answering, with its reason."""
     return ServerUnavailable(
-        f"the MLflow server {location.shown} is away: {reason(error)}"
+        f"the MLflow server {location.shown} is unavailable: {reason(error)}"
     )
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether this means that a server cannot be reached, or cannot work now.
+    """Whether an error means that a server is unreachable or overloaded.
 
-    A request that the server understood and refused does not.
+    A request that the server understood and refused does not count.
     """
     return isinstance(error, ServerUnavailable) or _network_error(error) is not None
 
 
 def hint(error: BaseException) -> str:
-    """Return what helps against a refusal; "" where we do not know."""
+    """Return advice on a refused request, or "" if there is none."""
     if getattr(error, "error_code", "") not in _REFUSED:
         return ""
     return (
-        ". It wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        ". The server requires a login: set MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD"
     )
 
 
 def _ask(location: StoreLocation) -> BaseException | None:
-    """Return why nobody answers; None: somebody does."""
-    # MLflow's own requests know about proxies, certificates and logins.
+    """Return the network error of a health check, or None if the server answers."""
+    # MLflow's own requests honour proxies, certificates and logins.
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -92,21 +95,24 @@ def _network_error(error: BaseException) -> BaseException | None:
         exceptions.ConnectionError,
         exceptions.Timeout,
         exceptions.ChunkedEncodingError,
-        exceptions.RetryError,  # it answers with 429, 500, 502, 503 or 504
+        exceptions.RetryError,  # status 429, 500, 502, 503 or 504
     )
     return next((e for e in _chain(error) if isinstance(e, kinds)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it; MLflow does not always say "from"."""
-    following: BaseException | None = error
-    while following is not None:
-        yield following
-        following = following.__cause__ or following.__context__
+    """Yield an error and its causes.
+
+    The context counts as a cause, because MLflow does not always raise "from".
+    """
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 def reason(error: BaseException) -> str:
-    """Return in few words why a server cannot be reached."""
+    """Return a short reason why a server is unavailable."""
     from requests import exceptions
 
     found = _network_error(error)
@@ -114,6 +120,6 @@ def reason(error: BaseException) -> str:
         return "no answer in time"
     if refusal := re.search(r"too many (\d+) error responses", str(found)):
         return f"it answers with {refusal[1]}"
-    # requests and urllib3 wrap what the system has said up to five times.
+    # requests and urllib3 wrap the error of the system up to five times.
     inner = list(_chain(found or error))[-1]
     return getattr(inner, "strerror", None) or str(inner)

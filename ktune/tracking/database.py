@@ -1,8 +1,8 @@
-"""The SQLite file of a local store: made whole, and looked at before MLflow opens it.
+"""Create and check the SQLite file of a local store before MLflow opens it.
 
-MLflow puts its tables into any SQLite file it is given, and begins to migrate one of
-another version where tables are missing. So what is not a whole store of the MLflow
-installed here is refused first, unchanged.
+MLflow creates its tables in any SQLite file, and starts to migrate a file of another
+version even if tables are missing. Therefore a file that is not a complete store of
+the installed MLflow is refused first, and left unchanged.
 """
 
 import contextlib
@@ -18,41 +18,43 @@ from typing import Any
 from ktune.errors import StoreError
 from ktune.tracking.location import BUSY_SECONDS, StoreLocation
 
-LEAST_FREE_BYTES = 5_000_000
-"""With less room on the device a search does not begin: it could not end."""
+MIN_FREE_BYTES = 5_000_000
+"""Free space on the device below which a search does not start."""
 
-_OF_MLFLOW = {"experiments", "runs", "tags", "params", "metrics"}
+_MLFLOW_TABLES = {"experiments", "runs", "tags", "params", "metrics"}
 
 
 def check_database(database: Path) -> None:
-    """Check that a file is a whole store of the MLflow installed here.
+    """Check that a file is a complete store of the installed MLflow.
 
     Raises:
-        StoreError: It is not, with what it is and what to do. It is left as it was.
-        sqlite3.Error: It is damaged, locked or cannot be read.
+        StoreError: It is not; the message says why and what to do. The file is left
+            unchanged.
+        sqlite3.Error: It is damaged, locked or not readable.
     """
     if not database.is_file():
         raise StoreError(f"{database} is a folder; the store must be a file in one.")
     if database.stat().st_size == 0:
         raise StoreError(
-            f"{database} is empty: it was cut off, or never finished. Restore it from "
-            "a copy, or remove it to start anew."
+            f"{database} is empty: it was truncated, or its creation was interrupted. "
+            "Restore it from a copy, or remove it to start anew."
         )
-    with _connected(database) as connection:
+    with _connection(database) as connection:
         tables = _tables(connection)
-        if not tables >= _OF_MLFLOW:
+        if not tables >= _MLFLOW_TABLES:
             raise StoreError(
                 f"{database} is a SQLite database, but not MLflow's: it holds "
-                f"{_listed(tables)}. Nothing was changed in it. Name another file: "
+                f"{_list_text(tables)}. Nothing was changed in it. Name another file: "
                 f"--tracking-uri sqlite:///{database.with_name('other.db')}"
             )
         _check_version(database, _version(connection, tables))
 
 
-def make_database(location: StoreLocation) -> None:
-    """Make a new store: all of it or nothing, also if the process is killed.
+def create_database(location: StoreLocation) -> None:
+    """Create a new store atomically, even if the process is killed.
 
-    Two processes may do so at once; one of them finds what the other has made.
+    Two processes may create it at the same time; the second keeps the file of the
+    first.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -67,30 +69,31 @@ def make_database(location: StoreLocation) -> None:
 
 
 def prepare_for_writing(database: Path) -> None:
-    """Let readers and the one writer not wait for each other; refuse what is damaged.
+    """Switch a database to WAL, and check that it is intact and writable.
 
     Raises:
-        StoreError: There is hardly room on the device.
-        sqlite3.Error: It is damaged, locked or cannot be written.
+        StoreError: The device has almost no free space.
+        sqlite3.Error: It is damaged, locked or not writable.
     """
     free = shutil.disk_usage(database.parent).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise StoreError(
-            f"there are only {free / 1e6:.1f} MB left for the store in "
-            f"{database.parent}. Make room first: nothing was begun."
+            f"only {free / 1e6:.1f} MB are free for the store in {database.parent}. "
+            "Free some space first: the search was not started."
         )
-    with _connected(database) as connection:
+    with _connection(database) as connection:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
-        connection.execute("PRAGMA journal_mode = WAL")  # stays on in the file
-        # Without this a read-only file would only be found out at the first run.
+        # WAL: readers do not block the writer. The mode persists in the file.
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A write lock fails on a read-only file here instead of at the first run.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
 
 
 def _put_in_place(new: Path, database: Path) -> None:
-    """Give a file its name, but never over what another process has made."""
+    """Move a file to its name unless another process has created it already."""
     try:
         os.link(new, database)
     except FileExistsError:
@@ -100,8 +103,8 @@ def _put_in_place(new: Path, database: Path) -> None:
 
 
 @contextlib.contextmanager
-def _connected(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database that is there; SQLite makes none."""
+def _connection(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open an existing database; mode "rw" keeps SQLite from creating one."""
     address = f"{database.as_uri()}?mode=rw"
     connection = sqlite3.connect(
         address, uri=True, timeout=BUSY_SECONDS, isolation_level=None
@@ -123,33 +126,34 @@ def _version(connection: sqlite3.Connection, tables: set[str]) -> str | None:
 
 
 def _check_version(database: Path, version: str | None) -> None:
-    """Check the version of the tables against MLflow's list of them."""
+    """Check the version of the tables against MLflow's migrations."""
     import mlflow
 
     scripts = _migrations()
     if version == scripts.get_current_head():
         return
     if version is None:
-        told = (
-            "has tables of MLflow, but not their version: its making was interrupted. "
-            "Restore it from a copy, or move it away to start anew."
+        message = (
+            "has tables of MLflow, but not their version: its creation was "
+            "interrupted. Restore it from a copy, or move it away to start anew."
         )
     elif version in {script.revision for script in scripts.walk_revisions()}:
-        told = (
-            f"was made by an older MLflow (its tables are of version {version}). Keep "
-            "a copy, for there is no way back, then bring it up to date:\n"
+        message = (
+            f"was made by an older MLflow (its tables have version {version}). Keep "
+            "a copy, because the upgrade cannot be undone, then upgrade it:\n"
             f"  mlflow db upgrade sqlite:///{database}"
         )
     else:
-        told = (
+        message = (
             f"was made by a newer MLflow (version {version} of its tables is unknown "
-            f"to MLflow {mlflow.__version__}). Update it: pip install --upgrade mlflow"
+            f"to MLflow {mlflow.__version__}). Update MLflow: "
+            "pip install --upgrade mlflow"
         )
-    raise StoreError(f"{database} {told}")
+    raise StoreError(f"{database} {message}")
 
 
 def _migrations() -> Any:
-    """MLflow's list of the versions its tables have had, as alembic reads it."""
+    """Return MLflow's migration scripts, as alembic reads them."""
     import mlflow.store
     from alembic.script import ScriptDirectory
 
@@ -157,7 +161,7 @@ def _migrations() -> Any:
     return ScriptDirectory(os.path.join(folder, "db_migrations"))
 
 
-def _listed(tables: set[str], at_most: int = 5) -> str:
+def _list_text(tables: set[str], at_most: int = 5) -> str:
     if not tables:
         return "no tables"
     shown = ", ".join(sorted(tables)[:at_most])

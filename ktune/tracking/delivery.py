@@ -1,9 +1,9 @@
-"""Bring records to their store, or keep them while its server is away.
+"""Deliver records to their store, or queue them while its server is unavailable.
 
-A record may be brought twice: the answer of a server may be lost, and a kill may come
-at any moment. So the run of a trial is looked for before it is made, by its search and
-its number; what is half written is written again, with the same times, so that not
-even a point of a curve is doubled.
+A record may be delivered twice: a response of the server may be lost, and the process
+may be killed at any moment. Therefore the run of a trial is looked up by its search
+and its number before it is created. A run that was not finished is written again with
+the same timestamps, so no point of a curve is duplicated.
 """
 
 import time
@@ -20,141 +20,148 @@ from ktune.tracking.waiting import (
     PendingJournal,
     PendingRecord,
     PendingRecords,
-    read_entries,
+    read_pending_records,
 )
 from ktune.utils.file_lock import driving
+from ktune.utils.text import count_of
 
 _BACKOFF_FACTOR = 10
-"""A server that is away is asked again after so many times what asking has taken."""
+"""Pause between two connection attempts, as a multiple of an attempt's duration."""
 
 _UNFINISHED = "RUNNING"
 
 
 class Delivery:
-    """Writes the records of a search, in the order they are made.
+    """Writes the records of a search in the order of their creation.
 
-    While the server is away they wait in a file; it is asked again with every further
-    record, and at the end.
+    While the server is unavailable, records are queued in a file. Every further
+    record and `flush` try to reconnect.
 
     Args:
-        store: Where they belong.
-        owner: Whose they are.
-        tell: Is told once when the server goes away, and once when it is back.
+        store: The store of the search.
+        owner: The search that the records belong to.
+        notify: Called with a message when the connection is lost and restored.
     """
 
-    def __init__(self, store: Store, owner: Owner, tell: Callable[[str], None]) -> None:
-        self._store, self._owner, self._tell = store, owner, tell
+    def __init__(
+        self, store: Store, owner: Owner, notify: Callable[[str], None]
+    ) -> None:
+        self._store, self._owner, self._notify = store, owner, notify
         self._server = store.location.shown
         self._journal: PendingJournal | None = None
         self._position = 0
         self._next_try = 0.0
-        self.n_waiting = 0
+        self.n_pending = 0
 
     def add_run(
         self, experiment_id: str, search_run_id: str, record: RunRecord
     ) -> str | None:
-        """Write the run of a trial; return its id, None if it waits."""
-        return self._bring(
+        """Write the run of a trial; return its id, or None if it is queued."""
+        return self._deliver(
             PendingRecord(search_run_id, record, time.time(), experiment_id)
         )
 
     def update_run(self, run_id: str, record: RunRecord) -> None:
         """Add to a run; a record that is not RUNNING ends it."""
-        self._bring(PendingRecord(run_id, record, time.time()))
+        self._deliver(PendingRecord(run_id, record, time.time()))
 
     def flush(self) -> None:
-        """Write what waits, now.
+        """Write the queued records now.
 
         Raises:
-            ServerAway: The server is not back; it all waits on.
+            ServerUnavailable: The server does not answer; the records stay queued.
         """
         self._next_try = 0.0
-        if self._journal is not None and not self._is_back():
-            raise ServerUnavailable(f"the MLflow server {self._server} is still away")
+        if self._journal is not None and not self._reconnect():
+            raise ServerUnavailable(
+                f"the MLflow server {self._server} is still unavailable"
+            )
 
     def close(self) -> None:
-        """Leave what waits to `ktune sync`."""
+        """Leave queued records to `ktune sync`."""
         if self._journal is not None:
             self._journal.close()
 
-    def _bring(self, entry: PendingRecord) -> str | None:
-        if self._journal is None or self._is_back():
+    def _deliver(self, entry: PendingRecord) -> str | None:
+        if self._journal is None or self._reconnect():
             try:
                 return write(self._store, entry, is_first_try=True)
             except Exception as error:
-                self._lose(error)
-        self._keep(entry)
+                self._report_unavailable(error)
+        self._append_to_journal(entry)
         return None
 
-    def _lose(self, error: Exception) -> None:
-        """Note that the server went away; any other error is raised again."""
+    def _report_unavailable(self, error: Exception) -> None:
+        """Notify that the connection is lost; any other error is raised again."""
         if not is_unavailable(error):
             raise error
-        self._tell(
-            f"The MLflow server {self._server} is away ({reason(error)}). The search "
-            "goes on; its records wait here until it is back."
+        self._notify(
+            f"The MLflow server {self._server} is unavailable ({reason(error)}). The "
+            "search continues; its records are kept here until the server is back."
         )
 
-    def _keep(self, entry: PendingRecord) -> None:
+    def _append_to_journal(self, entry: PendingRecord) -> None:
         if self._journal is None:
             self._journal = PendingJournal(self._store.location.folder, self._owner)
             self._position = 0
         self._journal.append(entry)
-        self.n_waiting += 1
+        self.n_pending += 1
 
-    def _is_back(self) -> bool:
-        """Ask the server, unless that was just done; if it is there, write it all."""
+    def _reconnect(self) -> bool:
+        """Write the queued records if the server answers, unless just attempted."""
         if time.monotonic() < self._next_try:
             return False
         started = time.monotonic()
-        is_there = answers(self._store.location) and self._write_waiting()
+        is_connected = answers(self._store.location) and self._write_pending()
         now = time.monotonic()
         self._next_try = now + _BACKOFF_FACTOR * (now - started)
-        return is_there
+        return is_connected
 
-    def _write_waiting(self) -> bool:
-        """Write what waits; return whether the server was there to the end."""
+    def _write_pending(self) -> bool:
+        """Write the queued records; return whether the server answered throughout."""
         assert self._journal is not None
-        count = self.n_waiting
+        count = self.n_pending
         try:
-            for position, entry in read_entries(self._journal.path, self._position):
+            for position, entry in read_pending_records(
+                self._journal.path, self._position
+            ):
                 write(self._store, entry)
                 self._position = position
-                self.n_waiting -= 1
+                self.n_pending -= 1
         except Exception as error:
             if not is_unavailable(error):
                 raise
             return False
         self._journal.remove()
         self._journal = None
-        self._tell(
-            f"The MLflow server {self._server} is back; what waited ({count} records) "
-            "is written."
+        self._notify(
+            f"The MLflow server {self._server} is back; "
+            f"{count_of(count, 'queued record')} written."
         )
         return True
 
 
-def write_waiting(store: Store, waiting: PendingRecords) -> None:
+def write_pending(store: Store, waiting: PendingRecords) -> None:
     """Write the records of a file, and remove it.
 
     Raises:
-        ServerAway: The server went away; the file stays.
-        StoreError: Its search still runs, or is not one of this store.
+        ServerUnavailable: The server stopped answering; the file stays.
+        StoreError: The search still runs, or belongs to another store.
     """
     with driving(waiting.path), store_errors(store.location), quiet_mlflow():
         _require_search(store, waiting.owner)
-        for _, entry in read_entries(waiting.path):
+        for _, entry in read_pending_records(waiting.path):
             write(store, entry)
         waiting.path.unlink()
 
 
 def write(store: Store, entry: PendingRecord, *, is_first_try: bool = False) -> str:
-    """Write a record, or the rest of it; return the id of the run it stands in.
+    """Write a record, or the missing rest of it; return the id of its run.
 
     Args:
-        store: Where it belongs.
+        store: The store of its search.
         entry: The record.
-        is_first_try: Nothing of it can be there yet, so nobody looks.
+        is_first_try: The record was never sent before, so no run is looked up.
     """
     if not entry.is_trial:
         if is_first_try or not _was_finished(store, entry.run_id):
@@ -166,19 +173,19 @@ def write(store: Store, entry: PendingRecord, *, is_first_try: bool = False) -> 
     run, *others = found
     if run.info.status == _UNFINISHED:
         store.update_run(run.info.run_id, entry.record, entry.at)
-    for other in others:  # made by a request whose answer was lost
+    for other in others:  # created by a request whose response was lost
         if other.info.status == _UNFINISHED:
-            store.give_up(other.info.run_id)
+            store.mark_interrupted(other.info.run_id)
     return str(run.info.run_id)
 
 
 def _was_finished(store: Store, search_run_id: str) -> bool:
-    """Whether somebody has gone on with the search meanwhile, to its end."""
+    """Whether the search was resumed and finished in the meantime."""
     return bool(store.client.get_run(search_run_id).info.status == "FINISHED")
 
 
 def _runs_of(store: Store, entry: PendingRecord) -> list[Any]:
-    """Return the runs there are of a trial, those that are complete first."""
+    """Return the runs of a trial, complete ones first."""
     number = entry.record.tags[names.TRIAL_NUMBER]
     query = (
         f"tags.`{names.PARENT}` = '{entry.run_id}' and "
@@ -199,6 +206,6 @@ def _require_search(store: Store, owner: Owner) -> None:
             raise
         raise StoreError(
             f"search {owner.search[:8]} of {owner.experiment!r} is not in "
-            f"{store.location.shown}; its records wait for {owner.server}. Name that "
-            "with --tracking-uri"
+            f"{store.location.shown}; its records belong to {owner.server}. Name that "
+            "store with --tracking-uri"
         ) from error

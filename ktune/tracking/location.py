@@ -1,8 +1,8 @@
-"""Where the MLflow store is, and keeping it usable when its folder has moved.
+"""Find the MLflow store, and relocate it when its folder has moved.
 
-MLflow writes artifact locations as absolute paths. After ``mv project elsewhere``
-nothing would be found, so a store that is opened at another place than the one it
-remembers has its paths rewritten first.
+MLflow writes artifact locations as absolute paths, which ``mv project elsewhere``
+breaks. Therefore the paths of a store are rewritten when it is opened at another
+place than the recorded one.
 """
 
 import os
@@ -18,7 +18,7 @@ from ktune.errors import StoreError
 DEFAULT_FOLDER = Path("mlruns")
 
 BUSY_SECONDS = 20.0
-"""So long SQLite itself waits in a call of ours, as in one of MLflow's (3.17)."""
+"""Lock timeout of SQLite in calls of ktune, as in those of MLflow (3.17)."""
 
 _SQLITE = "sqlite:///"
 _SERVER = ("http://", "https://")
@@ -36,7 +36,10 @@ _PATH_COLUMNS = (
 
 @dataclass(frozen=True)
 class Login:
-    """Who asks a server; kept apart from its address, which is shown and recorded."""
+    """User and password for a server.
+
+    They are kept apart from its address, which is shown and recorded.
+    """
 
     user: str
     password: str
@@ -47,10 +50,10 @@ class StoreLocation:
     """Address of a store.
 
     Attributes:
-        uri: Tracking and registry URI for MLflow; that of a database server holds its
-            password, so messages have `shown`.
-        database: The SQLite file; None when the store is a server.
-        login: For a server of MLflow, if the address given held one.
+        uri: Tracking and registry URI for MLflow. The URI of a database server
+            contains its password, so messages use `shown`.
+        database: The SQLite file; None for a server.
+        login: Login of an MLflow server, taken from the given address.
     """
 
     uri: str = field(repr=False)
@@ -59,35 +62,36 @@ class StoreLocation:
 
     @property
     def is_server(self) -> bool:
-        """Whether MLflow's own server answers there, not a database."""
+        """Whether the store is an MLflow server rather than a database."""
         return self.uri.startswith(_SERVER)
 
     @property
     def shown(self) -> str:
-        """The address for people: without a password."""
+        """The address without login, for messages."""
         return _without_login(self.uri)
 
     @property
     def folder(self) -> Path:
-        """Where the studies stand, and for SQLite everything else too."""
+        """The folder of the studies, and of everything else for SQLite."""
         return self.database.parent if self.database else DEFAULT_FOLDER.resolve()
 
     @property
     def artifact_root(self) -> str | None:
-        """Artifact location for new experiments; None: the server decides."""
+        """Artifact location for new experiments; None if the server decides."""
         return None if self.is_server else (self.folder / _ROOT_NAME).as_uri()
 
     @property
     def exists(self) -> bool:
-        """Whether there is something to read. A server is assumed to exist."""
+        """Whether the store exists; a server is assumed to."""
         return self.database is None or self.database.exists()
 
 
 def find_store(tracking_uri: str | None = None) -> StoreLocation:
-    """Return the store asked for, named by MLFLOW_TRACKING_URI, or the default one.
+    """Return the store of a URI, of MLFLOW_TRACKING_URI, or the default one.
 
     Raises:
-        StoreError: The URI is of a kind MLflow no longer writes to, or names no file.
+        StoreError: The URI is a folder, which MLflow no longer writes to, or names
+            no file.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -98,7 +102,7 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
         return StoreLocation(f"{_SQLITE}{database}", database)
     if uri.startswith("sqlite:"):
         raise StoreError(
-            f"the tracking URI {uri!r} names no file, so nothing would be kept. "
+            f"the tracking URI {uri!r} names no file, so nothing would be saved. "
             f"Use {_SQLITE}FOLDER/mlflow.db"
         )
     if uri.startswith("file:") or "://" not in uri:
@@ -127,24 +131,24 @@ def relocate(database: Path) -> bool:
     """Rewrite artifact paths if the store's folder has moved since they were written.
 
     Args:
-        database: The SQLite file, where it stands now.
+        database: The SQLite file at its present place.
 
     Returns:
-        Whether anything was rewritten.
+        Whether paths were rewritten.
 
     Raises:
-        sqlite3.Error: It cannot be read or written.
+        sqlite3.Error: It is not readable or not writable.
     """
     new = (database.parent / _ROOT_NAME).as_uri()
     with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
-        roots = _remembered_roots(connection)
+        roots = _recorded_roots(connection)
         if not roots or new in roots:
             return False
         old = roots[0]
         with connection:
-            for table, column in _existing(connection):
+            for table, column in _existing_columns(connection):
                 connection.execute(
-                    # Not LIKE: it ignores case and takes "_" for any letter.
+                    # Not LIKE: it ignores case, and "_" matches any character.
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                     f"WHERE substr({column} || '/', 1, ?) = ? || '/'",
                     (new, len(old) + 1, len(old) + 1, old),
@@ -152,12 +156,12 @@ def relocate(database: Path) -> bool:
         return True
 
 
-def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
-    """Return what may be the artifact root of ktune's experiments, newest first.
+def _recorded_roots(connection: sqlite3.Connection) -> list[str]:
+    """Return candidates for the artifact root of ktune's experiments, newest first.
 
-    Not all are: others may keep the artifacts of an experiment wherever they like.
+    Experiments of other programs may have artifact roots of their own.
     """
-    if ("experiments", "artifact_location") not in _existing(connection):
+    if ("experiments", "artifact_location") not in _existing_columns(connection):
         return []
     rows = connection.execute(
         "SELECT artifact_location FROM experiments WHERE artifact_location LIKE ? "
@@ -167,7 +171,7 @@ def _remembered_roots(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _existing(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+def _existing_columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     found = []
     for table, column in _PATH_COLUMNS:
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()

@@ -1,33 +1,33 @@
-"""The names under which things stand in MLflow: the contract with everybody's scripts.
+"""Names of ktune's tags, metrics and artifacts in MLflow: a contract with scripts.
 
 | kind | name | meaning |
 |---|---|---|
 | tag | `ktune.kind` | `search` (parent run) or `trial` (child run) |
 | tag | `ktune.trial` | number of the trial |
-| tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: counts not |
+| tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: does not count |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
-| tag | `ktune.failure` | why a trial failed: one text for all that failed alike |
-| tag | `ktune.batch_size` | of a trial retried by half, since memory did not suffice |
+| tag | `ktune.failure` | why a trial failed; equal for trials with the same cause |
+| tag | `ktune.batch_size` | of a trial retried with a smaller batch to save memory |
 | tag | `ktune.storage` | of a search with several drivers: the database of its study |
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
-| tag | `ktune.pareto_front` | `true`: no other trial beats it in every objective |
+| tag | `ktune.pareto_front` | `true`: no other trial dominates it |
 | tag | `ktune.ensemble` | of a search and of a model version: its ensemble |
-| tag | `ktune.move.<n>` | of a registered model: who got which alias, when and why |
-| tag | `ktune.gate` | of a model version: its last move, in words |
-| tag | `ktune.test_scores` | of a model version: value, low and high end of each |
+| tag | `ktune.move.<n>` | of a registered model: an alias change, its time and reason |
+| tag | `ktune.gate` | of a model version: its last alias change, in words |
+| tag | `ktune.test_scores` | of a model version: value and interval of each score |
 | metric | `val_<metric>`, `val_<metric>_std` | mean and deviation over folds |
 | metric | `train_<metric>` | mean over folds, on training rows |
 | metric | `fold<k>_val_<metric>` | one fold |
 | metric | `epoch_val_<metric>`, `epoch_train_<metric>` | curves, step = epoch |
 | metric | `fit_seconds`, `epochs`, `best_epoch`, `n_parameters` | of a trial |
-| metric | `latency_ms` | to predict one row: of the best trial, else if asked for |
+| metric | `latency_ms` | to predict one row: of the best trial, of others on demand |
 | metric | `best_val_<metric>`, `best_val_<metric>_std` | of a search: its best trial |
 | metric | `best_train_<metric>` | likewise, on training rows |
 | metric | `test_<metric>` | of a search: the refit on the test set |
 | metric | `test_<metric>_low`, `test_<metric>_high` | its 95 % interval |
-| metric | `test_<metric>_at_0.5` | with a decision threshold: cut at a half |
-| metric | `threshold` | of a search: the decision threshold, where there is one |
+| metric | `test_<metric>_at_0.5` | the same at threshold 0.5, if another is used |
+| metric | `threshold` | of a search: the decision threshold, if it has one |
 | metric | `refit_seconds`, `refit_epochs` | of a search |
 """
 
@@ -66,10 +66,10 @@ SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
 
 STUDIES = "studies"
-"""Folder beside the store for what engines need to go on with a search."""
+"""Folder beside the store for the studies, from which a search is resumed."""
 
 WAITING = "waiting"
-"""Folder beside the store for records its server was not there to take."""
+"""Folder beside the store for records that were queued for its server."""
 
 TRIAL_FILE = "trial.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -80,7 +80,7 @@ FOLDS_FILE = "folds.npz"
 SEARCH_FILE = "search.json"
 SOURCE_FOLDER = "source"
 LATER_SOURCES = "source_from_trial_"
-"""Folder, with a trial's number: what a resumed search went on with, if it differs."""
+"""Prefix of the folder of changed sources, with the first trial that used them."""
 GIT_DIFF_FILE = "git_diff.patch"
 ENVIRONMENT_FILE = "environment.json"
 REQUIREMENTS_FILE = "requirements.txt"
@@ -88,4 +88,4 @@ REFERENCES_FILE = "references.json"
 DIAGNOSIS_FILE = "diagnosis.json"
 REPORT_FILE = "report.html"
 SPACE_FILE = "space.json"
-"""What a search's parameters can be, where its study is not a file beside the store."""
+"""The space of a search, unless its study is a file beside the store."""

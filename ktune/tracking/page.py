@@ -1,4 +1,4 @@
-"""How a search is seen best in MLflow's web page: which columns, which rows open."""
+"""Columns and expanded rows of a search in MLflow's web page."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from ktune.tracking import names
 from ktune.tracking.reader import RunView, list_searches, list_trials
 from ktune.tracking.store import Store
 
-_MOST_PARAMS = 6
+_MAX_PARAMS = 6
 _LEADING = (
     "val_accuracy",
     "val_recall",
@@ -21,11 +21,11 @@ _LEADING = (
 
 
 def page_states(store: Store) -> list[dict[str, Any]]:
-    """Return one state an experiment, that of the newest search first.
+    """Return one page state per experiment, the one of the newest search first.
 
     Returns:
-        ``experiment_id``, ``columns`` (in MLflow's words) and ``expanded`` (run id of
-        the newest search to true).
+        ``experiment_id``, ``columns`` (in MLflow's notation) and ``expanded`` (run id
+        of the newest search to true).
     """
     states = []
     seen = set()
@@ -37,7 +37,7 @@ def page_states(store: Store) -> list[dict[str, Any]]:
 
 
 def save_view(store: Store, experiment_id: str, columns: Sequence[str]) -> None:
-    """Offer these columns under "Views" to whoever opens the page without ktune."""
+    """Save these columns under "Views", for pages that are opened without ktune."""
     state = {
         "selectedColumns": list(columns),
         "searchFilter": "",
@@ -51,7 +51,7 @@ def save_view(store: Store, experiment_id: str, columns: Sequence[str]) -> None:
 
 
 def columns_of(trials: Sequence[RunView], objective: str) -> list[str]:
-    """Return the columns that tell most about these trials."""
+    """Return the most informative columns for these trials."""
     metrics = {name for trial in trials for name in trial.metrics}
     wanted = dict.fromkeys([f"val_{objective}", *_LEADING, f"train_{objective}"])
     params = dict.fromkeys(name for trial in trials for name in trial.params)
@@ -59,7 +59,7 @@ def columns_of(trials: Sequence[RunView], objective: str) -> list[str]:
         *(f"metrics.`{name}`" for name in wanted if name in metrics),
         f"tags.`{names.STATE}`",
         f"tags.`{names.VERDICT}`",
-        *(f"params.`{name}`" for name in list(params)[:_MOST_PARAMS]),
+        *(f"params.`{name}`" for name in list(params)[:_MAX_PARAMS]),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Read searches and trials back from MLflow, by the references users give."""
+"""Read searches and trials from MLflow by the references of users."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ _HEX = set("0123456789abcdef")
 
 
 def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
-    """Return searches, newest first; of one experiment if named."""
+    """Return searches, newest first, of all experiments or of one."""
     by_id = _experiments(store)
     ids = [i for i, name in by_id.items() if experiment in (None, name)]
     query = f"tags.`{names.KIND}` = '{names.SEARCH}'"
@@ -37,17 +37,17 @@ def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
 
 
 def list_trials(store: Store, search: RunView) -> list[RunView]:
-    """Return the trials of a search in the order of their numbers.
+    """Return the completely written trials of a search in order of their numbers.
 
-    Only such as are fully written: a crash leaves what it was writing half done.
+    A crash leaves a run unfinished or interrupted; such runs do not count.
     """
     runs = [run for run in _runs_below(store, search) if run.status != "RUNNING"]
-    found = [run for run in runs if run.state != names.INTERRUPTED]
-    return sorted(found, key=lambda run: run.number)
+    complete = [run for run in runs if run.state != names.INTERRUPTED]
+    return sorted(complete, key=lambda run: run.number)
 
 
-def list_half_written(store: Store, search: RunView) -> list[RunView]:
-    """Return the runs of trials whose writing has not come to its end."""
+def list_unfinished(store: Store, search: RunView) -> list[RunView]:
+    """Return the runs of trials that are not completely written."""
     return [run for run in _runs_below(store, search) if run.status == "RUNNING"]
 
 
@@ -59,12 +59,12 @@ def best_values(store: Store, search: RunView, count: int) -> list[dict[str, Any
 
 
 def _runs_below(store: Store, search: RunView) -> list[RunView]:
-    """Return the runs of trials, from MLflow unless its tables can be read here."""
+    """Return the runs of trials, read from the SQLite file if there is one."""
     if store.location.database is not None:
-        # Other tables than expected are for MLflow to read.
+        # MLflow reads tables that differ from the expected ones.
         with contextlib.suppress(sqlite3.Error):
-            found = read_runs_below(store.location.database, search)
-            return [run for run in found if run.tags.get(names.KIND) == names.TRIAL]
+            runs = read_runs_below(store.location.database, search)
+            return [run for run in runs if run.tags.get(names.KIND) == names.TRIAL]
     query = (
         f"tags.`{names.PARENT}` = '{search.run_id}' and "
         f"tags.`{names.KIND}` = '{names.TRIAL}'"
@@ -81,7 +81,7 @@ def rank_trials(trials: list[RunView], goal: Goal) -> list[RunView]:
 
 
 def objective_value(trial: RunView, objective: Objective) -> float | None:
-    """Return what a trial has reached in an objective; None: it has no score."""
+    """Return the value of a trial for an objective, or None if it has no score."""
     is_cost = objective.metric in COSTS
     key = objective.metric if is_cost else f"val_{objective.metric}"
     return trial.metrics.get(key)
@@ -101,9 +101,9 @@ def _standing(trial: RunView, goal: Goal) -> Standing:
 
 
 def test_estimates(search: RunView) -> dict[str, Estimate]:
-    """Read the test scores and their intervals off a search's metrics."""
+    """Return the test scores and their intervals from the metrics of a search."""
     metrics = search.metrics
-    found = [
+    metric_names = [
         key.removeprefix("test_")
         for key in metrics
         if key.startswith("test_") and not key.endswith(("_low", "_high"))
@@ -114,36 +114,40 @@ def test_estimates(search: RunView) -> dict[str, Estimate]:
             metrics.get(f"test_{name}_low"),
             metrics.get(f"test_{name}_high"),
         )
-        for name in sorted(found)
+        for name in sorted(metric_names)
     }
 
 
 def study_file(store: Store, run_id: str) -> Path:
-    """Return where the search state of the engine stands, an Optuna journal."""
+    """Return the path of the study of a search, an Optuna journal."""
     return store.location.folder / names.STUDIES / f"{run_id}.log"
 
 
 def find_search(store: Store, reference: str | None = None) -> RunView:
-    """Return the search meant: an id, its prefix, an experiment's name; None: newest.
+    """Return the search of a reference; the newest search for None.
+
+    Args:
+        store: The store to read.
+        reference: As for `find_run`; a trial stands for its search.
 
     Raises:
-        UnknownReference: There is none, or the prefix fits several.
+        UnknownReference: No run matches, or several match the prefix.
     """
     run = find_run(store, reference) if reference else _newest(store)
     return run if run.is_search else find_run(store, run.tags[names.PARENT])
 
 
 def find_run(store: Store, reference: str = "best") -> RunView:
-    """Return the search or trial meant by a reference.
+    """Return the search or trial of a reference.
 
     Args:
-        store: Where to look.
+        store: The store to read.
         reference: A run id or a unique prefix of one, ``best`` (best trial of the
             newest search), an experiment's name (its newest search), or
             ``NAME:best``.
 
     Raises:
-        UnknownReference: There is none, or the prefix fits several.
+        UnknownReference: No run matches, or several match the prefix.
     """
     known = list(_experiments(store).values())
     if reference in known:
@@ -177,7 +181,7 @@ def best_trial(store: Store, search: RunView) -> RunView:
 
 
 def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
-    """Return the full record of a trial, without its predictions.
+    """Return a trial and its result, without predictions.
 
     Raises:
         StoreError: The artifact is missing or not readable.
@@ -186,10 +190,10 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
 
 
 def read_run_file(store: Store, run: RunView, name: str) -> bytes:
-    """Return the content of an artifact of a run that was read before.
+    """Return the content of an artifact of a run by its artifact URI.
 
-    Files are read directly: MLflow asks its database four times about each (50 ms, a
-    server 150 ms), which makes half a minute of a report on 200 trials.
+    Files are read directly: MLflow queries its database four times per file (50 ms, a
+    server 150 ms), which adds half a minute to a report on 200 trials.
 
     Raises:
         StoreError: It is missing or not readable.
@@ -200,7 +204,7 @@ def read_run_file(store: Store, run: RunView, name: str) -> bytes:
             return (folder / name).read_bytes()
         with quiet_mlflow(), tempfile.TemporaryDirectory() as copy:
             path = Path(copy, "file")
-            # MLflow's public way asks the server five times before and after.
+            # MLflow's public function sends five more requests to the server.
             store.files_at(run.artifact_uri)._download_file(name, str(path))
             return path.read_bytes()
     except Exception as error:
@@ -222,7 +226,7 @@ def read_file(store: Store, run_id: str, name: str) -> bytes:
 
 
 def read_folder(store: Store, run_id: str, name: str) -> dict[str, bytes]:
-    """Return path to content of the artifacts below a folder; {} when it is not there.
+    """Return the artifacts below a folder by path; {} if the folder does not exist.
 
     Raises:
         StoreError: They are not readable.
@@ -250,7 +254,7 @@ def _newest(store: Store, experiment: str | None = None) -> RunView:
     if not found:
         where = f"of {experiment!r} " if experiment else ""
         raise UnknownReference(
-            f"no search {where}stands in {store.location.shown} yet. "
+            f"there is no search {where}in {store.location.shown} yet. "
             "Run one: ktune search FILE"
         )
     return found[0]
@@ -259,19 +263,19 @@ def _newest(store: Store, experiment: str | None = None) -> RunView:
 def _by_prefix(store: Store, prefix: str) -> RunView:
     by_id = _experiments(store)
     query = f"attributes.run_id LIKE '{prefix}%'"
-    found = [_view(run, by_id) for run in pages(store.client, list(by_id), query)]
-    found = [run for run in found if names.KIND in run.tags]
-    if len(found) == 1:
-        return found[0]
-    what = f"fits {len(found)} runs; give more of it" if found else "fits no run"
+    runs = [_view(run, by_id) for run in pages(store.client, list(by_id), query)]
+    runs = [run for run in runs if names.KIND in run.tags]
+    if len(runs) == 1:
+        return runs[0]
+    problem = f"matches {len(runs)} runs; add characters" if runs else "matches no run"
     raise UnknownReference(
-        f"run id {prefix!r} {what}. `ktune runs` lists searches, "
+        f"run id {prefix!r} {problem}. `ktune runs` lists searches, "
         "`ktune runs SEARCH` the trials of one."
     )
 
 
 def _experiments(store: Store) -> dict[str, str]:
-    """Experiment id to name, of those that are not deleted."""
+    """Return the names of the active experiments by id."""
     return {
         str(e.experiment_id): str(e.name)
         for e in store.client.search_experiments(max_results=1000)

@@ -1,6 +1,6 @@
-"""What is to be written to MLflow, as plain values: pure, so it is tested as a list.
+"""Records for MLflow as plain values, built by pure functions.
 
-Nothing here knows MLflow; `ktune.tracking.store` is the only writer.
+This module does not import MLflow; `ktune.tracking.store` writes the records.
 """
 
 import csv
@@ -19,8 +19,8 @@ from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
-_LONGEST_KEY = 240  # MLflow refuses keys of more than 250
-_LONGEST_PARAM = 6000  # MLflow cuts longer values with a warning
+_MAX_KEY_LENGTH = 240  # MLflow refuses keys of more than 250
+_MAX_PARAM_LENGTH = 6000  # MLflow cuts longer values with a warning
 
 RUN_STATUS = {
     TrialState.COMPLETE: "FINISHED",
@@ -40,7 +40,7 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything one MLflow run holds.
+    """Content of one MLflow run.
 
     Attributes:
         name: Shown in the UI.
@@ -49,7 +49,7 @@ class RunRecord:
         params: Parameter name to text.
         metrics: All points, curves included.
         files: Path below the run's artifacts to content.
-        seconds: How long what the run stands for took.
+        seconds: Duration of the run.
     """
 
     name: str
@@ -64,12 +64,12 @@ class RunRecord:
 def trial_record(
     trial: Trial, result: TrialResult, class_names: Sequence[str] = ()
 ) -> RunRecord:
-    """Return what the child run of a trial holds.
+    """Return the child run of a trial.
 
     Args:
-        trial: What was evaluated.
-        result: What was found.
-        class_names: For the confusion matrix.
+        trial: The trial.
+        result: Its result.
+        class_names: Labels of the confusion matrix.
     """
     return RunRecord(
         name=f"trial {trial.number}",
@@ -90,57 +90,59 @@ def trial_record(
 
 
 def params_of(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return MLflow params: keys it allows, values as text it does not cut."""
+    """Return MLflow params: allowed keys, and values short enough to be kept."""
     keys = _keys_of(list(values))
-    return {keys[name]: str(value)[:_LONGEST_PARAM] for name, value in values.items()}
+    return {
+        keys[name]: str(value)[:_MAX_PARAM_LENGTH] for name, value in values.items()
+    }
 
 
 def best_metrics(result: TrialResult) -> list[MetricPoint]:
-    """Return the ``best_*`` metrics a search takes over from its best trial."""
+    """Return the ``best_*`` metrics of a search, copied from its best trial."""
     points = _fold_means(result.folds)
     return list(finite(MetricPoint(f"best_{p.key}", p.value) for p in points))
 
 
 def finite(points: Iterable[MetricPoint]) -> Iterable[MetricPoint]:
-    """Drop metrics that are not defined: MLflow would show NaN and inf as numbers."""
+    """Drop undefined metrics, because MLflow shows NaN and inf as numbers."""
     return (point for point in points if math.isfinite(point.value))
 
 
 def trial_as_json(trial: Trial, result: TrialResult) -> dict[str, Any]:
-    """Return the full record of a trial, without its predictions."""
-    found = asdict(result)
-    found.pop("out_of_fold")
-    return {"trial": asdict(trial), "result": found}
+    """Return a trial and its result as JSON content, without predictions."""
+    fields = asdict(result)
+    fields.pop("out_of_fold")
+    return {"trial": asdict(trial), "result": fields}
 
 
 def trial_from_json(record: Mapping[str, Any]) -> tuple[Trial, TrialResult]:
-    """Return what `trial_as_json` was given, without predictions."""
-    found = dict(record["result"])
-    found["state"] = TrialState(found["state"])
-    found["folds"] = tuple(_fold_from_json(fold) for fold in found["folds"])
-    found["curves"] = {
+    """Return the trial and the result that `trial_as_json` encoded."""
+    fields = dict(record["result"])
+    fields["state"] = TrialState(fields["state"])
+    fields["folds"] = tuple(_fold_from_json(fold) for fold in fields["folds"])
+    fields["curves"] = {
         name: tuple(tuple(map(_number, fold)) for fold in folds)
-        for name, folds in found["curves"].items()
+        for name, folds in fields["curves"].items()
     }
-    found["scores"] = tuple(found.get("scores", ()))
-    found["confusion"] = tuple(tuple(row) for row in found["confusion"])
-    if found["failure"] is not None:
-        found["failure"] = Failure(**found["failure"])
-    return Trial(**record["trial"]), TrialResult(**found)
+    fields["scores"] = tuple(fields.get("scores", ()))
+    fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
+    if fields["failure"] is not None:
+        fields["failure"] = Failure(**fields["failure"])
+    return Trial(**record["trial"]), TrialResult(**fields)
 
 
 def as_json_bytes(content: Any) -> bytes:
-    """Return JSON text; NaN becomes null, which every reader understands."""
+    """Return JSON text; NaN becomes null, as standard JSON has no NaN."""
     return json.dumps(_without_nan(content), default=str).encode()
 
 
 def values_text(values: Mapping[str, Value]) -> str:
-    """Return values on one line for a person."""
+    """Return values on one line for display."""
     return ", ".join(f"{name}={short(value)}" for name, value in values.items())
 
 
 def short(value: Value) -> str:
-    """Return a value in few characters.
+    """Return a value as short text.
 
     Example:
         >>> short(0.00123456), short(64), short("adam")
@@ -150,22 +152,22 @@ def short(value: Value) -> str:
 
 
 def _keys_of(param_names: Sequence[str]) -> dict[str, str]:
-    """Return one key a name; names MLflow allows keep theirs, others get a free one."""
+    """Return a unique key per name; a name that MLflow allows is its own key."""
     keys = {name: name for name in param_names if _as_key(name) == name}
-    taken = set(keys)
+    used = set(keys)
     for name in param_names:
         if name not in keys:
             key = _as_key(name)
-            further = (f"{key}_{number}" for number in itertools.count(2))
-            free = (k for k in itertools.chain([key], further) if k not in taken)
-            keys[name] = next(free)
-            taken.add(keys[name])
+            numbered = (f"{key}_{number}" for number in itertools.count(2))
+            unused = (k for k in itertools.chain([key], numbered) if k not in used)
+            keys[name] = next(unused)
+            used.add(keys[name])
     return keys
 
 
 def _as_key(name: str) -> str:
-    """Replace what MLflow refuses, names that are no tidy paths among it."""
-    parts = _FORBIDDEN_IN_KEYS.sub("_", name[:_LONGEST_KEY]).split("/")
+    """Replace characters and path segments ("..", "") that MLflow refuses."""
+    parts = _FORBIDDEN_IN_KEYS.sub("_", name[:_MAX_KEY_LENGTH]).split("/")
     return "/".join(
         part if part.strip(".") else "_" * max(1, len(part)) for part in parts
     )

@@ -1,4 +1,4 @@
-"""Wait while another program holds the lock of a local store's database."""
+"""Retry calls while another program locks the database of a local store."""
 
 import functools
 import logging
@@ -10,7 +10,7 @@ from ktune.tracking.location import StoreLocation
 from ktune.tracking.store_errors import is_locked, store_error
 
 RETRY_SECONDS = 300.0
-"""Seconds of waiting: a backup or a vacuum of a large store takes minutes."""
+"""Lock timeout: a backup or a vacuum of a large store takes minutes."""
 
 _PAUSE = 0.2
 
@@ -20,22 +20,22 @@ _T = TypeVar("_T")
 
 
 class RetryPolicy:
-    """Repeats what has failed because the database is locked.
+    """Repeats a call that fails because the database is locked.
 
-    SQLite rolls back what it refuses, so nothing is done twice.
+    SQLite rolls back a refused transaction, so nothing is written twice.
 
     Args:
-        seconds: How long to try. Once that was in vain, nothing is waited for again:
-            who closes the books after a failure should not wait as long once more.
+        seconds: Lock timeout. Once a call has timed out, later calls are not retried,
+            so that the end of a failed search is not delayed by a second timeout.
     """
 
     def __init__(self, seconds: float = RETRY_SECONDS) -> None:
-        self._left = seconds
+        self._timeout = seconds
 
     def call(self, action: Callable[[], _T]) -> _T:
-        """Return what an action returns; its last failure if it stays locked."""
-        deadline = time.monotonic() + self._left
-        is_told = False
+        """Return the result of an action, or raise its last error after the timeout."""
+        deadline = time.monotonic() + self._timeout
+        is_logged = False
         while True:
             try:
                 return action()
@@ -43,41 +43,41 @@ class RetryPolicy:
                 if not is_locked(error):
                     raise
                 if time.monotonic() >= deadline:
-                    self._left = 0.0
+                    self._timeout = 0.0
                     raise
-            if not is_told:
+            if not is_logged:
                 _log.warning("the store is locked by another program; waiting for it")
-                is_told = True
+                is_logged = True
             time.sleep(_PAUSE)
 
 
 class RetryingClient:
-    """MLflow's client: waits for locks, and says in words what is wrong with a store.
+    """Wrapper of MLflow's client that retries on locks and raises store errors.
 
     Args:
-        client: MLflow's own.
-        location: The store it is for, a local one.
-        patience: Shared by all calls.
+        client: MLflow's client.
+        location: The local store of the client.
+        policy: Shared by all calls.
     """
 
     def __init__(
-        self, client: Any, location: StoreLocation, patience: RetryPolicy
+        self, client: Any, location: StoreLocation, policy: RetryPolicy
     ) -> None:
         self._client = client
         self._location = location
-        self._patience = patience
+        self._policy = policy
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
 
         @functools.wraps(method)
-        def call(*words: Any, **named: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return self._patience.call(lambda: method(*words, **named))
+                return self._policy.call(lambda: method(*args, **kwargs))
             except Exception as error:
-                told = store_error(error, self._location)
-                if told is None:
+                described = store_error(error, self._location)
+                if described is None:
                     raise
-                raise told from error
+                raise described from error
 
         return call

@@ -1,4 +1,4 @@
-"""A run as it stands in MLflow: a search or a trial."""
+"""The view of an MLflow run: a search or a trial."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ktune.tracking import names
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as it stands in MLflow: a search or a trial.
+    """View of an MLflow run: a search or a trial.
 
     Attributes:
         run_id: MLflow's id.
@@ -20,11 +20,11 @@ class RunView:
         name: Name of the run.
         status: FINISHED, KILLED, FAILED or RUNNING.
         started: Local time.
-        seconds: How long it took; None while it is running.
+        seconds: Duration; None while it is running.
         tags: Tag name to text.
         params: Parameter name to text.
         metrics: Last value of each metric.
-        artifact_uri: Where its files are.
+        artifact_uri: Location of its files.
     """
 
     run_id: str
@@ -56,12 +56,12 @@ class RunView:
 
     @property
     def objective(self) -> Objective:
-        """What the search makes as good as possible; the first of several."""
+        """The first objective of the search."""
         return _objective(self.tags[names.OBJECTIVE], self.tags[names.DIRECTION])
 
     @property
     def goal(self) -> Goal:
-        """All objectives of the search, and how one trial is taken."""
+        """All objectives of the search, and the rule that picks a trial."""
         text = self.tags.get(names.OBJECTIVES)
         if text is None:
             return Goal((self.objective,))
@@ -70,7 +70,7 @@ class RunView:
 
     @property
     def is_on_front(self) -> bool:
-        """Whether no other trial beats this one in every objective."""
+        """Whether the trial is on the Pareto front of the search."""
         return self.tags.get(names.PARETO_FRONT) == "true"
 
 

@@ -1,4 +1,4 @@
-"""The books of one search in MLflow: its parent run and a child run a trial."""
+"""Log a search to MLflow: a parent run, and one child run per trial."""
 
 import ast
 import io
@@ -18,8 +18,8 @@ from ktune.tracking.delivery import Delivery
 from ktune.tracking.reader import (
     RunView,
     find_search,
-    list_half_written,
     list_trials,
+    list_unfinished,
     read_folder,
     read_trial,
 )
@@ -60,21 +60,21 @@ _RECORDED_FIELDS = (
 
 @dataclass(frozen=True, eq=False)
 class SearchStart:
-    """What is known when a search starts.
+    """Facts known at the start of a search.
 
     Attributes:
-        experiment: What is searched.
-        goal: What trials are judged by.
+        experiment: The experiment.
+        goal: The objectives of its trials.
         data: Name, digest, task and sizes of the data.
         partition: Its split.
         class_names: In the order of class numbers.
         environment: Machine and versions.
         sources: Path to content of the experiment file and its local modules.
-        entry: Which of these to load, which variable of it, and where they stood.
-        git: ``commit`` and ``diff``, or nothing.
-        command: How to run the search again.
-        changes: Fields that options replaced.
-        storage: Address of the database of its study, without a password; empty where
+        entry: File and variable to load the experiment from, and their folder.
+        git: ``commit`` and ``diff``; empty outside a repository.
+        command: Command that repeats the search.
+        changes: Fields replaced by options.
+        storage: Address of the database of its study, without a password; empty if
             the study is a file.
     """
 
@@ -93,16 +93,16 @@ class SearchStart:
 
 
 class SearchLogger:
-    """Writes a search and its trials; remembers which run belongs to which trial.
+    """Writes a search and its trials, and maps trial numbers to run ids.
 
-    What trials and the end of the search leave may wait for a server that is away;
-    everything else is written when there is one (see `flush`).
+    Trials and the end of the search are queued while the server is unavailable. All
+    other methods need the server; call `flush` first.
 
     Args:
-        store: Where to write.
-        start: What is known when the search starts.
-        past: The search to go on with; None: a new one.
-        tell: Is told when the server of the store goes away, and when it is back.
+        store: The store to write to.
+        start: Facts known at the start of the search.
+        past: The search to resume; None for a new one.
+        notify: Called with a message when the connection is lost and restored.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SearchLogger:
         store: Store,
         start: SearchStart,
         past: RunView | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._class_names = start.class_names
@@ -121,8 +121,8 @@ class SearchLogger:
         else:
             self._reopen(past, start)
         owner = Owner(self.run_id, start.experiment.name, store.location.shown)
-        self._delivery = Delivery(store, owner, tell)
-        self._has_waited = False
+        self._delivery = Delivery(store, owner, notify)
+        self._has_pending = False
 
     def _open(self, start: SearchStart) -> None:
         store = self._store
@@ -138,38 +138,38 @@ class SearchLogger:
         self.run_id = past.run_id
         self._store.reopen(past.run_id)
         if not start.storage:  # other drivers may be writing
-            for run in list_half_written(self._store, past):
-                self._store.give_up(run.run_id)
+            for run in list_unfinished(self._store, past):
+                self._store.mark_interrupted(run.run_id)
         self._find_trial_runs(past)
-        self._note_later_sources(start)
+        self._log_changed_sources(start)
 
     def _find_trial_runs(self, search: RunView) -> None:
         for run in list_trials(self._store, search):
             self.trial_runs[run.number] = run.run_id
 
     def recover(self, number: int) -> TrialResult | None:
-        """Return what a driver that has died recorded of a trial, if it was complete.
+        """Return the result that a dead driver recorded for a trial, if complete.
 
-        What it has left half written is marked as interrupted.
+        An unfinished run of the trial is marked as interrupted.
         """
         search = find_search(self._store, self.run_id)
-        for run in list_half_written(self._store, search):
+        for run in list_unfinished(self._store, search):
             if run.number == number:
-                self._store.give_up(run.run_id)
+                self._store.mark_interrupted(run.run_id)
         for run in list_trials(self._store, search):
             if run.number == number:
                 return read_trial(self._store, run)[1]
         return None
 
     def import_trials(self, known: Collection[int]) -> list[tuple[Trial, TrialResult]]:
-        """Return the trials that other drivers have recorded, but those ``known``."""
+        """Return the trials recorded by other drivers, without the ``known`` ones."""
         search = find_search(self._store, self.run_id)
         runs = [r for r in list_trials(self._store, search) if r.number not in known]
         self.trial_runs.update({run.number: run.run_id for run in runs})
         return [read_trial(self._store, run) for run in runs]
 
-    def _note_later_sources(self, start: SearchStart) -> None:
-        """Keep the sources the search goes on with, where they are others by now."""
+    def _log_changed_sources(self, start: SearchStart) -> None:
+        """Log the sources of a resumed search if they have changed."""
         before = read_folder(self._store, self.run_id, names.SOURCE_FOLDER)
         if not start.sources or start.sources == before:
             return
@@ -184,23 +184,23 @@ class SearchLogger:
         return self._experiment_id
 
     @property
-    def n_waiting(self) -> int:
-        """How many records wait for the server of the store."""
-        return self._delivery.n_waiting
+    def n_pending(self) -> int:
+        """Number of records queued for the server of the store."""
+        return self._delivery.n_pending
 
     def flush(self) -> None:
-        """Write all that waits for the server, before it is read or built upon.
+        """Write all queued records, so that they can be read from the store.
 
         Raises:
-            ServerAway: The server is not back.
+            ServerUnavailable: The server does not answer.
         """
         self._delivery.flush()
-        if self._has_waited:
+        if self._has_pending:
             self._find_trial_runs(find_search(self._store, self.run_id))
-            self._has_waited = False
+            self._has_pending = False
 
     def close(self) -> None:
-        """Leave what waits to `ktune sync`; nothing more is to be written."""
+        """Stop writing, and leave queued records to `ktune sync`."""
         self._delivery.close()
 
     def track(
@@ -210,9 +210,10 @@ class SearchLogger:
         verdict: str,
         diagnosis: Mapping[str, Any],
     ) -> None:
-        """Write the child run of a trial, complete, with what was found about it.
+        """Write the complete child run of a trial with its diagnosis.
 
-        If the server is away it waits, and is in `trial_runs` after `flush`.
+        If the server is unavailable the run is queued, and `flush` adds it to
+        `trial_runs`.
         """
         record = trial_record(trial, result, self._class_names)
         record = replace(
@@ -222,14 +223,14 @@ class SearchLogger:
         )
         run_id = self._delivery.add_run(self._experiment_id, self.run_id, record)
         if run_id is None:
-            self._has_waited = True
+            self._has_pending = True
         else:
             self.trial_runs[trial.number] = run_id
 
     def log_best(
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
-        """Copy what matters of the best trial to the parent run."""
+        """Copy the scores of the best trial to the parent run."""
         points = [*best_metrics(result), *finite(extra)]
         record = RunRecord(name="", status="RUNNING", metrics=points)
         self._store.update_run(self.run_id, record)
@@ -243,13 +244,13 @@ class SearchLogger:
         )
 
     def log_front(self, numbers: Collection[int]) -> None:
-        """Mark the trials that no other one beats in every objective."""
+        """Mark the trials on the Pareto front."""
         for number, run_id in self.trial_runs.items():
             is_member = str(number in numbers).lower()
             self._store.set_tags(run_id, {names.PARETO_FRONT: is_member})
 
     def log_references(self, references: Mapping[str, Any], objective: str) -> None:
-        """Keep what simple models reach, as a file and as ``baseline_*`` metrics."""
+        """Log the scores of simple models as a file and as ``baseline_*`` metrics."""
         points = [
             MetricPoint(f"baseline_{model}_{objective}", scores[objective])
             for model, scores in references["baselines"].items()
@@ -260,11 +261,11 @@ class SearchLogger:
         self._delivery.update_run(self.run_id, record)
 
     def log_verdict(self, number: int, verdict: str) -> None:
-        """Replace the verdict of a trial that looks otherwise at the end."""
+        """Replace the verdict of a trial after the final diagnosis."""
         self._store.set_tags(self.trial_runs[number], {names.VERDICT: verdict})
 
     def log_diagnosis(self, verdict: str, diagnosis: Mapping[str, Any]) -> None:
-        """Keep the verdict on the best trial and the findings about the search."""
+        """Log the verdict on the best trial and the findings about the search."""
         self._store.set_tags(self.run_id, {names.VERDICT: verdict})
         self.add_file(names.DIAGNOSIS_FILE, as_json_bytes(diagnosis))
 
@@ -274,7 +275,7 @@ class SearchLogger:
         self._store.update_run(self.run_id, record)
 
     def log_model(self, version: str, gate: str) -> None:
-        """Say on the parent run which model version came of it, and its standing."""
+        """Tag the parent run with its model version and the outcome of the gate."""
         self._store.set_tags(
             self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
         )
@@ -286,7 +287,7 @@ class SearchLogger:
 
 
 def start_record(start: SearchStart) -> RunRecord:
-    """Return what the parent run holds from the beginning."""
+    """Return the initial content of the parent run."""
     experiment = start.experiment
     return RunRecord(
         name=f"search of {experiment.name}",
@@ -313,9 +314,9 @@ def start_record(start: SearchStart) -> RunRecord:
 def description(
     trial: Trial, result: TrialResult, points: Sequence[MetricPoint]
 ) -> str:
-    """Return what MLflow's page shows on top of a search, as Markdown."""
+    """Return the description of a search in MLflow's page, as Markdown."""
     values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
-    tested = {
+    test_scores = {
         p.key.removeprefix("test_"): p.value
         for p in points
         if p.key.startswith("test_")
@@ -323,7 +324,7 @@ def description(
     }
     scores = "".join(
         f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
-        for name, value in tested.items()
+        for name, value in test_scores.items()
     )
     return (
         f"Best: trial {trial.number}, score {result.score:.4f} over "
@@ -400,7 +401,7 @@ def _search_files(start: SearchStart) -> dict[str, bytes]:
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what JSON cannot hold; it has to be given again to resume."""
+    """Drop values that JSON cannot represent; resuming needs them again."""
 
     def is_plain(value: Any) -> bool:
         value = list(value) if isinstance(value, tuple) else value

@@ -1,8 +1,8 @@
-"""The MLflow store of ktune: the only place that writes to MLflow.
+"""The MLflow store of ktune: the only module that writes to MLflow.
 
 Only the driver uses it, from one thread. A run is written in few calls (one
 ``log_batch`` for all metrics, params and tags): single calls cost ten times as much,
-and with a server each of them is a round trip.
+and each of them is a round trip to a server.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ from typing import Any
 from ktune.errors import KtuneError, ServerUnavailable, StoreError
 from ktune.tracking import names
 from ktune.tracking.connectivity import (
-    away,
     hint,
     is_unavailable,
     log_in,
     require_answer,
+    unavailable_error,
 )
 from ktune.tracking.database import (
     check_database,
-    make_database,
+    create_database,
     prepare_for_writing,
 )
 from ktune.tracking.location import StoreLocation, find_store, relocate
@@ -44,7 +44,7 @@ class Store:
     """An open MLflow store.
 
     Args:
-        location: Where it is.
+        location: Its address.
         client: MLflow's client for it.
     """
 
@@ -53,10 +53,10 @@ class Store:
         self.client = client
 
     def experiment_id(self, name: str) -> str:
-        """Return the id of the MLflow experiment of that name, made if need be.
+        """Return the id of an MLflow experiment, created if it does not exist.
 
         Raises:
-            StoreError: It was deleted in MLflow, so its name is taken.
+            StoreError: It was deleted in MLflow, which still reserves its name.
         """
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
@@ -93,10 +93,10 @@ class Store:
         The run is terminated last, so a run with a final status is complete.
 
         Args:
-            experiment_id: MLflow's, of the experiment.
-            parent_id: The run of the search.
-            record: What the run holds.
-            at: When it ended, in seconds since 1970; None: now.
+            experiment_id: Id of the MLflow experiment.
+            parent_id: Id of the search run.
+            record: Content of the run.
+            at: End time in seconds since 1970; None for now.
         """
         at = time.time() if at is None else at
         run = self._create(experiment_id, record, {names.PARENT: parent_id}, at)
@@ -112,9 +112,9 @@ class Store:
         The same record with the same time can be written twice without harm.
 
         Args:
-            run_id: The run.
-            record: What to add.
-            at: When it was so, in seconds since 1970; None: now.
+            run_id: Id of the run.
+            record: Content to add.
+            at: Timestamp in seconds since 1970; None for now.
         """
         at = time.time() if at is None else at
         self._fill(run_id, record, at)
@@ -122,11 +122,11 @@ class Store:
             self._end(run_id, record.status, at)
 
     def reopen(self, run_id: str) -> None:
-        """Let a run that has ended go on."""
+        """Set a finished run to RUNNING again."""
         self.client.update_run(run_id, status="RUNNING")
 
-    def give_up(self, run_id: str) -> None:
-        """Mark the run of a trial that a crash has left half written."""
+    def mark_interrupted(self, run_id: str) -> None:
+        """Mark the unfinished run of a trial after a crash."""
         self.set_tags(run_id, {names.STATE: names.INTERRUPTED})
         self.client.set_terminated(run_id, "KILLED")
 
@@ -139,7 +139,7 @@ class Store:
     def log_dataset(
         self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]
     ) -> None:
-        """Record as the run's input which data it used: name, digest, sizes."""
+        """Log the data set as an input of the run: name, digest, sizes."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         from ktune.tracking.records import as_json_bytes
@@ -175,11 +175,11 @@ class Store:
         from mlflow.entities import Metric, Param, RunTag
 
         now = _milliseconds(at)
-        self.client.log_batch(  # in as few parts as MLflow takes
+        self.client.log_batch(  # MLflow splits it into as few requests as possible
             run_id,
             metrics=[Metric(p.key, p.value, now, p.step) for p in record.metrics],
             params=[Param(name, value) for name, value in record.params.items()],
-            # Those of a new run are there already.
+            # `_create` has set the tags of a new run.
             tags=[] if artifact_uri else [RunTag(*tag) for tag in record.tags.items()],
         )
         if record.files:
@@ -192,7 +192,7 @@ class Store:
         self, run_id: str, files: Mapping[str, bytes], artifact_uri: str | None
     ) -> None:
         repository = None if artifact_uri is None else self.files_at(artifact_uri)
-        local = getattr(repository, "artifact_dir", None)  # of files on this machine
+        local = getattr(repository, "artifact_dir", None)  # a folder on this machine
         if local is not None:
             _write_below(Path(local), files)
             return
@@ -200,11 +200,11 @@ class Store:
             _write_below(Path(folder), files)
             if repository is None:
                 self.client.log_artifacts(run_id, folder)
-            else:  # MLflow's client would ask for the address
+            else:  # MLflow's client would request the address again
                 repository.log_artifacts(folder)
 
     def files_at(self, artifact_uri: str) -> Any:
-        """Return MLflow's way to the files of a run whose address is known."""
+        """Return MLflow's artifact repository for an artifact URI."""
         from mlflow.store.artifact.artifact_repository_registry import (
             get_artifact_repository,
         )
@@ -213,10 +213,10 @@ class Store:
 
 
 def _write_below(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made if need be.
+    """Write files into a folder, created if it does not exist.
 
     Raises:
-        StoreError: A name leads out of it.
+        StoreError: A name points outside the folder.
     """
     root = folder.resolve()
     for name in files:
@@ -229,12 +229,12 @@ def _write_below(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
-    """Open the store, made first if ``create``; paths are mended if it has moved.
+    """Open the store; create it if ``create``, and relocate it if it has moved.
 
     Raises:
-        ServerAway: It is on a server that does not answer.
-        StoreError: There is none yet (and ``create`` is not set), or it cannot be
-            read or written.
+        ServerUnavailable: Its server does not answer.
+        StoreError: It does not exist (and ``create`` is not set), or is not readable
+            or writable.
     """
     location = find_store(tracking_uri)
     if not location.exists and not create:
@@ -245,24 +245,24 @@ def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Stor
         )
     prepare_environment()
     with quiet_mlflow(), store_errors(location):
-        patience = RetryPolicy()
-        patience.call(lambda: _prepare(location, for_writing=create))
-        client = patience.call(lambda: _connect(location))
+        policy = RetryPolicy()
+        policy.call(lambda: _prepare(location, for_writing=create))
+        client = policy.call(lambda: _connect(location))
         if location.database is not None:
-            client = RetryingClient(client, location, patience)
-        client.search_experiments(max_results=1)  # fails here if ever
+            client = RetryingClient(client, location, policy)
+        client.search_experiments(max_results=1)  # fails early on an unusable store
     return Store(location, client)
 
 
 def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
-    """Look at a store before MLflow opens it; see `ktune.tracking.database`."""
+    """Check a store before MLflow opens it; see `ktune.tracking.database`."""
     if location.is_server:
         log_in(location)
         require_answer(location)
     if location.database is None:
         return
     if not location.exists:
-        make_database(location)
+        create_database(location)
     check_database(location.database)
     if for_writing:
         prepare_for_writing(location.database)
@@ -273,28 +273,28 @@ def _connect(location: StoreLocation) -> Any:
     """Return MLflow's client.
 
     Raises:
-        StoreError: What talks to the database server is not installed.
+        StoreError: The driver package of the database server is not installed.
     """
     import mlflow
 
     try:
-        # Not mlflow.set_tracking_uri: it changes the environment of the whole process.
+        # mlflow.set_tracking_uri would change the environment of the whole process.
         return mlflow.MlflowClient(location.uri, location.uri)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"the store {location.shown} needs the package {error.name!r}, which is "
-            'not installed. For PostgreSQL: pip install "ktune[postgres]", and begin '
+            'not installed. For PostgreSQL: pip install "ktune[postgres]", and start '
             "its address with postgresql+psycopg2://"
         ) from error
 
 
 @contextlib.contextmanager
 def store_errors(location: StoreLocation) -> Iterator[None]:
-    """Turn what MLflow raises about the store itself into one clear message.
+    """Convert errors of MLflow about the store into one clear message.
 
     Raises:
-        ServerAway: It is on a server that does not answer any more.
-        StoreError: It cannot be used.
+        ServerUnavailable: The server of the store stopped answering.
+        StoreError: The store cannot be used.
     """
     import mlflow.exceptions
     import sqlalchemy.exc
@@ -305,7 +305,7 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         raise
     except KtuneError as error:
         if is_unavailable(error):
-            raise away(location, error) from error
+            raise unavailable_error(location, error) from error
         raise
     except (
         mlflow.exceptions.MlflowException,
@@ -314,9 +314,9 @@ def store_errors(location: StoreLocation) -> Iterator[None]:
         sqlite3.Error,
     ) as error:
         if is_unavailable(error):
-            raise away(location, error) from error
-        if told := store_error(error, location):
-            raise told from error
+            raise unavailable_error(location, error) from error
+        if described := store_error(error, location):
+            raise described from error
         first_line = str(error).strip().splitlines()[0] if str(error) else ""
         first_line = first_line.replace(location.uri, location.shown)
         raise StoreError(
@@ -331,7 +331,7 @@ def _milliseconds(seconds: float) -> int:
 
 @contextlib.contextmanager
 def quiet_mlflow(level: int = logging.CRITICAL) -> Iterator[None]:
-    """Keep MLflow and its database migrations from writing to the screen."""
+    """Silence the loggers and warnings of MLflow and its database migrations."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -346,7 +346,7 @@ def quiet_mlflow(level: int = logging.CRITICAL) -> Iterator[None]:
 
 
 def pages(client: Any, experiment_ids: Sequence[str], query: str) -> Iterator[Any]:
-    """Yield every run a query finds, page by page."""
+    """Yield all runs of a query, page by page."""
     token: str | None = None
     while True:
         page = client.search_runs(

@@ -1,4 +1,4 @@
-"""What has happened to a local store, in words: full, locked, read-only, damaged."""
+"""Describe errors of a local store: disk full, locked, read-only, damaged."""
 
 import errno
 from dataclasses import dataclass
@@ -6,83 +6,85 @@ from dataclasses import dataclass
 from ktune.errors import StoreError
 from ktune.tracking.location import StoreLocation
 
-_GO_ON = "A search that was running goes on by `ktune search FILE --resume`."
+_RESUME_HINT = "To resume a search: `ktune search FILE --resume`."
 
 
 @dataclass(frozen=True)
 class _Cause:
-    """Why a store cannot be used.
+    """Cause of a store error.
 
     Attributes:
-        words: Of which one stands in SQLite's message.
-        numbers: Of the system's errors that mean the same.
-        told: What is said; ``{database}``, ``{folder}`` and ``{error}`` are filled in.
+        phrases: Messages of SQLite with this cause.
+        error_numbers: Error numbers of the system with this cause.
+        message: Template with ``{database}``, ``{folder}`` and ``{error}``.
     """
 
-    words: tuple[str, ...]
-    numbers: tuple[int, ...]
-    told: str
+    phrases: tuple[str, ...]
+    error_numbers: tuple[int, ...]
+    message: str
 
 
 _LOCKED = _Cause(
     ("database is locked", "database table is locked"),
     (),
-    "{database} is locked by another program, and stays so. Close what uses it "
-    "(`lsof {database}` names it). Nothing is lost. " + _GO_ON,
+    "{database} is locked by another program, and stays so. Close that program "
+    "(`lsof {database}` names it). Nothing is lost. " + _RESUME_HINT,
 )
 _CAUSES = (
     _LOCKED,
     _Cause(
         ("database or disk is full",),
         (errno.ENOSPC, errno.EDQUOT),
-        "no space is left for the store in {folder} ({error}). What was finished is "
-        "kept. Make room there and in the folder for temporary files. " + _GO_ON,
+        "no space is left for the store in {folder} ({error}). Finished trials are "
+        "kept. Free space there and in the folder for temporary files. " + _RESUME_HINT,
     ),
     _Cause(
         ("readonly database", "unable to open database file"),
         (errno.EROFS, errno.EACCES, errno.EPERM),
-        "the store in {folder} cannot be written ({error}). SQLite has to write there "
-        "even to read. Make the folder and its files writable, or work on a copy: "
+        "the store in {folder} is not writable ({error}). SQLite writes there even "
+        "when it reads. Make the folder and its files writable, or work on a copy: "
         "cp -r {folder} FOLDER, and --tracking-uri sqlite:///FOLDER/mlflow.db",
     ),
     _Cause(
         ("malformed", "file is not a database", "disk I/O error"),
         (errno.EIO,),
-        "{database} is damaged, or no database at all ({error}); nothing was changed "
-        "in it. Restore it from a copy, save what can be read of it (sqlite3 "
-        "{database} .recover), or move it away to start anew.",
+        "{database} is damaged, or not a database ({error}); it was left unchanged. "
+        "Restore it from a copy, recover its readable part (sqlite3 {database} "
+        ".recover), or move it away to start anew.",
     ),
 )
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether another program has the lock of the database."""
-    return any(words in str(error) for words in _LOCKED.words)
+    """Whether another program locks the database."""
+    return any(phrase in str(error) for phrase in _LOCKED.phrases)
 
 
 def store_error(error: BaseException, location: StoreLocation) -> StoreError | None:
-    """Return what is wrong with a local store; None: the error tells something else.
+    """Return the store error for an exception, or None if it is not about the store.
 
     Args:
-        error: As SQLite, SQLAlchemy, MLflow or the system has raised it.
+        error: Raised by SQLite, SQLAlchemy, MLflow or the system.
         location: The store.
     """
     if location.database is None or isinstance(error, StoreError):
         return None
     number = error.errno if isinstance(error, OSError) else None
     for cause in _CAUSES:
-        if number in cause.numbers or any(words in str(error) for words in cause.words):
-            told = cause.told.format(
+        if number in cause.error_numbers or any(
+            phrase in str(error) for phrase in cause.phrases
+        ):
+            message = cause.message.format(
                 database=location.database,
                 folder=location.folder,
-                error=_core_of(error),
+                error=_core_message(error),
             )
-            return StoreError(told)
+            return StoreError(message)
     return None
 
 
-def _core_of(error: BaseException) -> str:
-    """Return what the system or SQLite said, without what others have put around."""
+def _core_message(error: BaseException) -> str:
+    """Return the message of the system or SQLite without the text of wrappers."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     first_line = str(error).strip().splitlines()[0]

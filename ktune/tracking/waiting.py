@@ -1,9 +1,9 @@
-"""Records that wait for their store: a file of lines, safe against every kill.
+"""Journal of records that are queued for their store, safe against kills.
 
-One file a driver, beside the studies. Its first line says whose records they are; each
-further one is a record, complete when it ends in a newline. Nothing is ever changed:
-the file goes when all of it stands in the store, and writing a record once more does
-no harm (see `ktune.tracking.delivery`).
+Each driver has one file beside the studies. Its first line names the search; each
+further line is a record, complete if it ends in a newline. Lines are only appended.
+The file is removed once the store holds all its records; a record that is written
+again does no harm (see `ktune.tracking.delivery`).
 """
 
 import base64
@@ -22,17 +22,17 @@ from ktune.tracking import names
 from ktune.tracking.records import MetricPoint, RunRecord
 from ktune.utils.file_lock import driving, is_driven
 
-_ENDING = ".jsonl"
+_SUFFIX = ".jsonl"
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose records wait.
+    """The search that records belong to.
 
     Attributes:
         search: Run id of the search.
-        experiment: Its name.
-        server: Where they were to be written, without a login.
+        experiment: Name of the experiment.
+        server: Address of its store, without a login.
     """
 
     search: str
@@ -42,13 +42,13 @@ class Owner:
 
 @dataclass(frozen=True, eq=False)
 class PendingRecord:
-    """One record that is to be written.
+    """A queued record.
 
     Attributes:
-        run_id: The run it adds to; of a trial: the run of its search.
-        record: What it holds.
-        at: When it was made, in seconds since 1970.
-        experiment_id: MLflow's, of a trial, whose run is to be made; else "".
+        run_id: The run to update; for a new trial, the run of its search.
+        record: Content to write.
+        at: Timestamp in seconds since 1970.
+        experiment_id: Id of the MLflow experiment for a new trial; else "".
     """
 
     run_id: str
@@ -58,20 +58,20 @@ class PendingRecord:
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is a run of its own."""
+        """Whether it creates the run of a trial."""
         return bool(self.experiment_id)
 
 
 @dataclass(frozen=True)
 class PendingRecords:
-    """A file of records.
+    """Summary of a file of queued records.
 
     Attributes:
         path: The file.
-        owner: Whose they are.
-        n_records: How many there are.
-        n_trials: How many of them are trials.
-        since: When the first was made, in seconds since 1970.
+        owner: The search that the records belong to.
+        n_records: Number of records.
+        n_trials: Number of trials among them.
+        since: Timestamp of the first record in seconds since 1970.
     """
 
     path: Path
@@ -82,20 +82,20 @@ class PendingRecords:
 
     @property
     def is_driven(self) -> bool:
-        """Whether the search still runs, and so writes them itself."""
+        """Whether the search still runs, and will write the records itself."""
         return is_driven(self.path)
 
 
 class PendingJournal:
-    """A file of waiting records that belongs to this process until it is closed.
+    """A file of queued records, locked by this process until it is closed.
 
     Args:
-        folder: Of the store; see `StoreLocation.folder`.
-        owner: Whose records they are.
+        folder: Folder of the store; see `StoreLocation.folder`.
+        owner: The search that the records belong to.
     """
 
     def __init__(self, folder: Path, owner: Owner) -> None:
-        name = f"{owner.search}-{uuid.uuid4().hex[:8]}{_ENDING}"
+        name = f"{owner.search}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
         self.path = folder / names.WAITING / name
         self._lock = ExitStack()
         self._lock.enter_context(driving(self.path))
@@ -103,7 +103,7 @@ class PendingJournal:
         self._append(asdict(owner))
 
     def append(self, entry: PendingRecord) -> None:
-        """Add a record; it survives whatever happens afterwards."""
+        """Append a record, and force it to disk."""
         record = asdict(entry.record)
         record["files"] = {
             name: base64.b64encode(content).decode()
@@ -120,36 +120,38 @@ class PendingJournal:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:  # the disk is full: what is cut must not spoil what follows
+        except OSError:  # disk full: a partial line would corrupt the next record
             os.truncate(self.path, end)
             raise
 
     def remove(self) -> None:
-        """All of it is written: the file goes."""
+        """Remove the file once all its records are written."""
         self.path.unlink()
         self.close()
 
     def close(self) -> None:
-        """Leave the file to whoever writes its records later."""
+        """Unlock the file, so that its records can be written later."""
         self._lock.close()
 
 
-def list_waiting(folder: Path) -> list[PendingRecords]:
-    """Return what waits below the folder of a store, oldest first.
+def list_pending(folder: Path) -> list[PendingRecords]:
+    """Return the queued records below the folder of a store, oldest first.
 
     Raises:
-        StoreError: A file is not one of ours, or damaged.
+        StoreError: A file is of another kind, or damaged.
     """
-    found = map(_describe, (folder / names.WAITING).glob(f"*{_ENDING}"))
-    return sorted((w for w in found if w.n_records), key=lambda w: w.since)
+    files = map(_describe, (folder / names.WAITING).glob(f"*{_SUFFIX}"))
+    return sorted((f for f in files if f.n_records), key=lambda f: f.since)
 
 
-def read_entries(path: Path, start: int = 0) -> Iterator[tuple[int, PendingRecord]]:
-    """Yield the records of a file with the position behind each, one at a time.
+def read_pending_records(
+    path: Path, start: int = 0
+) -> Iterator[tuple[int, PendingRecord]]:
+    """Yield the records of a file, each with the position of its end.
 
     Args:
         path: The file.
-        start: Position behind the last record that is not wanted; 0: all are.
+        start: Position to start from; 0 for all records.
 
     Raises:
         StoreError: The file is damaged.
@@ -161,20 +163,20 @@ def read_entries(path: Path, start: int = 0) -> Iterator[tuple[int, PendingRecor
             next(lines, b"")  # the owner
         for line in lines:
             if not line.endswith(b"\n"):
-                return  # a kill came while it was written: it does not count
-            with _damage(path):
-                entry = _entry(json.loads(line))
+                return  # the writer was killed: a partial record does not count
+            with _report_damage(path):
+                entry = _parse(json.loads(line))
             yield file.tell(), entry
 
 
 def _describe(path: Path) -> PendingRecords:
-    with path.open("rb") as file, _damage(path):
+    with path.open("rb") as file, _report_damage(path):
         first = file.readline()
-        # A kill may have come before anything was written.
-        about = json.loads(first) if first.endswith(b"\n") else {"search": ""}
-        owner = Owner(**{"experiment": "", "server": "", **about})
+        # The writer may have been killed before its first line.
+        fields = json.loads(first) if first.endswith(b"\n") else {"search": ""}
+        owner = Owner(**{"experiment": "", "server": "", **fields})
     since, n_records, n_trials = math.inf, 0, 0
-    for _, entry in read_entries(path):
+    for _, entry in read_pending_records(path):
         since = min(since, entry.at)
         n_records += 1
         n_trials += entry.is_trial
@@ -182,18 +184,18 @@ def _describe(path: Path) -> PendingRecords:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Say which file it is that cannot be understood."""
+def _report_damage(path: Path) -> Iterator[None]:
+    """Raise parsing errors as a `StoreError` that names the file."""
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} holds no records that wait for MLflow, or is damaged: {error}. "
+            f"{path} is no file of records queued for MLflow, or is damaged: {error}. "
             "Move it away, or restore it from a copy"
         ) from error
 
 
-def _entry(content: Mapping[str, Any]) -> PendingRecord:
+def _parse(content: Mapping[str, Any]) -> PendingRecord:
     record = dict(content["record"])
     record["metrics"] = tuple(MetricPoint(**point) for point in record["metrics"])
     record["files"] = {

@@ -114,7 +114,7 @@ class Driver:
         )
         for note in self.ready.notes:
             listener.on_note(note)
-        if places := self.study.other_places():
+        if places := self.study.other_addresses():
             listener.on_note(f"Other drivers on this search: {', '.join(places)}")
 
     def _run_trials(
@@ -150,7 +150,7 @@ class Driver:
 
     def _make_searcher(self) -> Searcher:
         context = self.ready.context
-        with self.study.turn():
+        with self.study.lock():
             return make_searcher(
                 context.experiment,
                 context.builder.declare,

@@ -119,12 +119,12 @@ class SearchLoop:
 
     def _ask(self) -> Trial | None:
         """Return the next trial; None: nothing now, or no more is wanted."""
-        turn = (
-            self._other_drivers.turn()
+        lock = (
+            self._other_drivers.lock()
             if self._other_drivers
             else nullcontext(DriverCounts())
         )
-        with turn as self._others:
+        with lock as self._others:
             if not self._wants_more():
                 return None
             trial = self._searcher.ask()

@@ -19,7 +19,7 @@ from ktune.errors import (
 from ktune.experiment.experiment import Experiment
 from ktune.metrics.ranking import Goal
 from ktune.tracking import names
-from ktune.tracking.delivery import write_waiting
+from ktune.tracking.delivery import write_pending
 from ktune.tracking.reader import (
     RunView,
     find_search,
@@ -32,7 +32,7 @@ from ktune.tracking.reader import (
 from ktune.tracking.records import params_of
 from ktune.tracking.search_logger import SearchLogger, folds_arrays
 from ktune.tracking.store import Store, store_errors
-from ktune.tracking.waiting import PendingRecords, list_waiting
+from ktune.tracking.waiting import PendingRecords, list_pending
 from ktune.trial import Trial, TrialResult, TrialState
 from ktune.tuner.preflight import Preflight
 from ktune.utils.file_lock import is_driven
@@ -155,7 +155,7 @@ def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
     # Optuna and the rest are only needed by who resumes.
     from ktune.searchers.trial_store import open_trial_store
 
-    entries = open_trial_store(study, search.experiment).entries()
+    entries = open_trial_store(study, search.experiment).records()
     lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
     if lost:
         raise StoreError(
@@ -266,7 +266,7 @@ def write_all_waiting(store: Store, tell: Callable[[str], None]) -> None:
         tell: Is told what was written.
     """
     for waiting in _left_waiting(store):
-        write_waiting(store, waiting)
+        write_pending(store, waiting)
         tell(
             f"{waiting.n_records} records of search {waiting.owner.search[:8]} have "
             f"waited for {store.location.shown}; they are written now."
@@ -281,7 +281,7 @@ def n_left_waiting(store: Store) -> int:
 def _left_waiting(store: Store) -> list[PendingRecords]:
     return [
         waiting
-        for waiting in list_waiting(store.location.folder)
+        for waiting in list_pending(store.location.folder)
         if waiting.owner.server == store.location.shown and not waiting.is_driven
     ]
 
@@ -307,7 +307,7 @@ def telling_how_to_go_on(
     except ServerUnavailable as error:
         raise ServerUnavailable(f"{error}. {_what_waits(logger, command)}") from error
     except BaseException:
-        if logger.n_waiting:
+        if logger.n_pending:
             tell(_what_waits(logger, command))
         raise
     finally:
@@ -315,7 +315,7 @@ def telling_how_to_go_on(
 
 
 def _what_waits(logger: SearchLogger, command: str) -> str:
-    count = logger.n_waiting
+    count = logger.n_pending
     waits = f"{count} records wait here, so nothing is lost. " if count else ""
     return (
         f"{waits}When the server is back, this writes what waits, refits and registers "

@@ -289,7 +289,7 @@ OPTIONS = [
     ([FILE, "--tracking-uri", "foo://bar"], "foo://bar"),
     (
         [FILE, "--tracking-uri", f"sqlite:///{FILE}"],
-        "is damaged, or no database at all",
+        "is damaged, or not a database",
     ),
     ([FILE, "--tracking-uri", f"sqlite:///{FILE}/mlflow.db"], FILE),
 ]
@@ -299,11 +299,11 @@ VERBS = [
     (["runs", "small2"], "Did you mean 'small'?"),
     (["runs", "--limit", "-1"], "must be at least 1"),
     (["show", "../../etc"], "neither a run id"),
-    (["report", "ffff" * 8], "fits no run"),
+    (["report", "ffff" * 8], "matches no run"),
     (["report", "-o", "small.py/report.html"], "--output small.py"),
     (["compare", "best", "best", "-o", "small.py/x.html"], "--output small.py"),
     (["compare"], "required: RUN"),
-    (["compare", "small", "ffff"], "fits no run"),
+    (["compare", "small", "ffff"], "matches no run"),
     (["reproduce", "nothing"], "neither a run id"),
     (["promote", "small", "--n-refits", "0"], "at least 1"),
     (["ensemble", "small", "--method", "magic"], "greedy"),

@@ -39,7 +39,7 @@ def _no_file(folder: Path) -> None:
 
 
 STORES = {
-    "an empty file": (_written(lambda content: b""), "is empty: it was cut off"),
+    "an empty file": (_written(lambda content: b""), "is empty: it was truncated"),
     "no database": (_written(lambda content: b"no db " * 999), "is damaged, or no"),
     "half a database": (_written(lambda content: content[:200_000]), "malformed"),
     "a first page": (_written(lambda content: content[:4096]), "malformed"),

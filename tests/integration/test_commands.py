@@ -105,7 +105,7 @@ def test_show_prints_test_scores_and_model_of_a_search(in_folder, capsys):
     ("reference", "told"),
     [
         ("smal", "Did you mean 'small'?"),
-        ("ffff", "fits no run"),
+        ("ffff", "matches no run"),
         ("", "fits"),
     ],
 )

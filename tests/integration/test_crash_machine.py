@@ -167,7 +167,7 @@ class Search(RuleBasedStateMachine):
         self.resume()
         runs = list_trials(self.store, find_search(self.store, self.books.run_id))
         assert {run.number: run.state for run in runs} == self.recorded
-        entries = self.searcher._state.trial_store.entries()
+        entries = self.searcher._state.trial_store.records()
         told = {e.trial.number: e.state for e in entries if e.state is not None}
         assert told == self.recorded
         assert {e.trial.number for e in entries} - {*told} == self.to_repeat

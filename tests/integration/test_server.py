@@ -137,8 +137,8 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     after_trial.update({0: server.kill, 2: server.start})
     assert main(["search", "small.py"]) == 0
     told = capsys.readouterr().err
-    assert told.count("is away (Connection refused). The search goes on") == 1
-    assert told.count("is back; what waited (2 records) is written") == 1
+    assert told.count("is unavailable (Connection refused). The search continues") == 1
+    assert told.count("is back; 2 queued records written") == 1
     (first,) = searches(server.uri)
     assert_whole(first, 5)
     assert first.run.info.status == "FINISHED"

@@ -30,7 +30,7 @@ from ktune.cli.main import main
 from ktune.executors.serial import SerialExecutor
 from ktune.searchers import database
 
-database.HEARTBEAT, database.GRACE = 1, {GRACE}
+database.HEARTBEAT_INTERVAL, database.GRACE_PERIOD = 1, {GRACE}
 wait = SerialExecutor.wait
 
 def wait_longer(self, report):
@@ -63,8 +63,8 @@ def project(tmp_path_factory, empty_store):
         server.start()
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        patch.setattr(database, "HEARTBEAT", 1)
-        patch.setattr(database, "GRACE", GRACE)
+        patch.setattr(database, "HEARTBEAT_INTERVAL", 1)
+        patch.setattr(database, "GRACE_PERIOD", GRACE)
         yield folder
 
 

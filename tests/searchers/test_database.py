@@ -26,7 +26,7 @@ SECRET = "pa55word-4711"
         "",
     ],
 )
-def test_what_is_no_address_of_a_database_is_refused(text):
+def test_a_text_that_is_no_url_of_a_database_is_refused(text):
     with pytest.raises(ExperimentError, match=r"postgresql://user@host/name") as caught:
         check_url(text)
     assert SECRET not in str(caught.value)
@@ -72,7 +72,7 @@ def test_a_server_that_does_not_answer_is_one_clear_message(monkeypatch):
 
 def test_a_file_that_is_no_database_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("ktune.searchers.database.time.sleep", lambda seconds: None)
-    (tmp_path / "notes.txt").write_text("buy milk, and tell nobody " * 100)
+    (tmp_path / "notes.txt").write_text("buy milk and bread " * 100)
     with pytest.raises(StoreError, match=r"notes\.txt cannot be used: file is not"):
         Database(check_url(f"sqlite:///{tmp_path}/notes.txt"))
 

@@ -48,7 +48,7 @@ def test_a_finite_space_is_exhausted_by_its_last_configuration(every):
 
 
 @given(every_path, st.randoms(use_true_random=False))
-def test_what_is_proposed_as_new_has_not_been_tried(every, generator):
+def test_a_configuration_proposed_as_new_has_not_been_tried(every, generator):
     explored = ExploredSpace()
     for path in every:
         answers = explored.unexplored(generator.choice)

@@ -56,7 +56,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_the_index_agrees_with_a_look_at_every_trial(tmp_path_factory, plan):
+def test_the_index_agrees_with_a_scan_of_all_trials(tmp_path_factory, plan):
     path = tmp_path_factory.mktemp("study") / "study.log"
     with quiet():
         study, plain = study_on(path), study_on(path, JournalStorage)
@@ -95,7 +95,7 @@ def test_finished_trials_are_not_looked_at_again(tmp_path, monkeypatch):
     assert looked_at == []
 
 
-def test_what_is_returned_may_be_changed_without_harm(tmp_path):
+def test_returned_trials_may_be_changed_without_harm(tmp_path):
     study = study_on(tmp_path / "study.log")
     study.tell(begin(study), 1.0)
     for _ in range(2):

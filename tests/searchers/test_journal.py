@@ -33,25 +33,25 @@ def study_on(backend):
 
 
 def trials_in(path):
-    """Return what Optuna's own reader finds."""
+    """Return the trials that Optuna's own reader finds."""
     return study_on(JournalFileBackend(str(path))).get_trials()
 
 
-def test_what_is_kept_back_is_read_here_and_not_yet_elsewhere(path):
+def test_buffered_records_are_read_here_and_not_yet_elsewhere(path):
     journal = BatchedJournal(path)
     study = study_on(journal)
     trial = study.ask()
-    journal.keep_back()
+    journal.start_buffering()
     value = trial.suggest_float("x", 0, 1)
     trial.set_user_attr("name", "first")
     assert study.get_trials()[0].params == {"x": value}
     assert study.get_trials()[0].user_attrs == {"name": "first"}
     assert trials_in(path)[0].params == {}
-    journal.release()
+    journal.flush()
     assert trials_in(path) == study.get_trials()
 
 
-def test_what_belongs_together_is_written_in_one_go(path, monkeypatch):
+def test_a_batch_is_written_at_once(path, monkeypatch):
     journal = BatchedJournal(path)
     study = study_on(journal)
     trial = study.ask()
@@ -62,33 +62,33 @@ def test_what_belongs_together_is_written_in_one_go(path, monkeypatch):
         "append_logs",
         lambda backend, logs: (appended.append(len(logs)), original(backend, logs)),
     )
-    with journal.together():
+    with journal.batch():
         trial.suggest_float("x", 0, 1)
         trial.set_user_attr("name", "first")
         study.tell(trial, 0.5)
     assert appended == [3]
-    journal.release()
+    journal.flush()
     assert appended == [3]
 
 
-def test_what_others_write_in_between_is_not_confused_with_our_own(path):
+def test_records_of_another_process_are_not_confused_with_buffered_ones(path):
     journal = BatchedJournal(path)
     here, there = study_on(journal), study_on(JournalFileBackend(str(path)))
-    ours = here.ask()
-    journal.keep_back()
-    ours.suggest_int("n", 1, 9)
-    theirs = there.ask()
-    theirs.set_user_attr("whose", "theirs")
-    ours.set_user_attr("whose", "ours")
-    journal.release()
-    here.tell(ours, 1.0)
-    there.tell(theirs, 2.0)
+    first = here.ask()
+    journal.start_buffering()
+    first.suggest_int("n", 1, 9)
+    second = there.ask()
+    second.set_user_attr("process", "there")
+    first.set_user_attr("process", "here")
+    journal.flush()
+    here.tell(first, 1.0)
+    there.tell(second, 2.0)
     assert here.get_trials() == trials_in(path)
-    assert [t.user_attrs["whose"] for t in trials_in(path)] == ["ours", "theirs"]
+    assert [t.user_attrs["process"] for t in trials_in(path)] == ["here", "there"]
     assert [t.value for t in trials_in(path)] == [1.0, 2.0]
 
 
-def test_a_line_that_is_being_written_is_read_when_it_is_whole(path):
+def test_a_line_that_is_being_written_is_read_when_it_is_complete(path):
     study = study_on(BatchedJournal(path))
     line = b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"a":1}}\n'
     with path.open("ab", buffering=0) as file:
@@ -99,13 +99,13 @@ def test_a_line_that_is_being_written_is_read_when_it_is_whole(path):
 
 
 STEPS = st.lists(
-    st.sampled_from(["ask", "attribute", "report", "tell", "keep_back", "release"]),
+    st.sampled_from(["ask", "attribute", "report", "tell", "start_buffering", "flush"]),
     max_size=30,
 )
 
 
 @given(steps=STEPS, others=st.lists(st.booleans(), min_size=30, max_size=30))
-def test_the_file_ends_as_the_study_here_whatever_was_kept_back(
+def test_the_file_ends_as_the_study_here_for_any_buffering(
     tmp_path_factory, steps, others
 ):
     path = tmp_path_factory.mktemp("journal") / "study.log"
@@ -116,15 +116,15 @@ def test_the_file_ends_as_the_study_here_whatever_was_kept_back(
         if do_others:
             there.add_trial(optuna.trial.create_trial(value=float(number)))
         take(step, number, journal, here, running)
-    journal.release()
+    journal.flush()
     assert here.get_trials() == trials_in(path)
 
 
 def take(step, number, journal, study, running):
     if step == "ask":
-        journal.release()  # as who keeps back must
+        journal.flush()  # required before a trial is asked
         running.append(study.ask())
-    elif step in ("keep_back", "release"):
+    elif step in ("start_buffering", "flush"):
         getattr(journal, step)()
     elif running and step == "attribute":
         running[-1].set_user_attr(f"at {number}", number)

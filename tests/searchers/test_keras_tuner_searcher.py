@@ -155,13 +155,13 @@ def test_parameter_found_late_is_not_always_its_default(
     assert len(first_seen) == 4
 
 
-def test_parameter_found_late_is_searched_from_there_on(tmp_path: Path) -> None:
+def test_parameter_found_late_is_searched_from_then_on(tmp_path: Path) -> None:
     asked = run(make_with(sampler="random")(declare_late, tmp_path / "study.log"), 20)
     late = [t.values["rate_1"] for t in asked if "rate_1" in t.values]
     assert len(set(late)) == len(late) > 4
 
 
-def test_grid_skips_what_nobody_asks_for(tmp_path: Path) -> None:
+def test_grid_skips_inactive_parameters(tmp_path: Path) -> None:
     def declare(hp: Any) -> None:
         for index in range(hp.Int("layers", 1, 3)):
             hp.Choice(f"units_{index}", [8, 16, 32])
@@ -171,7 +171,7 @@ def test_grid_skips_what_nobody_asks_for(tmp_path: Path) -> None:
     assert searcher.is_exhausted
 
 
-def test_grid_takes_ten_values_of_a_continuum(tmp_path: Path) -> None:
+def test_grid_takes_ten_values_of_a_continuous_range(tmp_path: Path) -> None:
     def declare(hp: Any) -> None:
         hp.Float("rate", 1e-4, 1e-1, sampling="log")
 
@@ -199,7 +199,7 @@ def run_line(searcher: KerasTunerSearcher, trials: int) -> list[float]:
 
 
 @pytest.mark.slow
-def test_bayesian_search_goes_on_exactly_and_finds_the_edge(tmp_path: Path) -> None:
+def test_bayesian_search_resumes_exactly_and_finds_the_edge(tmp_path: Path) -> None:
     make = make_with(sampler="bayesian")
     straight = run_line(make(declare_line, tmp_path / "one.log"), 12)
     first = run_line(make(declare_line, tmp_path / "two.log"), 8)
@@ -207,7 +207,7 @@ def test_bayesian_search_goes_on_exactly_and_finds_the_edge(tmp_path: Path) -> N
     assert first + second == straight
     scores = [
         entry.score
-        for entry in open_trial_store(tmp_path / "one.log", "study").entries()
+        for entry in open_trial_store(tmp_path / "one.log", "study").records()
     ]
     assert max(score for score in scores if score is not None) > 60
 
@@ -238,7 +238,7 @@ def test_oracle_that_raised_is_not_waited_for(
 
 
 @pytest.mark.parametrize("sampler", ORACLES)
-def test_either_engine_goes_on_after_the_other(sampler: str, tmp_path: Path) -> None:
+def test_either_engine_continues_after_the_other(sampler: str, tmp_path: Path) -> None:
     path = tmp_path / "study.log"
     first = run(make_with(sampler=sampler)(declare_mixed, path), 4)
     trial_store = open_trial_store(path, "study", goal=GOAL)

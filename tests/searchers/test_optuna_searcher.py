@@ -81,10 +81,10 @@ class TestGp(SearcherContract):
 
 
 def test_every_sampler_of_an_experiment_is_known() -> None:
-    assert {*optuna_searcher._MAKERS, "grid"} == set(SAMPLERS["optuna"])
+    assert {*optuna_searcher._FACTORIES, "grid"} == set(SAMPLERS["optuna"])
 
 
-def test_missing_package_is_told_before_the_search(
+def test_missing_package_is_reported_before_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -112,14 +112,14 @@ def test_grid_goes_through_the_values_in_order(tmp_path: Path) -> None:
     ]
 
 
-def test_duplicates_leave_the_ledger_clean(tmp_path: Path) -> None:
+def test_duplicates_leave_the_trial_store_clean(tmp_path: Path) -> None:
     def declare(hp: Any) -> None:
         hp.Int("a", 1, 3)
 
     path = tmp_path / "study.log"
     run(make_with(sampler="random")(declare, path), 10)
     trial_store = open_trial_store(path, "study")
-    assert [entry.trial.number for entry in trial_store.entries()] == [0, 1, 2]
+    assert [entry.trial.number for entry in trial_store.records()] == [0, 1, 2]
     assert len(trial_store.study.trials) >= 3
 
 

@@ -149,7 +149,7 @@ def test_all_values_of_keras_tuner_are_among_them(declaration: Declared) -> None
 
 
 @given(DECLARATIONS)
-def test_parameters_survive_the_ledger(declaration: Declared) -> None:
+def test_parameters_survive_the_trial_store(declaration: Declared) -> None:
     parameter = parameter_of(declaration.hyperparameter())
     assert parameter_from_json(parameter_to_json(parameter)) == parameter
 
@@ -172,17 +172,17 @@ def test_optuna_gives_back_what_it_stores(declaration: Declared, seed: int) -> N
 
 def make_optuna(declare: Any, seed: int) -> OptunaSearcher:
     return OptunaSearcher(
-        declare, trial_store=new_ledger(), sampler="random", seed=seed
+        declare, trial_store=new_trial_store(), sampler="random", seed=seed
     )
 
 
 def make_keras_tuner(declare: Any, seed: int) -> KerasTunerSearcher:
     return KerasTunerSearcher(
-        declare, trial_store=new_ledger(), sampler="random", seed=seed
+        declare, trial_store=new_trial_store(), sampler="random", seed=seed
     )
 
 
-def new_ledger() -> TrialStore:
+def new_trial_store() -> TrialStore:
     with quiet():
         return TrialStore(optuna.create_study(direction="maximize"))
 
@@ -262,7 +262,9 @@ def test_unknown_sort_of_parameter_is_named() -> None:
         parameter_of(Strange("x"))
 
 
-def test_default_off_the_steps_is_kept_exactly(tmp_path: Path) -> None:
+def test_default_that_is_no_multiple_of_the_step_is_kept_exactly(
+    tmp_path: Path,
+) -> None:
     def declare(hp: Any) -> None:
         hp.Int("units", 32, 256, step=32, default=100)
 

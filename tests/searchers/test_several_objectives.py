@@ -101,7 +101,7 @@ def test_tpe_learns_to_keep_below_a_limit(tmp_path: Path) -> None:
     assert sum(refused[-30:]) <= 10
 
 
-def test_what_was_refused_is_a_failed_trial_to_whoever_reads_the_study(
+def test_a_trial_over_a_limit_is_a_failed_trial_in_the_study(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "study.log"
@@ -109,6 +109,6 @@ def test_what_was_refused_is_a_failed_trial_to_whoever_reads_the_study(
     trial = searcher.ask()
     assert trial is not None
     searcher.tell(trial, TOO_LARGE)
-    (entry,) = open_trial_store(path, "x").entries()
+    (entry,) = open_trial_store(path, "x").records()
     assert entry.state is TrialState.FAILED
     assert entry.score is None

@@ -70,7 +70,7 @@ def drive(url):
             pruner="none",
             seed=seed,
         )
-        with study.turn():
+        with study.lock():
             searcher = make_searcher(
                 experiment, declare, goal=GOAL, path=study, find_result=find_result
             )
@@ -83,12 +83,12 @@ def drive(url):
 
 
 def ask(driver):
-    with driver.study.turn():
+    with driver.study.lock():
         return driver.searcher.ask()
 
 
 def others(driver):
-    with driver.study.turn() as found:
+    with driver.study.lock() as found:
         return found
 
 
@@ -154,13 +154,13 @@ def test_the_last_driver_at_work_closes_and_ends_the_search(drive):
     assert second.study.try_finalize()
     late = drive()
     assert run(late, 2, []).finished == 0
-    assert not late.study.try_finalize()  # somebody does it already
+    assert not late.study.try_finalize()  # another driver does it already
     for driver in (late, second, first):
         driver.study.leave(lambda name=driver: ended.append(name))
     assert ended == [first]
 
 
-def test_what_has_been_closed_is_closed_again_only_for_more_trials(drive):
+def test_a_finalized_search_is_finalized_again_only_for_more_trials(drive):
     first = drive()
     run(first, 2, [])
     assert first.study.try_finalize()
@@ -188,9 +188,9 @@ def test_the_trial_of_a_dead_driver_is_run_again_with_its_values(drive):
     for trial in (other, again):
         second.searcher.tell(trial, complete(0.5))
     assert ask(second).number == 2
-    with pytest.raises(StoreError, match="no sign of life.*--resume"):
+    with pytest.raises(StoreError, match="sent no heartbeat.*--resume"):
         first.study.check_in()
-    with pytest.raises(StoreError, match="no sign of life"):
+    with pytest.raises(StoreError, match="sent no heartbeat"):
         ask(first)
 
 
@@ -219,19 +219,19 @@ def test_a_driver_waits_for_the_last_trials_of_others_and_takes_them_over(drive)
 
 def test_who_dies_in_its_turn_does_not_keep_it(drive):
     first, second = drive(), drive()
-    turn = first.study.turn()
-    turn.__enter__()
+    lock = first.study.lock()
+    lock.__enter__()
     begun = first.searcher._state.trial_store.draw(first.searcher._new_sampler(0))
     begun.optuna_trial.suggest_float("rate", 1e-4, 1e-1, log=True)
     die(first)
     assert ask(second).number == 0
-    with pytest.raises(StoreError, match="no sign of life"):
+    with pytest.raises(StoreError, match="sent no heartbeat"):
         first.study.check_in()
     states = [t.state.name for t in second.searcher._state.trial_store.study.trials]
     assert states == ["FAIL", "RUNNING"]
 
 
-def test_failed_trials_are_replaced_by_whoever_comes_first(drive):
+def test_failed_trials_are_replaced_by_the_first_driver(drive):
     first, second = drive(), drive()
     one, two = ask(first), ask(second)
     first.searcher.tell(one, failed())
@@ -252,7 +252,7 @@ def test_pruners_and_samplers_see_the_trials_of_all_drivers(drive):
     assert first.searcher.is_exhausted
     for trial, driver in zip(asked, (first, second, first, second), strict=True):
         driver.searcher.tell(trial, complete(score_of(trial)))
-    entries = second.searcher._state.trial_store.entries()
+    entries = second.searcher._state.trial_store.records()
     assert [entry.state for entry in entries] == [TrialState.COMPLETE] * 4
     assert [entry.driver for entry in entries] == [0, 1, 0, 1]
 
@@ -276,7 +276,7 @@ def test_a_search_that_is_not_in_the_database_is_not_begun_there(url):
     base = Database(check_url(url))
     study = SharedStudy(base, "unheard-of/1", declare, is_new=False)
     with (
-        pytest.raises(StoreError, match="does not hold this search.*--storage"),
+        pytest.raises(StoreError, match="does not contain this search.*--storage"),
         study.session(),
     ):
         pass

@@ -48,59 +48,61 @@ def test_opposite_direction_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"hello\nworld\n", "line 1 of 2 is no record"),
-        (b"hello\nworld", "line 1 of 2 is no record"),
-        (b"hello", "line 1 of 1 is no record"),
-        (b"SQLite format 3\0" + bytes(1000), "is no record"),
-        (b'[{"op_code": 4}]\n', "line 1 of 1 is no record"),
+        (b"hello\nworld\n", "line 1 of 2 is not a record"),
+        (b"hello\nworld", "line 1 of 2 is not a record"),
+        (b"hello", "line 1 of 1 is not a record"),
+        (b"SQLite format 3\0" + bytes(1000), "is not a record"),
+        (b'[{"op_code": 4}]\n', "line 1 of 1 is not a record"),
         (b'{"op_code": 4, "worker_id": "x"}\n', "not of this search"),
     ],
 )
 def test_file_that_is_no_study_is_a_clear_error_and_stays_as_it_was(
-    tmp_path: Path, content: bytes, told: str
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     (tmp_path / "study.log").write_bytes(content)
-    with pytest.raises(StoreError, match=rf"study\.log cannot be opened: .*{told}"):
+    with pytest.raises(StoreError, match=rf"study\.log cannot be opened: .*{message}"):
         make(tmp_path / "study.log")
     assert (tmp_path / "study.log").read_bytes() == content
 
 
-def test_line_spoilt_in_the_middle_is_named(tmp_path: Path) -> None:
+def test_line_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
     run(make(path), 3)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"\0" * 20 + b"\n", *lines[5:]]))
     before = path.read_bytes()
     for goal in (None, GOAL):
-        with pytest.raises(StoreError, match=rf"line 5 of {len(lines)} is no record"):
+        with pytest.raises(
+            StoreError, match=rf"line 5 of {len(lines)} is not a record"
+        ):
             open_trial_store(path, "study", goal=goal)
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    "torn", [b'{"op_code": 4, "work', b"\0" * 4000, b"\0\0\0\n", b'{"op_c\n']
+    "partial", [b'{"op_code": 4, "work', b"\0" * 4000, b"\0\0\0\n", b'{"op_c\n']
 )
-def test_line_torn_by_a_crash_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+def test_line_truncated_by_a_crash_is_removed(tmp_path: Path, partial: bytes) -> None:
     path = tmp_path / "study.log"
     run(make(path), 3)
     with path.open("ab") as file:
-        file.write(torn)
-    assert len(open_trial_store(path, "study").entries()) == 3
+        file.write(partial)
+    assert len(open_trial_store(path, "study").records()) == 3
     run(make(path), 2)
-    assert len(open_trial_store(path, "study").entries()) == 5
+    assert len(open_trial_store(path, "study").records()) == 5
     for line in path.read_text().splitlines():
         json.loads(line)
 
 
-def test_study_whose_first_line_is_torn_begins_anew(tmp_path: Path) -> None:
+def test_study_whose_first_line_is_truncated_starts_anew(tmp_path: Path) -> None:
     (tmp_path / "study.log").write_bytes(b'{"op_code": 0, "worker')
     assert run(make(tmp_path / "study.log"), 2) == run(make(tmp_path / "new.log"), 2)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_full_disk_is_told_as_the_system_tells_it(tmp_path: Path) -> None:
+def test_full_disk_raises_the_error_of_the_system(tmp_path: Path) -> None:
     """So that who knows the store can say what to do."""
     path = tmp_path / "study.log"
     searcher = make(path)
@@ -110,7 +112,7 @@ def test_full_disk_is_told_as_the_system_tells_it(tmp_path: Path) -> None:
         searcher.ask()
 
 
-def test_database_will_do_as_well(tmp_path: Path) -> None:
+def test_database_works_as_well(tmp_path: Path) -> None:
     straight = run(make(tmp_path / "study.log"), 5)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     assert run(make(url), 3) + run(make(url), 2) == straight
@@ -130,7 +132,7 @@ def test_states_scores_and_reports_are_read_back(tmp_path: Path) -> None:
         searcher.report(trial, 1, 0.2)
         searcher.tell(trial, result)
     searcher.ask()
-    entries = open_trial_store(tmp_path / "study.log", "study").entries()
+    entries = open_trial_store(tmp_path / "study.log", "study").records()
     assert [(entry.state, entry.score) for entry in entries] == [
         (TrialState.COMPLETE, 0.5),
         (TrialState.PRUNED, 0.25),
@@ -161,7 +163,7 @@ def test_trial_told_just_before_a_crash_is_not_repeated(
     following = make(path).ask()
     assert following is not None
     assert following.number == 1
-    assert open_trial_store(path, "study").entries()[0].score == 0.75
+    assert open_trial_store(path, "study").records()[0].score == 0.75
 
 
 def test_trial_lost_while_it_was_written_leaves_no_gap(
@@ -186,11 +188,11 @@ def test_trial_not_asked_cannot_be_told(tmp_path: Path) -> None:
     trial = searcher.ask()
     assert trial is not None
     searcher.tell(trial, complete(0.5))
-    with pytest.raises(LookupError, match="trial 0 .* told already"):
+    with pytest.raises(LookupError, match="trial 0 .* finished already"):
         searcher.tell(trial, complete(0.5))
 
 
-def test_importances_are_by_the_names_users_know(tmp_path: Path) -> None:
+def test_importances_are_by_the_names_of_parameters(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
 
     def declare(hp: Any) -> None:
@@ -245,7 +247,7 @@ def test_engine_of_the_experiment_is_made(
     )
     assert isinstance(searcher, kind)
     asked = run(searcher, 3)
-    entries = open_trial_store(tmp_path / "a" / "x.log", "x").entries()
+    entries = open_trial_store(tmp_path / "a" / "x.log", "x").records()
     assert [entry.trial for entry in entries] == asked
     assert [entry.score for entry in entries] == [score_of(t) for t in asked]
 

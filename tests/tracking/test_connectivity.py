@@ -1,4 +1,4 @@
-"""Servers that do not answer, refuse, or want a login."""
+"""Servers that do not answer, refuse, or require a login."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ SECRET = "pa55word-4711"
 
 @pytest.fixture
 def no_server():
-    """The address of a port nobody listens on."""
+    """The address of a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -57,7 +57,7 @@ def no_login(monkeypatch):
         monkeypatch.setenv(name, "")
 
 
-def test_a_server_that_is_not_there_is_named_with_what_to_do(no_server):
+def test_an_unavailable_server_is_named_with_a_remedy(no_server):
     with pytest.raises(ServerUnavailable) as caught:
         open_store(f"http://{no_server}")
     message = str(caught.value)
@@ -65,12 +65,12 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do(no_server):
     assert "--tracking-uri" in message
 
 
-def test_a_server_that_cannot_work_now_counts_as_away(answering):
+def test_a_server_with_status_503_counts_as_unavailable(answering):
     with pytest.raises(ServerUnavailable, match="it answers with 503"):
         open_store(answering(503))
 
 
-def test_a_server_that_keeps_silent_counts_as_away(monkeypatch):
+def test_a_server_that_does_not_respond_counts_as_unavailable(monkeypatch):
     monkeypatch.setattr(connectivity, "_PROBE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -80,40 +80,40 @@ def test_a_server_that_keeps_silent_counts_as_away(monkeypatch):
             open_store(address)
 
 
-def test_a_server_of_something_else_is_not_away_but_of_no_use(answering):
+def test_a_server_of_something_else_is_available_but_unusable(answering):
     with pytest.raises(StoreError, match="cannot be used") as caught:
         open_store(answering(404))
     assert not isinstance(caught.value, ServerUnavailable)
 
 
-def test_a_server_that_wants_a_login_says_how_to_give_one(answering):
+def test_a_server_that_requires_a_login_gets_an_error_with_the_variables(answering):
     with pytest.raises(StoreError, match="MLFLOW_TRACKING_USERNAME"):
         open_store(answering(401))
 
 
 def test_a_login_in_an_address_is_kept_out_of_it():
-    location = find_store("https://me:p%40ss@books.example:5000/mlflow")
-    assert location.uri == location.shown == "https://books.example:5000/mlflow"
+    location = find_store("https://me:p%40ss@mlflow.example:5000/mlflow")
+    assert location.uri == location.shown == "https://mlflow.example:5000/mlflow"
     assert (location.login.user, location.login.password) == ("me", "p@ss")
     assert "p@ss" not in repr(location)
 
 
 def test_a_login_of_a_database_is_not_shown():
-    location = find_store(f"postgresql://me:{SECRET}@books.example/mlflow")
-    assert location.shown == "postgresql://books.example/mlflow"
+    location = find_store(f"postgresql://me:{SECRET}@mlflow.example/mlflow")
+    assert location.shown == "postgresql://mlflow.example/mlflow"
     assert SECRET in location.uri
     assert SECRET not in repr(location)
 
 
 def test_a_database_whose_driver_is_missing_says_what_to_install():
-    with pytest.raises(StoreError, match=r"needs the package 'cymysql'") as told:
+    with pytest.raises(StoreError, match=r"needs the package 'cymysql'") as caught:
         open_store(f"mysql+cymysql://me:{SECRET}@127.0.0.1:1/mlflow")
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(caught.value)
 
 
 def test_only_servers_of_mlflow_decide_where_artifacts_go():
-    assert find_store("http://books.example").artifact_root is None
-    assert find_store("postgresql://books.example/mlflow").artifact_root is not None
+    assert find_store("http://mlflow.example").artifact_root is None
+    assert find_store("postgresql://mlflow.example/mlflow").artifact_root is not None
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,8 @@ def test_no_verb_shows_a_traceback_or_the_login(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@{no_server}")
     assert main(verb.split()) == 2
-    told = "".join(capsys.readouterr())
-    assert told.startswith(f"ServerAway: the MLflow server http://{no_server} does not")
-    assert SECRET not in told
+    output = "".join(capsys.readouterr())
+    assert output.startswith(
+        f"ServerUnavailable: the MLflow server http://{no_server} does not"
+    )
+    assert SECRET not in output

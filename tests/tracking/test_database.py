@@ -1,4 +1,4 @@
-"""The file of a local store: whole or not there, and in the mode ktune wants."""
+"""The file of a local store: created atomically, and in WAL mode."""
 
 import shutil
 import sqlite3
@@ -10,14 +10,14 @@ from sqlalchemy import text
 
 from ktune.errors import StoreError
 from ktune.tracking import database as databases
-from ktune.tracking.database import make_database, prepare_for_writing
+from ktune.tracking.database import create_database, prepare_for_writing
 from ktune.tracking.location import BUSY_SECONDS, find_store
 from ktune.tracking.store import open_store, quiet_mlflow
 
 
 @pytest.fixture
 def database(empty_store, tmp_path):
-    """A store of the test's own, in SQLite's usual mode."""
+    """A new store in SQLite's default mode."""
     path = Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -29,7 +29,7 @@ def journal_mode(database):
         return connection.execute("PRAGMA journal_mode").fetchone()[0]
 
 
-def test_a_search_sets_write_ahead_logging_for_good(database):
+def test_a_search_switches_the_file_to_write_ahead_logging(database):
     open_store(f"sqlite:///{database}")
     assert journal_mode(database) == "delete"  # who only reads changes nothing
     open_store(f"sqlite:///{database}", create=True)
@@ -44,7 +44,7 @@ def test_readers_do_not_wait_for_the_writer(database):
 
 
 def test_mlflow_waits_for_a_lock_on_every_connection(database):
-    """What `ktune.tracking.retries` counts on."""
+    """`ktune.tracking.retries` relies on it."""
     with quiet_mlflow():
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     store = SqlAlchemyStore(f"sqlite:///{database}", "artifacts")
@@ -53,19 +53,19 @@ def test_mlflow_waits_for_a_lock_on_every_connection(database):
     assert milliseconds == 1000 * BUSY_SECONDS
 
 
-def test_a_new_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_new_store_is_created_atomically(tmp_path, monkeypatch):
     def killed(new, database):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(databases, "_put_in_place", killed)
     location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     with quiet_mlflow(), pytest.raises(KeyboardInterrupt):
-        make_database(location)
+        create_database(location)
     assert not location.exists
     assert list(location.folder.iterdir()) == []
 
 
-def test_a_store_another_process_has_made_meanwhile_is_kept(tmp_path):
+def test_a_store_created_meanwhile_by_another_process_is_kept(tmp_path):
     new, database = tmp_path / "new.db", tmp_path / "mlflow.db"
     new.write_text("mine")
     database.write_text("theirs")
@@ -75,10 +75,10 @@ def test_a_store_another_process_has_made_meanwhile_is_kept(tmp_path):
     assert (tmp_path / "other.db").read_text() == "mine"
 
 
-def test_a_full_device_is_told_before_anything_is_begun(database, monkeypatch):
+def test_a_full_device_is_an_error_before_the_search_starts(database, monkeypatch):
     full = shutil.disk_usage("/")._replace(free=1_200_000)
     monkeypatch.setattr("ktune.tracking.database.shutil.disk_usage", lambda path: full)
-    with pytest.raises(StoreError, match=r"only 1\.2 MB left .* nothing was begun"):
+    with pytest.raises(StoreError, match=r"only 1\.2 MB are free .* was not started"):
         prepare_for_writing(database)
 
 
@@ -87,6 +87,6 @@ def test_damage_inside_is_found_before_a_search_writes(database):
     page = int.from_bytes(content[16:18], "big")
     content[-20 * page :] = b"\x5a" * (20 * page)
     database.write_bytes(content)
-    with pytest.raises(StoreError, match=r"is damaged.*nothing was changed"):
+    with pytest.raises(StoreError, match=r"is damaged.*left unchanged"):
         open_store(f"sqlite:///{database}", create=True)
     assert database.read_bytes() == content

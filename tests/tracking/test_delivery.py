@@ -1,4 +1,4 @@
-"""Records on their way to a server that comes and goes."""
+"""Delivery of records to a server with an unreliable connection."""
 
 import shutil
 from types import SimpleNamespace
@@ -8,30 +8,30 @@ import requests
 
 from ktune.errors import ServerUnavailable, StoreError
 from ktune.tracking import delivery
-from ktune.tracking.delivery import Delivery, write_waiting
+from ktune.tracking.delivery import Delivery, write_pending
 from ktune.tracking.records import MetricPoint, RunRecord
 from ktune.tracking.store import Store, open_store
-from ktune.tracking.waiting import Owner, list_waiting
+from ktune.tracking.waiting import Owner, list_pending
 
 
 class Killed(BaseException):
     """The process is killed here."""
 
 
-class Line:
-    """MLflow's client behind a line that can break, before or behind any request.
+class FlakyClient:
+    """MLflow's client behind a connection that can fail before or after a request.
 
     Attributes:
-        is_up: Whether requests get through.
-        requests_left: After so many more the process is killed; None: never.
-        loses_answers: Requests get through, their answers do not.
+        is_up: Whether requests arrive.
+        requests_left: Requests before the process is killed; None for no kill.
+        loses_responses: Whether requests arrive, but their responses are lost.
     """
 
     def __init__(self, client):
         self._client = client
         self.is_up = True
         self.requests_left = None
-        self.loses_answers = False
+        self.loses_responses = False
 
     def __getattr__(self, name):
         method = getattr(self._client, name)
@@ -44,7 +44,7 @@ class Line:
                 if self.requests_left < 0:
                     raise Killed
             answer = method(*arguments, **options)
-            if self.loses_answers:
+            if self.loses_responses:
                 raise requests.ConnectionError("reset")
             return answer
 
@@ -52,24 +52,24 @@ class Line:
 
 
 @pytest.fixture
-def books(store, monkeypatch):
-    """A search behind a line: ``store``, ``line``, ``delivery``, ``told`` …"""
-    line = Line(store.client)
-    monkeypatch.setattr(delivery, "answers", lambda _: line.is_up)
+def setup(store, monkeypatch):
+    """A search with an unreliable connection to its server."""
+    connection = FlakyClient(store.client)
+    monkeypatch.setattr(delivery, "answers", lambda _: connection.is_up)
     monkeypatch.setattr(delivery, "_BACKOFF_FACTOR", 0)
-    behind = Store(store.location, line)
+    behind = Store(store.location, connection)
     experiment = store.experiment_id("birds")
     search = store.start_run(experiment, RunRecord("search", "RUNNING"))
-    told = []
+    messages = []
     owner = Owner(search, "birds", store.location.shown)
     return SimpleNamespace(
-        line=line,
+        connection=connection,
         store=behind,
-        plain=store,
+        reliable_store=store,
         experiment=experiment,
         search=search,
-        told=told,
-        delivery=Delivery(behind, owner, told.append),
+        messages=messages,
+        delivery=Delivery(behind, owner, messages.append),
     )
 
 
@@ -85,30 +85,30 @@ def trial_record(number):
     )
 
 
-def track(books, *numbers):
+def track(setup, *numbers):
     for number in numbers:
-        books.delivery.add_run(books.experiment, books.search, trial_record(number))
+        setup.delivery.add_run(setup.experiment, setup.search, trial_record(number))
 
 
-def end(books):
+def end(setup):
     record = RunRecord("", "KILLED", tags={"why": "on purpose"})
-    books.delivery.update_run(books.search, record)
+    setup.delivery.update_run(setup.search, record)
 
 
 def trials_of(client, experiment, search):
     query = f"tags.`mlflow.parentRunId` = '{search}'"
     runs = client.search_runs([experiment], query)
     kept = [run for run in runs if run.data.tags.get("ktune.state") != "interrupted"]
-    return sorted(kept, key=begun)
+    return sorted(kept, key=start_order)
 
 
-def begun(run):
-    """Return what orders runs, also those of one millisecond."""
+def start_order(run):
+    """Return a sort key that also orders runs of the same millisecond."""
     return run.info.start_time, int(run.data.tags["ktune.trial"])
 
 
 def assert_complete(store, experiment, search, numbers):
-    """Check that every trial stands there once, whole."""
+    """Check that the store holds every trial once, completely."""
     runs = trials_of(store.client, experiment, search)
     assert [int(run.data.tags["ktune.trial"]) for run in runs] == list(numbers)
     for run in runs:
@@ -121,123 +121,126 @@ def assert_complete(store, experiment, search, numbers):
         ]
 
 
-def waiting_in(books):
-    return list_waiting(books.plain.location.folder)
+def pending_in(setup):
+    return list_pending(setup.reliable_store.location.folder)
 
 
-def test_nothing_waits_while_the_server_is_there(books):
-    track(books, 0, 1)
-    assert_complete(books.plain, books.experiment, books.search, [0, 1])
-    assert (books.told, waiting_in(books)) == ([], [])
+def test_no_record_is_queued_while_the_server_is_available(setup):
+    track(setup, 0, 1)
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, [0, 1])
+    assert (setup.messages, pending_in(setup)) == ([], [])
 
 
-def test_records_wait_while_it_is_away_and_are_written_in_order(books):
-    track(books, 0)
-    books.line.is_up = False
-    track(books, 1, 2)
-    assert books.delivery.n_waiting == waiting_in(books)[0].n_records == 2
-    books.line.is_up = True
-    track(books, 3)
-    assert_complete(books.plain, books.experiment, books.search, range(4))
-    assert (books.delivery.n_waiting, waiting_in(books)) == (0, [])
+def test_records_are_queued_while_it_is_unavailable_and_written_in_order(setup):
+    track(setup, 0)
+    setup.connection.is_up = False
+    track(setup, 1, 2)
+    assert setup.delivery.n_pending == pending_in(setup)[0].n_records == 2
+    setup.connection.is_up = True
+    track(setup, 3)
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, range(4))
+    assert (setup.delivery.n_pending, pending_in(setup)) == (0, [])
 
 
-def test_it_is_said_once_when_the_server_goes_and_once_when_it_is_back(books):
+def test_each_change_of_availability_is_reported_once(setup):
     for is_up in (False, False, True, True, False):
-        books.line.is_up = is_up
-        track(books, len(books.told))
-    assert [text.split("(")[0] for text in books.told] == [
-        f"The MLflow server {books.plain.location.shown} is away ",
-        f"The MLflow server {books.plain.location.shown} is back; what waited ",
-        f"The MLflow server {books.plain.location.shown} is away ",
+        setup.connection.is_up = is_up
+        track(setup, len(setup.messages))
+    server = f"The MLflow server {setup.reliable_store.location.shown}"
+    assert [text.split("(")[0] for text in setup.messages] == [
+        f"{server} is unavailable ",
+        f"{server} is back; 2 queued records written.",
+        f"{server} is unavailable ",
     ]
 
 
-def test_a_record_whose_answer_was_lost_is_not_doubled(books):
-    books.line.loses_answers = True
-    track(books, 0)
-    books.line.loses_answers = False
-    track(books, 1)
-    assert_complete(books.plain, books.experiment, books.search, [0, 1])
+def test_a_record_whose_response_was_lost_is_not_duplicated(setup):
+    setup.connection.loses_responses = True
+    track(setup, 0)
+    setup.connection.loses_responses = False
+    track(setup, 1)
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, [0, 1])
 
 
-def test_a_record_says_when_it_was_made_not_when_it_was_written(books, monkeypatch):
-    books.line.is_up = False
+def test_a_record_has_the_time_of_its_creation_not_of_its_writing(setup, monkeypatch):
+    setup.connection.is_up = False
     monkeypatch.setattr(delivery.time, "time", lambda: 1_700_000_000.0)
-    track(books, 0)
+    track(setup, 0)
     monkeypatch.undo()
     monkeypatch.setattr(delivery, "answers", lambda _: True)
-    books.line.is_up = True
-    books.delivery.flush()
-    (run,) = trials_of(books.plain.client, books.experiment, books.search)
+    setup.connection.is_up = True
+    setup.delivery.flush()
+    (run,) = trials_of(setup.reliable_store.client, setup.experiment, setup.search)
     assert run.info.end_time == 1_700_000_000_000
     assert run.info.start_time == 1_700_000_000_000 - 30_000
 
 
-def test_what_the_server_refuses_is_an_error_and_does_not_wait(books):
+def test_a_record_the_server_refuses_is_an_error_and_not_queued(setup):
     with pytest.raises(Exception, match="No Experiment with id"):
-        books.delivery.add_run("4711", books.search, trial_record(0))
-    assert waiting_in(books) == []
+        setup.delivery.add_run("4711", setup.search, trial_record(0))
+    assert pending_in(setup) == []
 
 
-def test_catching_up_says_that_the_server_is_still_away(books):
-    books.delivery.flush()  # nothing waits
-    books.line.is_up = False
-    track(books, 0)
-    with pytest.raises(ServerUnavailable, match="still away"):
-        books.delivery.flush()
-    books.line.is_up = True
-    books.delivery.flush()
-    assert_complete(books.plain, books.experiment, books.search, [0])
+def test_flush_reports_that_the_server_is_still_unavailable(setup):
+    setup.delivery.flush()  # the queue is empty
+    setup.connection.is_up = False
+    track(setup, 0)
+    with pytest.raises(ServerUnavailable, match="still unavailable"):
+        setup.delivery.flush()
+    setup.connection.is_up = True
+    setup.delivery.flush()
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, [0])
 
 
-def test_a_running_search_keeps_its_records_to_itself(books):
-    books.line.is_up = False
-    track(books, 0)
-    (waiting,) = waiting_in(books)
+def test_records_of_a_running_search_are_left_to_it(setup):
+    setup.connection.is_up = False
+    track(setup, 0)
+    (waiting,) = pending_in(setup)
     with pytest.raises(StoreError, match="still running"):
-        write_waiting(books.plain, waiting)
+        write_pending(setup.reliable_store, waiting)
 
 
-def test_records_go_to_no_store_without_their_search(books, empty_store, tmp_path):
-    books.line.is_up = False
-    track(books, 0)
-    books.delivery.close()
-    (waiting,) = waiting_in(books)
+def test_records_are_not_written_to_a_store_without_their_search(
+    setup, empty_store, tmp_path
+):
+    setup.connection.is_up = False
+    track(setup, 0)
+    setup.delivery.close()
+    (waiting,) = pending_in(setup)
     shutil.copy(empty_store, tmp_path / "other.db")
-    with pytest.raises(StoreError, match=r"is not in .*other\.db; its records wait"):
-        write_waiting(open_store(f"sqlite:///{tmp_path}/other.db"), waiting)
+    with pytest.raises(StoreError, match=r"is not in .*other\.db; its records belong"):
+        write_pending(open_store(f"sqlite:///{tmp_path}/other.db"), waiting)
     assert waiting.path.exists()
 
 
-def test_a_search_that_was_finished_elsewhere_stays_finished(books):
-    books.line.is_up = False
-    track(books, 0)
-    end(books)
-    books.delivery.close()
-    books.plain.update_run(books.search, RunRecord("", "FINISHED"))
-    books.line.is_up = True
-    write_waiting(books.plain, *waiting_in(books))
-    assert_complete(books.plain, books.experiment, books.search, [0])
-    assert books.plain.client.get_run(books.search).info.status == "FINISHED"
+def test_a_search_that_was_finished_elsewhere_stays_finished(setup):
+    setup.connection.is_up = False
+    track(setup, 0)
+    end(setup)
+    setup.delivery.close()
+    setup.reliable_store.update_run(setup.search, RunRecord("", "FINISHED"))
+    setup.connection.is_up = True
+    write_pending(setup.reliable_store, *pending_in(setup))
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, [0])
+    assert setup.reliable_store.client.get_run(setup.search).info.status == "FINISHED"
 
 
-def test_writing_can_be_killed_at_any_request_and_doubles_nothing(books):
-    books.line.is_up = False
-    track(books, 0, 1)
-    end(books)
-    books.delivery.close()
-    (waiting,) = waiting_in(books)
-    books.line.is_up = True
+def test_writing_can_be_killed_at_any_request_without_duplicates(setup):
+    setup.connection.is_up = False
+    track(setup, 0, 1)
+    end(setup)
+    setup.delivery.close()
+    (waiting,) = pending_in(setup)
+    setup.connection.is_up = True
     kills = 0
     while waiting.path.exists():
         assert kills < 60
-        books.line.requests_left = kills  # one request further each time
+        setup.connection.requests_left = kills  # one request further each time
         try:
-            write_waiting(books.store, waiting)
+            write_pending(setup.store, waiting)
         except Killed:
             kills += 1
     assert kills > 6
-    assert_complete(books.plain, books.experiment, books.search, [0, 1])
-    run = books.plain.client.get_run(books.search)
+    assert_complete(setup.reliable_store, setup.experiment, setup.search, [0, 1])
+    run = setup.reliable_store.client.get_run(setup.search)
     assert (run.info.status, run.data.tags["why"]) == ("KILLED", "on purpose")

@@ -36,7 +36,7 @@ def by_number(runs):
     return sorted(runs, key=lambda run: run.number)
 
 
-def test_the_tables_say_what_mlflow_says(store, search, monkeypatch):
+def test_the_tables_and_mlflow_give_the_same_runs(store, search, monkeypatch):
     read = by_number(read_runs_below(store.location.database, search))
     monkeypatch.setattr(store, "location", StoreLocation(store.location.uri, None))
     assert read == by_number(reader.list_trials(store, search))

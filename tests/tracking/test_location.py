@@ -16,7 +16,7 @@ CREATE TABLE model_versions (name TEXT, source TEXT, storage_location TEXT);
 
 
 def make_database(folder, *roots):
-    """A store whose experiments keep their artifacts below the given roots."""
+    """A store whose experiments have the given artifact roots."""
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / "mlflow.db"
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -35,7 +35,7 @@ def make_database(folder, *roots):
 
 
 def paths(database):
-    """Every path that stands in the store."""
+    """All paths in the store."""
     columns = {
         "experiments": "artifact_location",
         "runs": "artifact_uri",
@@ -79,7 +79,7 @@ def test_paths_follow_a_store_that_has_moved(tmp_path):
     ]
 
 
-def test_nothing_is_rewritten_where_nothing_has_moved(tmp_path):
+def test_paths_of_a_store_that_has_not_moved_are_kept(tmp_path):
     database = make_database(tmp_path, root_of(tmp_path))
     before = database.read_bytes()
     assert not relocate(database)

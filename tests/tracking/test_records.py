@@ -79,7 +79,7 @@ def test_predictions_are_left_out_of_json():
 
 
 @given(st.recursive(NUMBER | st.just(math.inf), lambda inner: st.lists(inner)))
-def test_json_has_no_words_that_only_python_reads(content):
+def test_json_has_no_literals_that_only_python_reads(content):
     text = as_json_bytes({"x": content}).decode()
     assert not re.search("NaN|Infinity", text)
 
@@ -147,7 +147,7 @@ def test_metrics_have_the_names_of_the_contract():
     )
 
 
-def test_every_metric_stands_in_the_table_of_names():
+def test_every_metric_is_in_the_table_of_names():
     rows = [row for row in (names.__doc__ or "").splitlines() if "| metric |" in row]
     listed = re.findall("`([^`]+)`", "".join(rows))
     forms = (
@@ -166,7 +166,7 @@ def test_a_single_fold_has_no_deviation():
 
 
 @pytest.mark.parametrize("bad", [NAN, math.inf, -math.inf])
-def test_what_is_not_finite_is_left_out(bad):
+def test_metrics_that_are_not_finite_are_left_out(bad):
     curves = {"val_accuracy": ((0.5, bad), (0.5, 0.5))}
     found = metrics_of(complete(folds=(fold(0, bad), fold(1, 0.9)), curves=curves))
     assert ("fold1_val_accuracy", 0) in found
@@ -226,7 +226,7 @@ def test_the_confusion_matrix_is_a_table_with_the_names_of_classes():
     ]
 
 
-def test_the_search_takes_over_the_fold_means_of_its_best_trial():
+def test_the_search_copies_the_fold_means_of_its_best_trial():
     found = {point.key: point.value for point in best_metrics(complete())}
     assert found["best_val_accuracy"] == pytest.approx(0.8)
     assert found["best_train_accuracy"] == pytest.approx(0.9)
@@ -252,19 +252,19 @@ def test_the_search_takes_over_the_fold_means_of_its_best_trial():
         ("", "_"),
     ],
 )
-def test_names_of_params_become_such_as_mlflow_takes(name, key):
+def test_names_of_params_are_converted_to_keys_mlflow_allows(name, key):
     assert params_of({name: 1}) == {key: "1"}
 
 
 @given(st.text())
-def test_mlflow_takes_every_name_of_a_param(name):
+def test_mlflow_accepts_the_key_of_every_name(name):
     from mlflow.utils.validation import _validate_param_name
 
     (key,) = params_of({name: 1})
     _validate_param_name(key)
 
 
-def test_names_that_become_the_same_are_both_kept():
+def test_names_with_the_same_key_are_both_kept():
     assert params_of({"a[0]": 1, "a(0)": 2, "a_0_": 3}) == {
         "a_0_": "3",
         "a_0__2": "1",
@@ -272,7 +272,7 @@ def test_names_that_become_the_same_are_both_kept():
     }
 
 
-def test_long_values_are_cut_before_mlflow_does_it():
+def test_long_values_are_truncated_before_mlflow_does_it():
     assert len(params_of({"x": "y" * 10_000})["x"]) == 6000
 
 

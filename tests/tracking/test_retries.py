@@ -1,4 +1,4 @@
-"""A store that is locked by somebody else is waited for."""
+"""Calls to a store that another program locks are retried."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def _no_pauses(monkeypatch):
 
 
 class Client:
-    """Raises what it is given, then answers."""
+    """Raises the given errors, then returns."""
 
     def __init__(self, *errors):
         self.errors = list(errors)
@@ -39,27 +39,27 @@ class Client:
         return f"run {run_id}"
 
 
-def patient(tmp_path, *errors, seconds=60.0):
+def retrying_client(tmp_path, *errors, seconds=60.0):
     location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     return RetryingClient(Client(*errors), location, RetryPolicy(seconds))
 
 
 def test_a_call_is_repeated_until_the_lock_is_gone(tmp_path, caplog):
-    client = patient(tmp_path, LOCKED, LOCKED, LOCKED)
+    client = retrying_client(tmp_path, LOCKED, LOCKED, LOCKED)
     assert client.get_run("abc") == "run abc"
     assert [record.message for record in caplog.records] == [
         "the store is locked by another program; waiting for it"
     ]
 
 
-def test_a_lock_that_stays_is_an_error_that_says_what_to_do(tmp_path):
-    client = patient(tmp_path, *[LOCKED] * 10, seconds=0.0)
+def test_a_permanent_lock_is_an_error_with_a_remedy(tmp_path):
+    client = retrying_client(tmp_path, *[LOCKED] * 10, seconds=0.0)
     with pytest.raises(StoreError, match=r"locked by another .*`lsof .*--resume"):
         client.get_run("abc")
 
 
-def test_nothing_is_waited_for_again_once_it_was_in_vain():
-    patience = RetryPolicy(0.05)
+def test_calls_are_not_retried_after_a_timeout():
+    policy = RetryPolicy(0.05)
     calls = []
 
     def locked():
@@ -68,45 +68,45 @@ def test_nothing_is_waited_for_again_once_it_was_in_vain():
 
     for _ in range(2):
         with pytest.raises(MlflowException):
-            patience.call(locked)
+            policy.call(locked)
     first = len(calls) - 1
     assert first > 1
     assert len(calls) == first + 1
 
 
 def test_other_errors_of_mlflow_are_not_repeated(tmp_path):
-    client = patient(tmp_path, MlflowException("no such run"))
+    client = retrying_client(tmp_path, MlflowException("no such run"))
     with pytest.raises(MlflowException, match="no such run"):
         client.get_run("abc")
     assert client.get_run("abc") == "run abc"
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (
             MlflowException("(sqlite3.OperationalError) database or disk is full"),
-            "room",
+            "Free space",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left.*--resume"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Make room"),
-        (OSError(errno.EROFS, "Read-only file system"), "cannot be written"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Free space"),
+        (OSError(errno.EROFS, "Read-only file system"), "is not writable"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "cp -r"),
         (sqlite3.OperationalError("unable to open database file"), "writable"),
         (MlflowException("database disk image is malformed"), "Restore it"),
         (OSError(errno.EIO, "Input/output error"), "is damaged"),
     ],
 )
-def test_what_has_happened_to_a_store_is_said_in_words(tmp_path, error, told):
-    with pytest.raises(StoreError, match=told) as caught:
-        patient(tmp_path, error).get_run("abc")
+def test_the_message_of_a_store_error_names_its_cause(tmp_path, error, message):
+    with pytest.raises(StoreError, match=message) as caught:
+        retrying_client(tmp_path, error).get_run("abc")
     assert str(tmp_path / "mlruns") in str(caught.value)
     location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    with pytest.raises(StoreError, match=told), store_errors(location):
+    with pytest.raises(StoreError, match=message), store_errors(location):
         raise error
 
 
-def test_a_store_locked_meanwhile_is_opened_and_written_when_it_is_free(store):
+def test_a_locked_store_is_opened_and_written_once_it_is_free(store):
     """MLflow gives up after 20 seconds; the long variant waits for more than that."""
     seconds = 65.0 if os.environ.get("KTUNE_LONG_TESTS") else 0.7
     database = store.location.database

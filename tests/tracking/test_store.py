@@ -60,12 +60,14 @@ def trial_result(score, state=TrialState.COMPLETE, metric="accuracy"):
 
 
 def add_search(store, *results, name="birds", **more):
-    """Write a finished search with these results; return its books."""
-    books = SearchLogger(store, search_start(name, **more))
+    """Write a finished search with these results; return its logger."""
+    logger = SearchLogger(store, search_start(name, **more))
     for number, result in enumerate(results):
-        books.track(make_trial(number, {"units": 8 * (number + 1)}), result, "good", {})
-    books.finish(status="FINISHED", reason="all trials done")
-    return books
+        logger.track(
+            make_trial(number, {"units": 8 * (number + 1)}), result, "good", {}
+        )
+    logger.finish(status="FINISHED", reason="all trials done")
+    return logger
 
 
 def three_results():
@@ -77,8 +79,8 @@ def run_of(store, run_id):
 
 
 def test_a_search_is_a_parent_run_with_its_settings(store):
-    books = add_search(store, trials=7, cv=3)
-    run = run_of(store, books.run_id)
+    logger = add_search(store, trials=7, cv=3)
+    run = run_of(store, logger.run_id)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "search of birds"
     assert run.data.tags["ktune.kind"] == "search"
@@ -89,39 +91,39 @@ def test_a_search_is_a_parent_run_with_its_settings(store):
     assert run.data.params["sampler"] == "tpe"
 
 
-def test_a_search_keeps_what_it_takes_to_run_it_again(store):
-    books = add_search(store)
-    source = read_file(store, books.run_id, "source/parts/net.py")
+def test_a_search_logs_its_sources_and_environment(store):
+    logger = add_search(store)
+    source = read_file(store, logger.run_id, "source/parts/net.py")
     assert source == b"x = 1"
-    assert read_file(store, books.run_id, "git_diff.patch") == b"--- a"
-    assert read_file(store, books.run_id, "requirements.txt") == b"numpy==2.0\n"
-    about = json.loads(read_file(store, books.run_id, "search.json"))
+    assert read_file(store, logger.run_id, "git_diff.patch") == b"--- a"
+    assert read_file(store, logger.run_id, "requirements.txt") == b"numpy==2.0\n"
+    about = json.loads(read_file(store, logger.run_id, "search.json"))
     assert about["command"] == "ktune search birds.py"
     assert about["class_names"] == ["no", "yes"]
-    assert read_file(store, books.run_id, "folds.npz")[:2] == b"PK"
+    assert read_file(store, logger.run_id, "folds.npz")[:2] == b"PK"
 
 
 def test_a_search_names_its_data(store):
-    books = add_search(store)
-    (used,) = run_of(store, books.run_id).inputs.dataset_inputs
+    logger = add_search(store)
+    (used,) = run_of(store, logger.run_id).inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("toy", "abc")
     assert json.loads(used.dataset.profile)["n_rows"] == 12
 
 
 def test_a_trial_is_a_run_below_its_search(store):
-    books = add_search(store, trial_result(0.5))
-    run = run_of(store, books.trial_runs[0])
+    logger = add_search(store, trial_result(0.5))
+    run = run_of(store, logger.trial_runs[0])
     assert run.info.status == "FINISHED"
-    assert run.data.tags["mlflow.parentRunId"] == books.run_id
+    assert run.data.tags["mlflow.parentRunId"] == logger.run_id
     assert run.data.tags["ktune.trial"] == "0"
     assert run.data.params == {"units": "8"}
     assert run.data.metrics["val_accuracy"] == pytest.approx(0.55)
     assert run.data.metrics["fold1_val_accuracy"] == pytest.approx(0.6)
 
 
-def test_curves_have_a_step_an_epoch(store):
-    books = add_search(store, trial_result(0.5))
-    run_id = books.trial_runs[0]
+def test_curves_have_one_step_per_epoch(store):
+    logger = add_search(store, trial_result(0.5))
+    run_id = logger.trial_runs[0]
     history = store.client.get_metric_history(run_id, "epoch_val_accuracy")
     assert [(point.step, round(point.value, 2)) for point in history] == [
         (0, 0.15),
@@ -136,12 +138,12 @@ def test_curves_have_a_step_an_epoch(store):
         (failed("boom"), "FAILED"),
     ],
 )
-def test_how_a_trial_ended_is_the_status_of_its_run(store, result, status):
-    books = add_search(store, result)
-    assert run_of(store, books.trial_runs[0]).info.status == status
+def test_the_state_of_a_trial_is_the_status_of_its_run(store, result, status):
+    logger = add_search(store, result)
+    assert run_of(store, logger.trial_runs[0]).info.status == status
 
 
-def test_a_run_is_written_in_parts_where_it_is_large(store):
+def test_a_large_run_is_written_in_parts(store):
     experiment_id = store.experiment_id("large")
     record = RunRecord(
         name="large",
@@ -154,41 +156,41 @@ def test_a_run_is_written_in_parts_where_it_is_large(store):
     assert len(store.client.get_metric_history(run_id, "curve")) == 2500
 
 
-def test_a_run_has_taken_the_time_of_its_trial(store):
+def test_a_run_has_the_duration_of_its_trial(store):
     record = RunRecord(name="slow", status="FINISHED", seconds=90.0)
     info = run_of(store, store.add_run(store.experiment_id("x"), "0", record)).info
     assert (info.end_time - info.start_time) / 1000 == pytest.approx(90, abs=5)
 
 
 def test_the_best_trial_is_noted_on_the_search(store):
-    books = SearchLogger(store, search_start())
-    books.track(make_trial(0), trial_result(0.7), "good", {})
+    logger = SearchLogger(store, search_start())
+    logger.track(make_trial(0), trial_result(0.7), "good", {})
     undefined = MetricPoint("test_roc_auc", float("nan"))
     extra = [MetricPoint("test_accuracy", 0.65), undefined]
-    books.log_best(make_trial(0), trial_result(0.7), extra)
-    run = run_of(store, books.run_id)
+    logger.log_best(make_trial(0), trial_result(0.7), extra)
+    run = run_of(store, logger.run_id)
     assert run.info.status == "RUNNING"
     assert run.data.metrics["best_val_accuracy"] == pytest.approx(0.75)
     assert run.data.metrics["test_accuracy"] == 0.65
     assert "test_roc_auc" not in run.data.metrics
-    assert run.data.tags["ktune.best_run_id"] == books.trial_runs[0]
+    assert run.data.tags["ktune.best_run_id"] == logger.trial_runs[0]
 
 
 def test_a_trial_is_read_back_as_it_was_written(store):
-    books = add_search(store, trial_result(0.5))
-    view = find_run(store, books.trial_runs[0])
+    logger = add_search(store, trial_result(0.5))
+    view = find_run(store, logger.trial_runs[0])
     trial, result = read_trial(store, view)
     assert trial == make_trial(0, {"units": 8})
     assert result == trial_result(0.5)
 
 
-def test_a_view_tells_what_stands_in_a_run(store):
-    books = add_search(store, trial_result(0.5))
-    view = find_run(store, books.trial_runs[0])
+def test_a_view_has_the_fields_of_its_run(store):
+    logger = add_search(store, trial_result(0.5))
+    view = find_run(store, logger.trial_runs[0])
     assert (view.experiment, view.number, view.state) == ("birds", 0, "complete")
     assert not view.is_search
     assert abs((datetime.now() - view.started).total_seconds()) < 600
-    search = find_search(store, books.run_id)
+    search = find_search(store, logger.run_id)
     assert search.is_search
     assert search.objective == make_objective("accuracy")
 
@@ -211,8 +213,8 @@ def test_searches_are_listed_newest_first(two_searches):
 
 def test_trials_are_listed_by_number_and_ranked_by_the_objective(two_searches):
     store, birds, fish = two_searches
-    for books, order in ((birds, [1, 0, 2]), (fish, [1, 0])):
-        search = find_search(store, books.run_id)
+    for logger, order in ((birds, [1, 0, 2]), (fish, [1, 0])):
+        search = find_search(store, logger.run_id)
         trials = list_trials(store, search)
         assert [run.number for run in trials] == list(range(len(order)))
         ranked = rank_trials(trials, search.goal)
@@ -220,16 +222,16 @@ def test_trials_are_listed_by_number_and_ranked_by_the_objective(two_searches):
 
 
 def test_trials_without_a_score_rank_last(store):
-    """Even where all scores are negative, as those of scikit-learn's errors are."""
+    """Even if all scores are negative, as the error scores of scikit-learn are."""
     metric = "neg_log_loss"
     results = (TrialResult(TrialState.COMPLETE), trial_result(-0.5, metric=metric))
-    books = add_search(store, *results, objective=metric)
-    search = find_search(store, books.run_id)
+    logger = add_search(store, *results, objective=metric)
+    search = find_search(store, logger.run_id)
     ranked = rank_trials(list_trials(store, search), search.goal)
     assert [run.number for run in ranked] == [1, 0]
 
 
-def test_a_run_is_found_by_every_sort_of_reference(two_searches):
+def test_a_run_is_found_by_every_kind_of_reference(two_searches):
     store, birds, fish = two_searches
     best_of_birds, best_of_fish = birds.trial_runs[1], fish.trial_runs[1]
     for reference, run_id in {
@@ -244,7 +246,7 @@ def test_a_run_is_found_by_every_sort_of_reference(two_searches):
         assert find_run(store, reference).run_id == run_id
 
 
-def test_a_search_is_found_by_its_trials_too(two_searches):
+def test_a_search_is_also_found_by_its_trials(two_searches):
     store, birds, fish = two_searches
     assert find_search(store).run_id == fish.run_id
     assert find_search(store, birds.trial_runs[0]).run_id == birds.run_id
@@ -252,49 +254,49 @@ def test_a_search_is_found_by_its_trials_too(two_searches):
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ("bird", "Did you mean 'birds'?"),
         ("fsh:best", "is neither a run id nor one of the experiments"),
-        ("f" * 32, "fits no run"),
-        ("", r"run id '' fits \d+ runs; give more of it"),
+        ("f" * 32, "matches no run"),
+        ("", r"run id '' matches \d+ runs; add characters"),
         ("'; DROP TABLE runs; --", "is neither a run id"),
     ],
 )
-def test_a_reference_to_nothing_is_an_error(two_searches, reference, said):
+def test_an_unknown_reference_is_an_error(two_searches, reference, message):
     store, _, _ = two_searches
-    with pytest.raises(UnknownReference, match=said):
+    with pytest.raises(UnknownReference, match=message):
         find_run(store, reference)
 
 
-def test_runs_of_others_are_not_found(store):
-    """An experiment may hold runs that ktune has not written."""
+def test_runs_of_other_programs_are_not_found(store):
+    """An experiment may contain runs that ktune has not written."""
     run = store.client.create_run(store.experiment_id("birds"))
-    with pytest.raises(UnknownReference, match="fits no run"):
+    with pytest.raises(UnknownReference, match="matches no run"):
         find_run(store, run.info.run_id)
-    with pytest.raises(UnknownReference, match="no search of 'birds' stands in"):
+    with pytest.raises(UnknownReference, match="no search of 'birds' in"):
         find_run(store, "birds")
 
 
 def test_a_search_without_a_complete_trial_has_no_best(store):
-    books = add_search(store, failed(), trial_result(0.9, TrialState.PRUNED))
+    logger = add_search(store, failed(), trial_result(0.9, TrialState.PRUNED))
     with pytest.raises(UnknownReference, match="has no complete trial"):
-        best_trial(store, find_search(store, books.run_id))
+        best_trial(store, find_search(store, logger.run_id))
 
 
 def test_a_missing_file_is_an_error(store):
-    books = add_search(store)
+    logger = add_search(store)
     with pytest.raises(StoreError, match=r"artifact 'none\.txt' of run .* cannot be"):
-        read_file(store, books.run_id, "none.txt")
+        read_file(store, logger.run_id, "none.txt")
 
 
 def test_a_store_that_has_moved_is_still_readable(store, tmp_path):
-    books = add_search(store, trial_result(0.5))
+    logger = add_search(store, trial_result(0.5))
     new = tmp_path / "elsewhere" / "project"
     new.parent.mkdir()
     shutil.move(store.location.folder, new)
     moved = open_store(f"sqlite:///{new}/mlflow.db")
-    assert read_trial(moved, find_run(moved, books.trial_runs[0]))[1].score == 0.55
+    assert read_trial(moved, find_run(moved, logger.trial_runs[0]))[1].score == 0.55
     again = add_search(moved, trial_result(0.6))
     assert read_file(moved, again.run_id, "git_diff.patch") == b"--- a"
 
@@ -311,11 +313,11 @@ def test_a_search_of_a_deleted_experiment_is_not_found(two_searches):
     store, birds, fish = two_searches
     store.client.delete_experiment(fish.experiment_id)
     assert find_search(store).run_id == birds.run_id
-    with pytest.raises(UnknownReference, match="fits no run"):
+    with pytest.raises(UnknownReference, match="matches no run"):
         find_run(store, fish.run_id)
 
 
-def test_a_store_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_store_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="no MLflow store at .* yet. Run a search"):
         open_store(f"sqlite:///{tmp_path}/mlflow.db")
     assert not list(tmp_path.iterdir())
@@ -329,7 +331,7 @@ def test_a_store_named_once_is_not_the_default_from_then_on(store, monkeypatch):
 
 def test_a_file_that_is_no_store_is_an_error(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 100)
-    with pytest.raises(StoreError, match="is damaged, or no database at all"):
+    with pytest.raises(StoreError, match="is damaged, or not a database"):
         open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 

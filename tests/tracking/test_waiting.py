@@ -8,11 +8,11 @@ from ktune.tracking.waiting import (
     Owner,
     PendingJournal,
     PendingRecord,
-    list_waiting,
-    read_entries,
+    list_pending,
+    read_pending_records,
 )
 
-OWNER = Owner("5ea4c4" * 5, "birds", "http://books:5000")
+OWNER = Owner("5ea4c4" * 5, "birds", "http://mlflow:5000")
 
 
 def trial(number):
@@ -49,40 +49,40 @@ def test_records_come_back_as_they_were_and_in_order(journal):
     entries = [trial(0), trial(1), end()]
     for entry in entries:
         journal.append(entry)
-    found = [entry for _, entry in read_entries(journal.path)]
+    found = [entry for _, entry in read_pending_records(journal.path)]
     assert list(map(as_plain, found)) == list(map(as_plain, entries))
     assert [entry.is_trial for entry in found] == [True, True, False]
 
 
-def test_reading_goes_on_behind_any_record(journal):
+def test_reading_continues_after_any_record(journal):
     for number in range(3):
         journal.append(trial(number))
-    (first, _), *_ = read_entries(journal.path)
-    assert [entry.at for _, entry in read_entries(journal.path, first)] == [
+    (first, _), *_ = read_pending_records(journal.path)
+    assert [entry.at for _, entry in read_pending_records(journal.path, first)] == [
         1235.5,
         1236.5,
     ]
 
 
-def test_what_waits_is_listed_with_whose_it_is(tmp_path, journal):
-    assert list_waiting(tmp_path) == []  # a kill came before the first record
+def test_queued_records_are_listed_with_their_owner(tmp_path, journal):
+    assert list_pending(tmp_path) == []  # a kill came before the first record
     journal.append(trial(0))
     journal.append(end())
-    (waiting,) = list_waiting(tmp_path)
+    (waiting,) = list_pending(tmp_path)
     assert (waiting.owner, waiting.n_records, waiting.n_trials) == (OWNER, 2, 1)
     assert waiting.since == 1234.5
-    assert list_waiting(tmp_path / "elsewhere") == []
+    assert list_pending(tmp_path / "elsewhere") == []
 
 
 @pytest.mark.parametrize("kept", [1, 40, 500])
-def test_a_record_that_a_kill_has_cut_does_not_count(tmp_path, journal, kept):
+def test_a_record_truncated_by_a_kill_does_not_count(tmp_path, journal, kept):
     journal.append(trial(0))
     before = journal.path.stat().st_size
     journal.append(trial(1))
     with journal.path.open("r+b") as file:
         file.truncate(before + kept)
-    assert [entry.at for _, entry in read_entries(journal.path)] == [1234.5]
-    assert list_waiting(tmp_path)[0].n_records == 1
+    assert [entry.at for _, entry in read_pending_records(journal.path)] == [1234.5]
+    assert list_pending(tmp_path)[0].n_records == 1
 
 
 @pytest.mark.parametrize("line", [b"not json\n", b'{"run_id": 3}\n', b"[]\n"])
@@ -90,18 +90,18 @@ def test_a_damaged_file_is_named(tmp_path, journal, line):
     with journal.path.open("ab") as file:
         file.write(line)
     with pytest.raises(StoreError, match=f"{journal.path.name}.*damaged"):
-        list_waiting(tmp_path)
+        list_pending(tmp_path)
 
 
-def test_a_file_is_driven_until_its_process_lets_go(tmp_path, journal):
+def test_a_file_is_driven_until_its_process_releases_it(tmp_path, journal):
     journal.append(trial(0))
-    (waiting,) = list_waiting(tmp_path)
+    (waiting,) = list_pending(tmp_path)
     assert waiting.is_driven
     journal.close()
     assert not waiting.is_driven
 
 
-def test_a_file_goes_when_all_of_it_is_written(tmp_path, journal):
+def test_a_file_is_removed_once_all_records_are_written(tmp_path, journal):
     journal.append(trial(0))
     journal.remove()
     assert list((tmp_path / "waiting").iterdir()) == []
@@ -116,5 +116,5 @@ def test_two_drivers_have_files_of_their_own(tmp_path, journal):
 def test_every_record_is_a_line_of_json(journal):
     journal.append(trial(0))
     owner, record = map(json.loads, journal.path.read_text().splitlines())
-    assert owner["server"] == "http://books:5000"
+    assert owner["server"] == "http://mlflow:5000"
     assert record["record"]["params"] == {"rate": "0.1"}

@@ -14,7 +14,7 @@ COMMAND = "ktune search birds.py:experiment --resume 5ea4c4"
 
 @pytest.fixture
 def books():
-    return SimpleNamespace(n_waiting=2, is_closed=False)
+    return SimpleNamespace(n_pending=2, is_closed=False)
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def end(books):
 
 def test_a_server_that_is_gone_is_the_error_with_what_to_do(end):
     message, told = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
-    assert message.startswith("the MLflow server http://books.example is away: ")
+    assert message.startswith("the MLflow server http://books.example is unavailable: ")
     assert "2 records wait here, so nothing is lost" in message
     assert COMMAND in message
     assert told == []
 
 
 def test_where_nothing_waits_nothing_is_said_to_wait(books, end):
-    books.n_waiting = 0
+    books.n_pending = 0
     message, _ = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
     assert "records wait" not in message
     assert end(KeyboardInterrupt(), KeyboardInterrupt)[1] == []

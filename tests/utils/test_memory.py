@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from ktune.errors import OutOfMemory, TrialFailed
-from ktune.searchers.trial_record import record_of_result
+from ktune.searchers.trial_record import result_attribute
 from ktune.testing.fakes import failed
 from ktune.utils.memory import bytes_to_train, is_out_of_memory, limited_weights
 from ktune.utils.runtime import available_bytes, memory_bytes
@@ -66,8 +66,8 @@ def test_every_backends_way_to_say_so_is_known():
 
 
 def test_samplers_receive_that_a_model_was_too_large():
-    assert record_of_result(failed(kind="OutOfMemory"))["violation"] == 1
-    assert record_of_result(failed())["violation"] == 0
+    assert result_attribute(failed(kind="OutOfMemory"))["violation"] == 1
+    assert result_attribute(failed())["violation"] == 0
 
 
 def test_free_memory_is_some_of_all_memory():

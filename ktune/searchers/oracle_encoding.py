@@ -1,4 +1,4 @@
-"""How a parameter's values look in the space of one of KerasTuner's oracles."""
+"""Encodings of parameters for the oracles of KerasTuner."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from ktune.searchers.parameter import Parameter
 from ktune.trial import Value
 
 _N_SAMPLES = 10
-"""KerasTuner's grid takes so many values of a continuous parameter."""
+"""Number of grid points of a continuous parameter, as in KerasTuner."""
 
 
 class Encoding(Protocol):
-    """How a parameter's values look in the oracle."""
+    """Encoding of a parameter's values for an oracle."""
 
     @property
     def inactive(self) -> Any:
-        """What stands for the value in a trial that did not ask for it."""
+        """Encoded value in a trial that did not request the parameter."""
         ...
 
     def declare(self, key: str) -> Any:
@@ -26,17 +26,17 @@ class Encoding(Protocol):
         ...
 
     def encode(self, value: Value) -> Any:
-        """Return the oracle's value."""
+        """Return the encoded value."""
         ...
 
     def decode(self, raw: Any) -> Value:
-        """Return the builder's value."""
+        """Return the value for the builder."""
         ...
 
 
 @dataclass(frozen=True)
 class _IndexEncoding:
-    """An index of the parameter's values."""
+    """Index into the parameter's values."""
 
     parameter: Parameter
 
@@ -58,7 +58,7 @@ class _IndexEncoding:
 
 @dataclass(frozen=True)
 class _RangeEncoding:
-    """The value itself, from a range without steps."""
+    """The value itself, in a range without steps."""
 
     parameter: Parameter
 
@@ -82,21 +82,21 @@ class _RangeEncoding:
         return self.parameter.plain(value)
 
     def decode(self, raw: Any) -> Value:
-        # Bayesian optimization proposes one more than the maximum of a logarithmic
-        # Int where its optimum lies on the edge (int_hp.py); `plain` clips.
+        # Bayesian optimization exceeds the maximum of a logarithmic Int by one if its
+        # optimum is on the edge (int_hp.py); `plain` clips.
         return self.parameter.plain(raw)
 
 
 @dataclass(frozen=True)
 class _GridEncoding:
-    """An index of the values the grid goes through, the default first."""
+    """Index into the grid points, the default first."""
 
     values: Sequence[Value]
 
     @property
     def inactive(self) -> int:
-        # The grid goes on by raising the last parameter that is not at its end. So
-        # it does not go through the values of a parameter nobody asked for.
+        # The grid increments the last parameter that is not at its end, so it skips
+        # the values of an inactive parameter that is at its end.
         return len(self.values) - 1
 
     def declare(self, key: str) -> Any:
@@ -110,7 +110,7 @@ class _GridEncoding:
 
 
 def encoding_of(parameter: Parameter, *, is_grid: bool) -> Encoding:
-    """Return the code for a parameter with more than one value."""
+    """Return the encoding of a parameter with more than one value."""
     if is_grid:
         return _GridEncoding(_grid_values(parameter))
     is_listed = parameter.low is None or parameter.step is not None
