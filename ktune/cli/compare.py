@@ -1,7 +1,7 @@
 """Compare two to eight trials or searches: is the difference more than noise?
 
-A search stands for its best trial. The first one named is what the others are compared
-with, by a paired test over common folds where there are any.
+A search stands for its best trial. All others are compared with the first one, by a
+paired test over common folds if there are any.
 """
 
 import argparse

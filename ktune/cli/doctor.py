@@ -1,4 +1,4 @@
-"""Say what is installed and works here, with the remedy for what does not."""
+"""Check the installation on this machine, with a remedy for each problem."""
 
 import argparse
 from dataclasses import asdict
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the checks; exit code 2 when something needed is broken."""
+    """Print the checks; exit code 2 if a required part is broken."""
     from ktune.cli.health import CheckState, examine
     from ktune.cli.tables import make_table, print_table
 

@@ -1,7 +1,7 @@
 """Make one model of several trials of a search.
 
-Members and weights are chosen by out-of-fold predictions. What that gives is estimated
-on folds that took no part in the choice, and compared with the best single model there
+Members and weights are chosen by out-of-fold predictions. The score is estimated on
+folds that took no part in the choice, and compared with the best single model there
 and on the untouched test rows. The ensemble is registered as one Keras model, by the
 gate.
 """
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the ensemble, and print how it compares."""
+    """Make the ensemble, and print its comparison with the best model."""
     with working(arguments) as listener:
         from ktune.cli.summary import print_ensemble
         from ktune.models.ensembles.making import ensemble

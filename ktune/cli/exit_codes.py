@@ -1,8 +1,8 @@
-"""What a command's exit code says."""
+"""Exit codes of the commands."""
 
 DONE = 0
 FAULT = 1
-"""Our own fault."""
+"""A fault of ktune."""
 MISTAKE = 2
 """The user's mistake, explained in one message."""
 DIFFERENT = 3

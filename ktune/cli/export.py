@@ -1,8 +1,8 @@
 """Write a registered model in other formats, each compared with it on real rows.
 
-MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Every
-file is run in a process of its own by its format's own runtime. If one of them does not
-agree with the registered model, nothing is left behind and the exit code is 1.
+MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Each file
+is run in a separate process by the runtime of its format. If a file does not agree with
+the registered model, no file is written and the exit code is 1.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, and print how each file compares."""
+    """Export, and print the comparison of each file."""
     from ktune.errors import ExportRefused
     from ktune.models.export.exporters import choose_exporters
     from ktune.models.registry.reference import find_model
@@ -95,11 +95,12 @@ def _print_export(export: Any) -> None:
     print(f"{export.model} in {export.folder}/, compared on {export.rows}")
     if export.not_inside:
         print(
-            f"The preprocessing is not inside: {export.not_inside}. It stands beside, "
-            "in preprocessing.skops; preprocessing.json says how to use it."
+            f"The preprocessing is not embedded: {export.not_inside}. It is saved "
+            "beside the model in preprocessing.skops; preprocessing.json describes "
+            "its use."
         )
     else:
-        print("The preprocessing is inside: give raw rows.")
+        print("The preprocessing is embedded: pass raw rows.")
 
 
 def _score_text(file: Any) -> str:

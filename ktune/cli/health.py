@@ -1,4 +1,4 @@
-"""What is installed and works on this machine, with the remedy for what does not."""
+"""Checks of the installation on this machine, each with a remedy."""
 
 import importlib
 import importlib.metadata
@@ -52,13 +52,13 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """Result of a check.
 
     Attributes:
-        subject: What was looked at.
-        state: How it is.
-        detail: What was found.
-        remedy: What to do about it; empty when nothing has to be done.
+        subject: The checked part.
+        state: Its state.
+        detail: Version, path or error.
+        remedy: Command or advice; empty if nothing is to be done.
     """
 
     subject: str
@@ -68,7 +68,7 @@ class Check:
 
 
 def examine(tracking_uri: str | None = None) -> list[Check]:
-    """Look at everything ktune stands on."""
+    """Run all checks."""
     checks: list[Callable[[], Iterator[Check]]] = [
         _python,
         _packages,
@@ -118,8 +118,8 @@ def _devices(backend: str) -> Iterator[Check]:
 
     gpus = tensorflow.config.list_physical_devices("GPU")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    told = f"{cpus} CPU cores, {len(gpus)} GPUs"
-    yield Check("devices", CheckState.GOOD, told)
+    detail = f"{cpus} CPU cores, {len(gpus)} GPUs"
+    yield Check("devices", CheckState.GOOD, detail)
 
 
 def _extras() -> Iterator[Check]:
@@ -132,21 +132,21 @@ def _extras() -> Iterator[Check]:
 
 
 def _formats() -> Iterator[Check]:
-    """Which formats models can be exported to; the runtime of each is loaded."""
+    """Check the runtime of each export format by importing it."""
     for name in EXPORTERS:
         exporter = make_exporter(name)
         missing = missing_packages(exporter)
         subject = f"export {name}"
         if missing:
-            told = f"{', '.join(missing)} not installed"
-            yield Check(subject, CheckState.MISSING, told, remedy_of(exporter))
+            detail = f"{', '.join(missing)} not installed"
+            yield Check(subject, CheckState.MISSING, detail, remedy_of(exporter))
             continue
         try:
             for module in exporter.runtime:
                 importlib.import_module(module)
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            yield Check(subject, CheckState.BAD, told, remedy_of(exporter))
+            detail = f"{type(error).__name__}: {error}"
+            yield Check(subject, CheckState.BAD, detail, remedy_of(exporter))
             continue
         versions = (f"{package} {_version(package)}" for package in exporter.packages)
         yield Check(subject, CheckState.GOOD, ", ".join(versions))
@@ -176,20 +176,20 @@ def _waiting(tracking_uri: str | None) -> Iterator[Check]:
     from ktune.tracking.waiting import list_pending
 
     try:
-        found = list_pending(find_store(tracking_uri).folder)
+        pending = list_pending(find_store(tracking_uri).folder)
     except KtuneError as error:
-        yield Check("waiting records", CheckState.BAD, str(error))
+        yield Check("queued records", CheckState.BAD, str(error))
         return
-    for waiting in found:
-        text = f"{waiting.n_records} for {waiting.owner.server}"
-        yield Check("waiting records", CheckState.WARNING, text, "ktune sync")
+    for records in pending:
+        text = f"{records.n_records} for {records.owner.server}"
+        yield Check("queued records", CheckState.WARNING, text, "ktune sync")
 
 
 def _place_for_store(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
         return Check(
-            "store", CheckState.GOOD, f"none yet; a search makes it in {folder}"
+            "store", CheckState.GOOD, f"none yet; a search creates it in {folder}"
         )
     return Check(
         "store", CheckState.BAD, f"{parent} is read-only", "change to another folder"
@@ -201,8 +201,8 @@ def _safety(database: Path) -> Iterator[Check]:
         yield Check(
             "store rights",
             CheckState.WARNING,
-            f"{path} can be changed by every user of this machine, who could have "
-            "code of theirs run as yours: models and experiments stand in the store",
+            f"every user of this machine can change {path} and thus run code under "
+            "your account: the store contains models and experiments",
             f"chmod o-w {path}",
         )
     free = shutil.disk_usage(database.parent).free
@@ -211,19 +211,19 @@ def _safety(database: Path) -> Iterator[Check]:
             "disk",
             CheckState.WARNING,
             f"{free / 1e9:.1f} GB left",
-            "make room for models",
+            "free space for models",
         )
 
 
 def _open_to_all(database: Path) -> Iterator[Path]:
-    """Yield what of a store every user can write to, or put something else in place."""
+    """Yield the paths of a store that every user can write to or replace."""
     own = database.parent
     for path in (database, own, *sorted(p for p in own.iterdir() if p.is_dir())):
         if path.stat().st_mode & stat.S_IWOTH:
             yield path
     for folder in own.parents:
         mode = folder.stat().st_mode
-        # As /tmp is: what is in there can only be moved by whom it belongs to.
+        # With the sticky bit, as in /tmp, only the owner can move a file.
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             yield folder
 
@@ -237,11 +237,11 @@ def _data() -> Iterator[Check]:
             "KTUNE_DATA_DIR", CheckState.BAD, f"{folder} is not a folder", _DATA_REMEDY
         )
     else:
-        found = sorted(p.name for p in Path(folder).glob("*.npz"))
-        yield Check("KTUNE_DATA_DIR", CheckState.GOOD, f"{folder}: {', '.join(found)}")
+        files = sorted(p.name for p in Path(folder).glob("*.npz"))
+        yield Check("KTUNE_DATA_DIR", CheckState.GOOD, f"{folder}: {', '.join(files)}")
 
 
-_DATA_REMEDY = "a folder with mnist.npz and the like, searched before any download"
+_DATA_REMEDY = "a folder with mnist.npz and similar files, used before any download"
 
 
 def _version(package: str) -> str | None:

@@ -26,9 +26,9 @@ VERBS = {
     "serve": "a registered model behind MLflow's scoring server, on this machine",
     "ensemble": "one model of several trials, compared with the best single one",
     "promote": "make a trial's model champion, if better by more than noise",
-    "sync": "write what has waited for an MLflow server that was away",
+    "sync": "write records that were queued for an unavailable MLflow server",
     "ui": "browse searches in MLflow's web page",
-    "doctor": "what is installed and works here",
+    "doctor": "check the installation on this machine",
     "help": "the manual: its topics, or one of them",
 }
 
@@ -37,14 +37,14 @@ RUN and SEARCH are a run id or a unique prefix of one, `best` (the best trial of
 newest search), an experiment's name (its newest search) or NAME:best. MODEL is NAME
 (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI.
 
-Exit codes: 0 done, 1 a fault of ktune, 2 something to mend (the message says what),
-3 reproduced with a different result, 130 interrupted by Ctrl-C with everything finished
+Exit codes: 0 done, 1 a fault of ktune, 2 a mistake to correct (see the message),
+3 reproduced with a different result, 130 interrupted by Ctrl-C with all finished trials
 kept.
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a mistake in one message, with the nearest valid spelling."""
+    """Parser that reports a mistake in one message, with the nearest valid name."""
 
     def error(self, message: str) -> NoReturn:
         """Print the message and leave with exit code 2."""
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough; nothing more may be flushed to it.
+        # The reader (`| head`) has closed the pipe, so stdout must not be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception:

@@ -35,7 +35,7 @@ def print_json(content: Any) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """Return a number of things to show."""
+    """Parse a positive number."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
@@ -44,10 +44,10 @@ def at_least_one(text: str) -> int:
 
 @contextlib.contextmanager
 def written_to(path: Path) -> Iterator[None]:
-    """Tell of a file named by ``--output`` that cannot be written.
+    """Report a file named by ``--output`` that is not writable.
 
     Raises:
-        ExperimentError: For every error of the system in the block.
+        ExperimentError: The block raised an error of the system.
     """
     try:
         yield
@@ -58,7 +58,7 @@ def written_to(path: Path) -> Iterator[None]:
 
 
 def names_of(text: str) -> str | list[str]:
-    """Return a name, or the list of several that commas separate.
+    """Return a name, or the list of several names separated by commas.
 
     Example:
         >>> names_of("accuracy"), names_of("accuracy,n_parameters")

@@ -1,9 +1,9 @@
 """Predict with a registered model: class names and probabilities for new rows.
 
 MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. DATA is a
-csv, xlsx, parquet, npz or npy file, or a folder of images. Rows are given raw, as they
-were searched with; the model brings its preprocessing along, and how its training file
-was written: a csv file of the same form is read without options.
+csv, xlsx, parquet, npz or npy file, or a folder of images. Rows are raw, as in the
+search; the model includes its preprocessing and the format of its training file, so
+that a csv file of the same format is read without options.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--array",
         metavar="NAME",
-        help="the array of an npz file that holds the features, if it has several",
+        help="the array of features in an npz file, if it has several",
     )
     _add_format_options(parser)
     add_store_option(parser)

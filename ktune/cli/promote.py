@@ -3,7 +3,7 @@
 The trial is refitted first if it has no registered version yet. Candidate and champion
 are measured on the same untouched test rows (paired bootstrap, 95 %); if the candidate
 is not better beyond the interval, it becomes `challenger`. A SEARCH stands for its best
-trial. Every move is noted with its reason and time.
+trial. Every alias change is recorded with its reason and time.
 """
 
 import argparse
@@ -24,26 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
-        "--force", action="store_true", help="champion whatever the gate says"
+        "--force", action="store_true", help="promote even if the gate refuses"
     )
     either.add_argument(
         "--rollback",
         action="store_true",
-        help="give `champion` back to the version before; RUN names the model",
+        help="return `champion` to the previous version; RUN names the model",
     )
     parser.add_argument(
         "--n-refits",
         type=int,
         default=1,
         metavar="N",
-        help="refit under N seeds and register their mean (default: %(default)s)",
+        help="refit with N seeds and register their mean (default: %(default)s)",
     )
     add_store_option(parser)
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Promote or roll back, and print what has come of it."""
+    """Promote or roll back, and print the outcome."""
     found = _roll_back(arguments) if arguments.rollback else _promote(arguments)
     if arguments.json:
         print_json(found.as_dict())

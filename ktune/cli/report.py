@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _file_name(search: Any) -> str:
-    # A store made by others may hold any name, paths among them.
+    # Another program may have written any name to the store, even a path.
     name = re.sub(r"[^\w.-]+", "-", search.experiment).strip(".-")
     return f"{name}-{search.run_id[:8]}.html"

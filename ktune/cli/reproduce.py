@@ -1,9 +1,9 @@
-"""Run a trial again from what MLflow holds of it, and say whether it is the same.
+"""Run a trial again from its records in MLflow, and compare the results.
 
-The recorded source is run with the recorded values, folds and seeds, whatever has
-become of the working copy. Every metric is told identical, within tolerance or
-different; then what has changed since: source, data, versions, machine. A SEARCH stands
-for its best trial and the refit of it. Exit code 3: different.
+The recorded source is run with the recorded values, folds and seeds, independent of the
+working copy. Every metric is identical, within tolerance or different; the output also
+lists changes of source, data, versions and machine. A SEARCH stands for its best trial
+and its refit. Exit code 3: different.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="differences up to this are within tolerance (default: %(default)s)",
     )
     parser.add_argument(
-        "--diff", action="store_true", help="show how the source has changed since"
+        "--diff", action="store_true", help="show the changes of the source"
     )
     add_store_option(parser)
     add_json_option(parser)

@@ -53,7 +53,7 @@ def _print_searches(searches: list[Any], as_json: bool) -> None:
             _metric_text(search, f"best_val_{metric}", metric),
             _metric_text(search, f"test_{metric}", metric),
         )
-    print_table(table, empty="No search stands in this store yet.")
+    print_table(table, empty="This store has no search yet.")
 
 
 def _print_trials(store: Any, arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Search the space of an experiment and register the best model.
 
 FILE is a Python file that defines a `ktune.Experiment`; FILE:NAME picks one of several.
-Options override what the file says.
+Options override the fields of the experiment.
 """
 
 import argparse
@@ -43,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``search``."""
     parser.add_argument("file", metavar="FILE[:NAME]", help="the experiment")
     parser.add_argument("--trials", type=int, help="finished trials wanted")
-    parser.add_argument("--epochs", type=int, help="most epochs a fold is trained")
+    parser.add_argument("--epochs", type=int, help="maximum epochs of a fold")
     parser.add_argument("--folds", type=int, help="number of folds")
     parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
     parser.add_argument("--trial-timeout", help="wall time for one trial")
     parser.add_argument(
         "--retry-half-batch",
         action="store_true",
-        help="try a trial that runs out of memory once more, with half its batch size",
+        help="retry a trial that runs out of memory once, with half its batch size",
     )
     parser.add_argument("--engine", help="optuna or kerastuner")
     parser.add_argument("--sampler", help="tpe, random, grid … of the engine")
@@ -60,14 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective",
         type=names_of,
-        help="metric to make as good as possible; several: accuracy,n_parameters",
+        help="metric to optimize; several: accuracy,n_parameters",
     )
     parser.add_argument(
         "--pick",
-        help="of several objectives: which trial of the Pareto front is registered "
+        help="for several objectives: the trial of the Pareto front to register "
         "(one_standard_error, balanced or best)",
     )
-    parser.add_argument("--seed", type=int, help="everything random derives from it")
+    parser.add_argument("--seed", type=int, help="seed of all random numbers")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")
     parser.add_argument("--backend", help="of Keras: tensorflow, jax or torch")
     parser.add_argument("--executor", help="where trials run: serial, processes or ray")
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="a Ray cluster: HOST:PORT, or auto for the one of this machine",
+        help="a Ray cluster: HOST:PORT, or auto for that of this machine",
     )
     parser.add_argument(
         "--cpus", type=float, help="of a trial on Ray, such as 4 or 0.5"
@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="let operations add up in any order: not bit-identical again on a GPU",
+        help="allow nondeterministic operations: not bit-identical on a GPU",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="try it: 2 trials, 1 epoch, 2 folds"
@@ -105,17 +105,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=True,
         default=False,
         metavar="SEARCH",
-        help="go on with an interrupted search; without SEARCH: with the newest",
+        help="resume an interrupted search (default: the newest)",
     )
     parser.add_argument(
         "--enqueue",
         metavar="FILE",
-        help="begin with these values: JSON, a dict or a list of dicts",
+        help="start with these values: JSON, a dict or a list of dicts",
     )
     parser.add_argument(
         "--warm-start",
         metavar="SEARCH",
-        help="begin with the best five values of an earlier search",
+        help="start with the five best trials of an earlier search",
     )
     parser.add_argument(
         "--ensemble",
@@ -127,8 +127,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage",
         metavar="URL",
-        help="keep the state of the search in a database, so that several machines "
-        "can work on it with --resume: postgresql://user@host/name",
+        help="store the study in a database, so that several machines can join the "
+        "search with --resume: postgresql://user@host/name",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_store_option(parser)
@@ -136,11 +136,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the search and print what it has found."""
+    """Run the search and print its result."""
     changes = _changes(arguments)
     from ktune.tuner.progress import make_listener
 
-    # `kill` and a closing terminal end the search as Ctrl-C does: books finished.
+    # `kill` ends the search like Ctrl-C, so that all records are written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = make_listener(quiet=arguments.quiet or arguments.json)
     try:
@@ -186,7 +186,7 @@ def _is_interrupted(result: Any) -> bool:
 
 
 def _print_resume(result: Any, arguments: argparse.Namespace) -> None:
-    """Print what continues an interrupted search."""
+    """Print the command that resumes an interrupted search."""
     from ktune.tracking.names import STORAGE
 
     if _is_interrupted(result):
@@ -197,7 +197,7 @@ def _print_resume(result: Any, arguments: argparse.Namespace) -> None:
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields that options replace."""
+    """Return the fields replaced by options."""
     changes = {
         name: getattr(arguments, name)
         for name in _FIELDS
@@ -217,10 +217,10 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read_values(path: str) -> list[Any]:
-    """Read values to begin with: one dict of them, or a list.
+    """Read values to start with: a dict or a list of dicts.
 
     Raises:
-        ExperimentError: The file is not there, or not JSON.
+        ExperimentError: The file is not readable, or not JSON.
     """
     from ktune.errors import ExperimentError
 

@@ -1,8 +1,8 @@
-"""Serve a registered model by MLflow's own scoring server, on this machine only.
+"""Serve a registered model with MLflow's scoring server, on this machine only.
 
 MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. The
-server runs in this Python environment and answers POST requests at /invocations; a curl
-line that asks it for the rows recorded with the model is printed when it is ready.
+server runs in this Python environment and answers POST requests at /invocations. When
+it is ready, a curl command with the example rows of the model is printed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="interface to listen on; anything but 127.0.0.1 lets others in",
+        help="interface to listen on; any but 127.0.0.1 allows other machines",
     )
     add_store_option(parser)
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _curl(address: str, folder: Path) -> str:
-    """A request with the rows that were recorded with the model."""
+    """Return a request with the example rows of the model."""
     return (
         f"  curl {address}/invocations -H 'Content-Type: application/json' "
         f"-d @{folder / 'serving_input_example.json'}"

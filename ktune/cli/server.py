@@ -1,4 +1,4 @@
-"""Start MLflow's own servers lean, and stop them cleanly."""
+"""Start MLflow's servers with few resources, and stop them cleanly."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ _START_SECONDS = 180
 _STOP_SECONDS = 10
 _LAST_PORT = 2**16 - 1
 
-# Job workers are for evaluating language models: 12 processes, 2.5 GB (3.17).
+# Job workers evaluate language models: 12 processes, 2.5 GB (3.17).
 _LEAN = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,10 +39,10 @@ class Server:
     """One of MLflow's web servers, as a child process.
 
     Args:
-        command: Starts it.
-        environment: Variables it needs beside those of this process.
-        address: Where it will answer, as ``http://HOST:PORT``.
-        log: File that takes what the server prints.
+        command: Command that starts it.
+        environment: Variables in addition to those of this process.
+        address: Its address, as ``http://HOST:PORT``.
+        log: File for its output.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Its own group, so that all its workers can be stopped together.
+                # A new process group, so that all its workers stop together.
                 start_new_session=True,
             )
 
@@ -78,10 +78,10 @@ class Server:
         self.stop()
 
     def wait_until_ready(self) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
-            ServerError: It ended, or did not answer in time.
+            ServerError: The server ended, or did not answer in time.
         """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -124,10 +124,10 @@ class Server:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """Return the wanted port, or another free one where it is taken.
+    """Return the wanted port, or another free one if it is in use.
 
     Raises:
-        ServerError: There is no such port or interface.
+        ServerError: The port or interface does not exist.
     """
     if not 0 <= wanted <= _LAST_PORT:
         raise ServerError(f"--port must be from 0 to {_LAST_PORT}; got {wanted}")
@@ -150,20 +150,20 @@ def page_server(
     log: Path,
     page_state: Sequence[Mapping[str, Any]] = (),
 ) -> Server:
-    """Start MLflow's web page and API on a store; searches show best at ``/ktune``.
+    """Start MLflow's web page and API on a store; ``/ktune`` opens the searches.
 
     Args:
-        location: The store to serve; a SQLite one.
-        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        location: The SQLite store to serve.
+        host: Interface to listen on. Any but 127.0.0.1 allows other machines.
         port: Port to listen on.
-        log: File that takes what the server prints.
-        page_state: What `ktune.cli.ui_app` tells the browser, see there.
+        log: File for the output of the server.
+        page_state: State of the page for `ktune.cli.ui_app`.
     """
     # One process of 240 MB that answers after 6 s; `mlflow server --workers 1` takes
     # two of 490 MB and 11 s, without options 14 of 3.1 GB and 21 s (3.17, 2 cores).
     options = ["--host", host, "--port", str(port), "--log-level", "warning"]
     command = [sys.executable, "-m", "uvicorn", *options, "ktune.cli.ui_app:app"]
-    # What `mlflow server` hands to its workers (mlflow/server/constants.py, 3.17).
+    # The variables that `mlflow server` sets (mlflow/server/constants.py, 3.17).
     environment = {
         "_MLFLOW_SERVER_FILE_STORE": location.uri,
         "_MLFLOW_SERVER_REGISTRY_STORE": location.uri,
@@ -178,10 +178,10 @@ def scoring_server(folder: Path, *, host: str, port: int, log: Path) -> Server:
     """Start MLflow's scoring server on a model, in this Python environment.
 
     Args:
-        folder: Of the model, as MLflow has saved it.
-        host: Interface to listen on. Anything but 127.0.0.1 lets others in.
+        folder: Folder of the model, as saved by MLflow.
+        host: Interface to listen on. Any but 127.0.0.1 allows other machines.
         port: Port to listen on.
-        log: File that takes what the server prints.
+        log: File for the output of the server.
     """
     command = [sys.executable, "-m", "mlflow", "models", "serve"]
     options = ["--env-manager", "local", "--host", host, "--port", str(port)]

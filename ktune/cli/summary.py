@@ -60,7 +60,7 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
 
 
 def search_as_dict(result: SearchResult) -> dict[str, Any]:
-    """Return what a search has found as plain values, for ``--json``."""
+    """Return the result of a search as plain values, for ``--json``."""
     registration = result.registration
     outcome = result.outcome
     return {
@@ -141,14 +141,14 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def ensemble_of(result: SearchResult) -> Ensemble | None:
-    """Return the ensemble that was made of a search last; None: none was."""
+    """Return the latest ensemble of a search, or None."""
     if not has_ensemble(result.view):
         return None
     return read_ensemble(read_file(result.store, result.run_id, ENSEMBLE_FILE))
 
 
 def print_ensemble(ensemble: Ensemble, console: Console) -> None:
-    """Print an ensemble beside the best single model."""
+    """Print an ensemble and the best single model."""
     title = f"Ensemble ({ensemble.method}): {ensemble.formula}"
     console.print(Text(title, style="bold"))
     if ensemble.method == "greedy" and len(ensemble.parts) == 1:
@@ -185,11 +185,11 @@ def _headline(result: SearchResult) -> str:
     counts: dict[str, int] = {}
     for run in result.trial_runs:
         counts[run.state] = counts.get(run.state, 0) + 1
-    told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "none"
+    states = ", ".join(f"{n} {state}" for state, n in counts.items()) or "none"
     end = f" ({result.outcome.reason})" if result.outcome else ""
     minutes = result.view.seconds or 0.0
     return (
-        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {told}{end}, "
+        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {states}{end}, "
         f"{minutes / 60:.1f} min"
     )
 
@@ -208,7 +208,7 @@ def _print_failures(result: SearchResult, console: Console) -> None:
 
 
 def _print_pick(result: SearchResult, console: Console) -> None:
-    """Say how one trial was taken from a Pareto front."""
+    """Print the rule that picked a trial of the Pareto front."""
     if result.goal.is_single:
         return
     members = sum(run.is_on_front for run in result.trial_runs)
@@ -222,19 +222,19 @@ def _print_pick(result: SearchResult, console: Console) -> None:
 
 
 def _print_gain(result: SearchResult, console: Console) -> None:
-    """Say what the search has won over no search, and over simple models."""
+    """Print the best score beside those of default values and simple models."""
     metric = result.objective.metric
     best = result.trial_runs[0]
     default = next((run for run in result.trial_runs if run.number == 0), None)
-    told = [f"best {_score_text(best, metric)}"]
+    scores = [f"best {_score_text(best, metric)}"]
     if default is not None and f"val_{metric}" in default.metrics:
-        told.append(f"default values (trial 0) {_score_text(default, metric)}")
-    told += [
+        scores.append(f"default values (trial 0) {_score_text(default, metric)}")
+    scores += [
         f"{text} {result.view.metrics[key]:.4f}"
         for kind, text in _BASELINES.items()
         if (key := f"baseline_{kind}_{metric}") in result.view.metrics
     ]
-    console.print(f"{metric}: {', '.join(told)}.", markup=False)
+    console.print(f"{metric}: {', '.join(scores)}.", markup=False)
 
 
 def _print_test(result: SearchResult, console: Console) -> None:
@@ -246,8 +246,8 @@ def _print_test(result: SearchResult, console: Console) -> None:
             else f"Not yet measured on the {rows} untouched rows"
         )
         console.print(
-            f"{why}: the scores above chose the model, so expect somewhat less on new "
-            "data.",
+            f"{why}: the scores above selected the model, so expect slightly lower "
+            "scores on new data.",
             markup=False,
         )
         return
@@ -273,7 +273,7 @@ def _print_test(result: SearchResult, console: Console) -> None:
 
 
 def _print_verdict(result: SearchResult, console: Console) -> None:
-    """Print the best trial's verdict and what was found, each with its remedy."""
+    """Print the best trial's verdict and all findings with their remedies."""
     best = result.trial_runs[0]
     verdict = best.tags.get(names.VERDICT)
     if verdict is None:
@@ -284,11 +284,11 @@ def _print_verdict(result: SearchResult, console: Console) -> None:
 
 
 def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
-    """Return what was found about a trial or search, most severe first."""
+    """Return the findings about a trial or search, most severe first."""
     try:
         content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
     except StoreError:
-        return []  # interrupted before it was judged
+        return []  # interrupted before its diagnosis
     return list(json.loads(content)["findings"])
 
 
@@ -304,8 +304,8 @@ def _print_next(result: SearchResult, console: Console) -> None:
     lines = []
     if registration is not None:
         name, alias = registration.name, registration.alias
-        # Another version may hold the alias by now.
-        plain = f", to be had as {name}/{registration.version}"
+        # Another version may have the alias by now.
+        plain = f", available as {name}/{registration.version}"
         alias = f" as {name}@{alias}" if alias else plain
         lines.append(
             f"Registered: model {registration.name!r} version "
@@ -371,7 +371,7 @@ def _number_text(value: float | None) -> str:
 
 
 def _seconds_text(seconds: float) -> str:
-    """Return a time of few characters, for columns are scarce.
+    """Return a time as short text, so that the table fits into 80 columns.
 
     Example:
         >>> _seconds_text(3.21), _seconds_text(26.34)
@@ -395,7 +395,7 @@ def _values_text(run: RunView) -> str:
 def print_trial(
     store: Store, view: RunView, objective: Objective, stream: TextIO
 ) -> None:
-    """Print one trial: values, scores of every fold, verdict, or why it failed."""
+    """Print one trial: values, scores of every fold, verdict or failure."""
     trial, result = read_trial(store, view)
     console = Console(file=stream, highlight=False, markup=False)
     title = f"{view.experiment}, trial {trial.number}: {result.state.value}"
@@ -414,7 +414,7 @@ def print_trial(
 
 
 def fold_table(result: TrialResult, objective: Objective) -> Table:
-    """Return every metric at the best epoch: each fold, their mean, the train mean."""
+    """Return all metrics at the best epoch: each fold, their mean, the train mean."""
     names = result.folds[0].validation
     metrics = [objective.metric, *(m for m in names if m != objective.metric)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -1,7 +1,7 @@
-"""Write what has waited for an MLflow server that was away during a search.
+"""Write the records that a search queued while its MLflow server was unavailable.
 
-It is written once, however often this is called and wherever it is interrupted. Without
---tracking-uri and MLFLOW_TRACKING_URI it goes where it belongs.
+Each record is written once, even if this command is repeated or interrupted. Without
+--tracking-uri and MLFLOW_TRACKING_URI, records go to the server of their search.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Say what waits, and write it."""
+    """List the queued records, and write them."""
     from ktune.tracking.location import find_store
     from ktune.tracking.waiting import list_pending
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         if _write(waiting, arguments):
             print(f"Search {waiting.owner.search[:8]}: written.", flush=True)
     if not found:
-        print("Nothing waits.")
+        print("No records are queued.")
     return DONE
 
 
@@ -58,10 +58,12 @@ def _description(waiting: Any) -> str:
     text = (
         f"Search {owner.search[:8]} of {owner.experiment!r}: "
         f"{count_of(waiting.n_records, 'record')} "
-        f"({count_of(waiting.n_trials, 'trial')}) wait for {owner.server} since "
+        f"({count_of(waiting.n_trials, 'trial')}) queued for {owner.server} since "
         f"{since:%Y-%m-%d %H:%M}."
     )
-    return f"{text} It still runs, and writes them." if waiting.is_driven else text
+    return (
+        f"{text} The search still runs, and writes them." if waiting.is_driven else text
+    )
 
 
 def _as_dict(waiting: Any, is_written: bool) -> dict[str, Any]:

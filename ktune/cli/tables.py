@@ -17,23 +17,23 @@ def make_table(*columns: str) -> Table:
 
 
 MANY_ROWS = 500
-"""From here on a table is printed plainly: Rich takes 2 ms a row."""
+"""Number of rows from which a table is printed as plain text: Rich takes 2 ms a row."""
 
 
 def print_table(table: Table, *, empty: str) -> None:
-    """Print a table, or a sentence when it has no rows."""
+    """Print a table, or the sentence ``empty`` if it has no rows."""
     if table.row_count >= MANY_ROWS:
         sys.stdout.write("\n".join(plain_lines(table)) + "\n")
         return
-    # A file or pipe has no width: give the lines room instead of folding them.
+    # A file or pipe has no width: use long lines instead of folding.
     width = None if sys.stdout.isatty() else 200
-    # Names and values are the user's: square brackets are no markup.
+    # Square brackets in the user's names and values are not markup.
     console = Console(file=sys.stdout, highlight=False, markup=False, width=width)
     console.print(table if table.row_count else empty)
 
 
 def plain_lines(table: Table) -> list[str]:
-    """Return a table as text, every row on one line however long.
+    """Return a table as text with one line per row.
 
     Example:
         >>> table = make_table("trial", "values")

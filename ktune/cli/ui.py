@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="interface to listen on; anything but 127.0.0.1 lets others in",
+        help="interface to listen on; any but 127.0.0.1 allows other machines",
     )
     parser.add_argument("--open", action="store_true", help="open it in a browser")
     add_store_option(parser)

@@ -1,9 +1,9 @@
-"""MLflow's web page with one more address, /ktune, that shows searches at their best.
+"""MLflow's web page with an additional address, /ktune, for searches.
 
-Left alone, the page opens in its mode for language models, without columns, and with
-trials folded away. None of it can be said in an address or a tag (MLflow 3.17): the
-browser's local storage holds it. So /ktune writes that storage, leaves alone what the
-user has chosen before, and goes on to the table of runs.
+By default the page opens in its mode for language models, without columns, and with
+trials collapsed. Neither an address nor a tag can change that (MLflow 3.17), because
+the browser's local storage holds these settings. So /ktune writes that storage, keeps
+earlier choices of the user, and redirects to the table of runs.
 
 Run as ``uvicorn ktune.cli.ui_app:app`` with the state as JSON in ``KTUNE_UI``.
 """
@@ -49,7 +49,7 @@ location.replace(target);
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer /ktune; leave everything else to MLflow."""
+    """Answer /ktune; pass all other requests to MLflow."""
     if scope["type"] == "http" and scope["path"] == PATH:
         await _send_page(send)
     else:
@@ -57,7 +57,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def page() -> bytes:
-    """Return the page that sets the browser up and goes on."""
+    """Return the page that sets the local storage and redirects."""
     state = json.loads(os.environ.get(STATE_VARIABLE, "[]"))
     # "<" could end the script element; names come from users.
     return (_PAGE % json.dumps(state).replace("<", "\\u003c")).encode()

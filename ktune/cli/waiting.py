@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # `--help` must not wait for it
 
 def wait_for_end(server: "Server") -> int:
     """Wait for Ctrl-C or the end of the server; return the exit code."""
-    # `kill` ends it as Ctrl-C does; the server is a process group of its own.
+    # `kill` ends it like Ctrl-C; the server has its own process group.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return FAULT if server.wait() else DONE

@@ -1,4 +1,4 @@
-"""What verbs that train or predict begin with: a listener, and Keras kept quiet."""
+"""Setup of verbs that train or predict: a listener, and quiet logs of Keras."""
 
 import argparse
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 
 @contextmanager
 def working(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Load Keras and give the listener that is told what is being done.
+    """Import Keras, and yield the listener for progress messages.
 
-    To be entered before anything else imports Keras, so that it keeps quiet.
+    To be entered before any other import of Keras, so that its logs are suppressed.
 
     Args:
-        arguments: With ``--json`` nothing but the result is shown.
+        arguments: With ``--json`` only the result is printed.
     """
     from ktune.tuner.progress import make_listener
     from ktune.utils.runtime import import_keras

@@ -1,4 +1,4 @@
-"""Where trials are evaluated: one executor a file."""
+"""Executors, which evaluate trials; one module per executor."""
 
 import importlib
 import os
@@ -11,15 +11,15 @@ from ktune.protocols import Executor, Work
 
 
 def make_executor(experiment: Experiment, work: Work) -> Executor:
-    """Return the executor an experiment asks for, ready for trials.
+    """Return the executor of an experiment, ready for trials.
 
     Args:
-        experiment: Says which, and with how many workers.
-        work: What is done with a trial; other processes get a copy of it.
+        experiment: Names the executor and the number of workers.
+        work: Functions that evaluate a trial; other processes get a copy.
 
     Raises:
-        ExperimentError: What the executor needs is not there, or the experiment
-            cannot be sent to it.
+        ExperimentError: A requirement of the executor is missing, or the experiment
+            cannot be serialized.
     """
     name = experiment.chosen_executor
     if name == "serial":
@@ -47,10 +47,10 @@ def make_executor(experiment: Experiment, work: Work) -> Executor:
 
 
 def connected(experiment: Experiment) -> AbstractContextManager[None]:
-    """Be connected with what an experiment's executor needs; find out if it is there.
+    """Connect to the cluster of an experiment's executor, if it needs one.
 
     Raises:
-        ExperimentError: It is not installed or not to be reached, or too small.
+        ExperimentError: Ray is not installed, or the cluster unreachable or too small.
     """
     if experiment.chosen_executor != "ray":
         return nullcontext()
@@ -61,8 +61,8 @@ def connected(experiment: Experiment) -> AbstractContextManager[None]:
 
 
 def _ray_module(name: str) -> Any:
-    # Ray prints to stdout that a worker has died, whatever it is asked to log; ktune
-    # tells that itself. It reads this when it is imported.
+    # Ray prints deaths of workers to stdout at any log level; ktune reports them
+    # itself. Ray reads this variable when it is imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         return importlib.import_module(f"ktune.executors.{name}")

@@ -1,21 +1,22 @@
-"""What becomes of a trial whose worker is gone, or does not come to an end."""
+"""Results of trials whose worker died or hangs."""
 
 from ktune.trial import Failure, TrialResult, TrialState
 
-GRACE = 1.5
-"""So many times its time a trial may take to get to the end of an epoch."""
+TIMEOUT_FACTOR = 1.5
+"""Multiple of `trial_timeout` after which a worker without a finished epoch hangs."""
 
 
 def worker_died(message: str, log_tail: str = "") -> TrialResult:
-    """Return the result of a trial that a dead worker was working on."""
+    """Return the result of a trial whose worker died."""
     failure = Failure("WorkerDied", message, log_tail)
     return TrialResult(TrialState.FAILED, failure=failure)
 
 
 def timed_out(seconds: float, log_tail: str = "") -> TrialResult:
-    """Return the result of a trial that went on without end for so many seconds."""
+    """Return the result of a trial that hung for a number of seconds."""
     message = (
-        f"no epoch ended in {GRACE:g} times `trial_timeout`; its process was ended"
+        f"no epoch ended within {TIMEOUT_FACTOR:g} times `trial_timeout`; its process "
+        "was terminated"
     )
     failure = Failure("TrialTimeout", message, log_tail)
     return TrialResult(TrialState.FAILED, seconds=seconds, failure=failure)

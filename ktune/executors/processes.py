@@ -1,4 +1,4 @@
-"""Evaluate trials side by side in processes of this machine."""
+"""Evaluate trials in parallel processes on this machine."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 from ktune.errors import ExperimentError
-from ktune.executors.failures import GRACE
-from ktune.executors.serialization import ship
-from ktune.executors.worker import Ready, WorkerSetup
+from ktune.executors.failures import TIMEOUT_FACTOR
+from ktune.executors.serialization import serialize
+from ktune.executors.worker import WorkerReady, WorkerSetup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
@@ -19,21 +19,20 @@ from ktune.trial import EpochReport, Trial, TrialResult
 class ProcessesExecutor:
     """Workers that start once, keep their compiled programs, and share the data.
 
-    Threads are divided among them. Where there are fewer trials than workers, these
-    share the folds of a trial. A worker that dies costs its trial only, and is
-    replaced. What a trial gives does not depend on which workers evaluate it.
+    Threads are divided among the workers. If there are fewer trials than workers,
+    several workers share the folds of a trial. If a worker dies, only its trial fails,
+    and the worker is replaced. The result of a trial does not depend on its workers.
 
     Args:
-        work: Evaluates a trial; sent to the workers once.
-        n_workers: How many processes.
-        threads: Of each. None: the machine's are divided among them.
-        is_deterministic: Whether operations keep their order.
-        trial_timeout: Seconds a trial may take; a worker that has not ended its trial
-            after 1.5 times that, and so has not even ended an epoch, hangs, and is
-            ended.
+        work: Functions that evaluate a trial; sent to the workers once.
+        n_workers: Number of processes.
+        threads: Threads of each worker. None: those of the machine are divided.
+        is_deterministic: Whether operations are deterministic.
+        trial_timeout: Seconds a trial may take. A worker whose trial takes 1.5 times
+            as long has not finished an epoch in time; it hangs, and is terminated.
 
     Raises:
-        ExperimentError: The experiment cannot be sent to another process.
+        ExperimentError: The experiment cannot be serialized.
     """
 
     def __init__(
@@ -52,15 +51,15 @@ class ProcessesExecutor:
         self.n_workers = n_workers
         self._trial_timeout = trial_timeout
         self._most_parts = work.most_parts
-        self._waiting: list[Trial] = []
+        self._queue: list[Trial] = []
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
         try:
-            shipment = ship(work, Path(self._folder.name))
+            serialized = serialize(work, Path(self._folder.name))
         except ExperimentError:
             self._folder.cleanup()
             raise
         self._setup = WorkerSetup(
-            shipment=shipment,
+            serialized=serialized,
             path=tuple(sys.path),
             folder=os.getcwd(),
             threads=threads or max(1, (os.cpu_count() or 1) // n_workers),
@@ -70,15 +69,15 @@ class ProcessesExecutor:
         self._workers = [self._start() for _ in range(n_workers)]
 
     def submit(self, trial: Trial) -> None:
-        """Keep the trial until it is known how many there are to share the workers."""
-        self._waiting.append(trial)
+        """Queue the trial; `wait` divides the workers among all queued trials."""
+        self._queue.append(trial)
 
     def wait(self, report: Report) -> tuple[Trial, TrialResult]:
-        """Return the next finished trial; meanwhile pass on what trials report."""
-        self._hand_out()
+        """Return the next finished trial; meanwhile forward reports of all trials."""
+        self._assign_trials()
         while True:
             busy = {w.connection: w for w in self._workers if w.trial is not None}
-            for connection in wait_for(list(busy), self._patience(busy.values())):
+            for connection in wait_for(list(busy), self._poll_timeout(busy.values())):
                 done = self._listen(busy[connection], report)  # type: ignore[index]
                 if done is not None:
                     return done
@@ -93,16 +92,16 @@ class ProcessesExecutor:
         self._workers = []
         self._folder.cleanup()
 
-    def _hand_out(self) -> None:
-        """Divide the workers that have nothing to do among the trials that wait."""
-        helping = {peer for worker in self._workers for peer in worker.workers}
-        idle = [w for w in self._workers if w.trial is None and w not in helping]
-        # A helper may have died, which nobody listens for.
-        idle = [w if w.is_there() else self._replace(w) for w in idle]
-        while self._waiting:
-            size = min(self._most_parts, len(idle) // len(self._waiting))
-            leader, *workers = [idle.pop(0) for _ in range(size)]
-            leader.submit(self._waiting.pop(0), workers)
+    def _assign_trials(self) -> None:
+        """Divide the idle workers among the queued trials."""
+        busy = {peer for worker in self._workers for peer in worker.followers}
+        idle = [w for w in self._workers if w.trial is None and w not in busy]
+        # `wait` does not notice that a follower has died.
+        idle = [w if w.is_alive() else self._replace(w) for w in idle]
+        while self._queue:
+            size = min(self._most_parts, len(idle) // len(self._queue))
+            leader, *followers = [idle.pop(0) for _ in range(size)]
+            leader.submit(self._queue.pop(0), followers)
 
     def _start(self) -> WorkerProcess:
         self._n_started += 1
@@ -112,7 +111,7 @@ class ProcessesExecutor:
     def _listen(
         self, worker: WorkerProcess, report: Report
     ) -> tuple[Trial, TrialResult] | None:
-        """Take one message; return the trial and its result if it was the last."""
+        """Receive one message; return the trial and its result if it was the last."""
         trial = worker.trial
         assert trial is not None
         try:
@@ -121,21 +120,21 @@ class ProcessesExecutor:
             return self._replace_failed(worker, worker.exit_report())
         if isinstance(message, EpochReport):
             worker.send(report(message))
-        elif isinstance(message, Ready):
-            worker.note_ready()
+        elif isinstance(message, WorkerReady):
+            worker.mark_ready()
         else:
-            worker.trial, worker.workers = None, []
+            worker.trial, worker.followers = None, []
             return trial, message
         return None
 
     def _replace_failed(
         self, worker: WorkerProcess, result: TrialResult
     ) -> tuple[Trial, TrialResult]:
-        """Put a new worker in the place of one that is no longer of use."""
+        """Replace a dead or hanging worker and its followers."""
         trial = worker.trial
         assert trial is not None
-        # Its helpers notice, unless one of them is why it hangs.
-        for peer in worker.workers:
+        # The followers would notice, unless the leader hangs because of one of them.
+        for peer in worker.followers:
             self._replace(peer)
         self._replace(worker)
         return trial, result
@@ -146,14 +145,16 @@ class ProcessesExecutor:
         self._workers[self._workers.index(worker)] = new
         return new
 
-    def _patience(self, busy: Iterable[WorkerProcess]) -> float | None:
-        """Return how many seconds to listen before somebody may hang."""
+    def _poll_timeout(self, busy: Iterable[WorkerProcess]) -> float | None:
+        """Return the seconds until the first worker may time out."""
         if self._trial_timeout is None:
             return None
-        limit = GRACE * self._trial_timeout
+        limit = TIMEOUT_FACTOR * self._trial_timeout
         return max(0.0, min(limit - worker.seconds for worker in busy))
 
     def _hangs(self, worker: WorkerProcess) -> bool:
         limit = self._trial_timeout
         is_busy = worker.trial is not None
-        return limit is not None and is_busy and worker.seconds >= GRACE * limit
+        return (
+            limit is not None and is_busy and worker.seconds >= TIMEOUT_FACTOR * limit
+        )

@@ -1,4 +1,4 @@
-"""Evaluate trials on a Ray cluster: other machines, or this one."""
+"""Evaluate trials on a Ray cluster of other machines, or on this one."""
 
 import time
 from collections import deque
@@ -11,8 +11,8 @@ import numpy as np
 import ray
 
 from ktune.errors import ExperimentError
-from ktune.executors.failures import GRACE, timed_out, worker_died
-from ktune.executors.ray_cluster import connected, count_places
+from ktune.executors.failures import TIMEOUT_FACTOR, timed_out, worker_died
+from ktune.executors.ray_cluster import connected, count_workers
 from ktune.executors.ray_worker import Message, RaySetup, RayWorker
 from ktune.executors.serialization import pack
 from ktune.experiment.sources import local_sources, read_sources
@@ -20,20 +20,20 @@ from ktune.protocols import Report
 from ktune.trial import EpochReport, Trial, TrialResult
 from ktune.utils.runtime import environment_of_worker
 
-RETRIES = 2
-"""So often a trial is begun again whose worker is lost, before it is given up."""
+MAX_RETRIES = 2
+"""Number of restarts of a trial that loses its worker."""
 
 
 @dataclass(eq=False)
 class _Run:
-    """A trial, and what has been answered to its reports."""
+    """A trial, and the answers to its reports."""
 
     trial: Trial
     answers: list[bool] = field(default_factory=list)
     n_lost: int = 0
 
     def answer(self, report: EpochReport, ask: Report) -> bool:
-        """Return the answer to a report; ask once, even if the trial begins again."""
+        """Return the answer to a report; ask once even if the trial restarts."""
         if report.epoch == len(self.answers):
             self.answers.append(ask(report))
         return self.answers[report.epoch]
@@ -41,16 +41,16 @@ class _Run:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker, what it is working on, and what it is going to say.
+    """A worker, its run and a reference to its next reply.
 
-    Without a run, it is starting until it has said that it is ready.
+    A worker without a run is starting until its first reply.
     """
 
     actor: Any
-    said: Any
+    reply: Any
     is_ready: bool = False
     run: _Run | None = None
-    begun: float = 0.0
+    started: float = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -58,32 +58,32 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """Wall time since it was given its trial."""
-        return time.monotonic() - self.begun if self.run else 0.0
+        """Wall time since the start of its trial."""
+        return time.monotonic() - self.started if self.run else 0.0
 
-    def begin(self, run: _Run) -> None:
-        self.run, self.begun = run, time.monotonic()
-        self.said = self.actor.begin.remote(run.trial)
+    def start(self, run: _Run) -> None:
+        self.run, self.started = run, time.monotonic()
+        self.reply = self.actor.start.remote(run.trial)
 
 
 class RayExecutor:
     """Workers that start once, keep their compiled programs, and share a node's data.
 
-    Data are sent to every machine once, into Ray's object store. A trial whose worker
-    is lost, with its machine or alone, is begun again elsewhere; one that loses its
-    worker again and again fails. What a trial gives does not depend on where it runs.
+    Data are sent to every machine once, into Ray's object store. If a worker is lost,
+    alone or with its machine, its trial is restarted elsewhere; a trial that loses its
+    worker repeatedly fails. The result of a trial does not depend on its machine.
 
     Args:
         evaluate: Evaluates a trial; sent to the workers once.
-        n_workers: How many trials at the same time. None: as many as there is room for.
-        address: Of the cluster, see `ray_cluster.connected`.
-        cpus: Of every worker; may be a fraction. It computes in so many threads.
-        gpus: Of every worker; may be a fraction.
+        n_workers: Number of parallel trials. None: as many as the cluster can hold.
+        address: Address of the cluster, see `ray_cluster.connected`.
+        cpus: CPUs (and threads) per worker; may be a fraction.
+        gpus: GPUs per worker; may be a fraction.
         trial_timeout: See `ktune.executors.processes`.
 
     Raises:
-        ExperimentError: There is no Ray, no cluster at the address or no room in it, or
-            the experiment cannot be sent to another process.
+        ExperimentError: Ray is not installed, there is no cluster at the address or no
+            room in it, or the experiment cannot be serialized.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class RayExecutor:
         pickled, buffers = pack(evaluate)
         self._connection = ExitStack()
         self._connection.enter_context(connected(address, cpus=cpus, gpus=gpus))
-        self.n_workers = n_workers or count_places(cpus, gpus)
+        self.n_workers = n_workers or count_workers(cpus, gpus)
         self._trial_timeout = trial_timeout
         self._actors: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(RayWorker)
         setup = RaySetup(
@@ -107,32 +107,32 @@ class RayExecutor:
             read_sources(local_sources()),
         )
         arrays = [np.frombuffer(buffer, np.uint8) for buffer in buffers]
-        self._cargo = [ray.put(part) for part in (setup, pickled, arrays)]
-        self._waiting: deque[_Run] = deque()
-        self._n_false_starts = 0
+        self._shared_objects = [ray.put(part) for part in (setup, pickled, arrays)]
+        self._queue: deque[_Run] = deque()
+        self._n_failed_starts = 0
         self._workers = [self._start() for _ in range(self.n_workers)]
 
     def submit(self, trial: Trial) -> None:
-        """Keep the trial until a worker is ready for it."""
-        self._waiting.append(_Run(trial))
+        """Queue the trial until a worker is ready."""
+        self._queue.append(_Run(trial))
 
     def wait(self, report: Report) -> tuple[Trial, TrialResult]:
-        """Return the next finished trial; meanwhile pass on what trials report.
+        """Return the next finished trial; meanwhile forward reports of all trials.
 
         Raises:
             ExperimentError: Workers cannot start.
         """
         while True:
-            self._hand_out()
-            speakers = {w.said: w for w in self._workers if not w.is_idle}
-            said, _ = ray.wait(list(speakers), timeout=self._patience())
-            for reference in said:
-                done = self._listen(speakers[reference], report)
+            self._assign_trials()
+            by_reply = {w.reply: w for w in self._workers if not w.is_idle}
+            reply, _ = ray.wait(list(by_reply), timeout=self._poll_timeout())
+            for reference in reply:
+                done = self._listen(by_reply[reference], report)
                 if done is not None:
                     return done
             for worker in self._workers:
                 if self._hangs(worker):
-                    return self._give_up(worker, timed_out(worker.seconds))
+                    return self._fail_trial(worker, timed_out(worker.seconds))
 
     def close(self) -> None:
         """End all workers; running trials are dropped."""
@@ -141,56 +141,58 @@ class RayExecutor:
             ray.wait(leaving, num_returns=len(leaving), timeout=1)
         for worker in self._workers:
             ray.kill(worker.actor)
-        self._workers, self._cargo = [], []
+        self._workers, self._shared_objects = [], []
         self._connection.close()
 
     def _start(self) -> _Worker:
         actor = self._actors.remote()
-        return _Worker(actor, actor.set_up.remote(*self._cargo))
+        return _Worker(actor, actor.set_up.remote(*self._shared_objects))
 
-    def _hand_out(self) -> None:
+    def _assign_trials(self) -> None:
         for worker in self._workers:
-            if worker.is_idle and self._waiting:
-                worker.begin(self._waiting.popleft())
+            if worker.is_idle and self._queue:
+                worker.start(self._queue.popleft())
 
     def _listen(
         self, worker: _Worker, report: Report
     ) -> tuple[Trial, TrialResult] | None:
-        """Take what a worker says; return trial and result if it was the last word."""
+        """Receive a reply; return the trial and its result if it was the last."""
         try:
-            message: Message | None = ray.get(worker.said)
+            message: Message | None = ray.get(worker.reply)
         except ray.exceptions.RayTaskError as error:
             raise _cannot_start(str(error)) from error
         except ray.exceptions.RayError as error:
-            return self._lose(worker, _shortly(error))
+            return self._handle_lost_worker(worker, _short_message(error))
         run = worker.run
         if run is None:
-            worker.is_ready, self._n_false_starts = True, 0
+            worker.is_ready, self._n_failed_starts = True, 0
         elif isinstance(message, EpochReport):
-            worker.said = worker.actor.go_on.remote(run.answer(message, report))
+            worker.reply = worker.actor.proceed.remote(run.answer(message, report))
         else:
             assert message is not None
             worker.run = None
             return run.trial, message
         return None
 
-    def _lose(self, worker: _Worker, why: str) -> tuple[Trial, TrialResult] | None:
-        """Replace a worker that is gone; its trial begins again, or fails at last."""
+    def _handle_lost_worker(
+        self, worker: _Worker, reason: str
+    ) -> tuple[Trial, TrialResult] | None:
+        """Replace a lost worker; restart its trial, or let it fail after retries."""
         run = worker.run
         if run is None:
-            self._n_false_starts += 1
-            if self._n_false_starts > RETRIES * self.n_workers:
-                raise _cannot_start(why)
-        elif run.n_lost == RETRIES:
-            told = f"it lost its worker {RETRIES + 1} times; the last one: {why}"
-            return self._give_up(worker, worker_died(told))
+            self._n_failed_starts += 1
+            if self._n_failed_starts > MAX_RETRIES * self.n_workers:
+                raise _cannot_start(reason)
+        elif run.n_lost == MAX_RETRIES:
+            message = f"it lost its worker {MAX_RETRIES + 1} times; last: {reason}"
+            return self._fail_trial(worker, worker_died(message))
         else:
             run.n_lost += 1
-            self._waiting.appendleft(run)
+            self._queue.appendleft(run)
         self._replace(worker)
         return None
 
-    def _give_up(
+    def _fail_trial(
         self, worker: _Worker, result: TrialResult
     ) -> tuple[Trial, TrialResult]:
         assert worker.run is not None
@@ -201,25 +203,25 @@ class RayExecutor:
         ray.kill(worker.actor)
         self._workers[self._workers.index(worker)] = self._start()
 
-    def _patience(self) -> float | None:
-        """Return how many seconds to listen before somebody may hang."""
+    def _poll_timeout(self) -> float | None:
+        """Return the seconds until the first worker may time out."""
         if self._trial_timeout is None:
             return None
-        limit = GRACE * self._trial_timeout
+        limit = TIMEOUT_FACTOR * self._trial_timeout
         return max(0.0, min(limit - worker.seconds for worker in self._workers))
 
     def _hangs(self, worker: _Worker) -> bool:
         limit = self._trial_timeout
-        return limit is not None and worker.seconds >= GRACE * limit
+        return limit is not None and worker.seconds >= TIMEOUT_FACTOR * limit
 
 
-def _shortly(error: Exception) -> str:
-    """Return what happened to a worker, without Ray's names for it and its advice."""
+def _short_message(error: Exception) -> str:
+    """Return the cause of a worker's death without Ray's identifiers and advice."""
     return str(error).splitlines()[-1].partition(" Some common causes")[0]
 
 
-def _cannot_start(why: str) -> ExperimentError:
+def _cannot_start(reason: str) -> ExperimentError:
     return ExperimentError(
-        f"a worker on the Ray cluster cannot start: {why.strip()}\nInstall the same "
+        f"a worker on the Ray cluster cannot start: {reason.strip()}\nInstall the same "
         "version of ktune, and what the experiment imports, on every machine."
     )

@@ -1,4 +1,4 @@
-"""The connection with a Ray cluster: one that runs, or one of this machine's own."""
+"""Connect to a running Ray cluster, or to a new one on this machine."""
 
 import contextlib
 import logging
@@ -22,51 +22,51 @@ _DEFAULT_PORT = 6379
 def connected(
     address: str | None, *, cpus: float = 1, gpus: float = 0
 ) -> Iterator[None]:
-    """Be connected with a cluster; one that was connected before is left so.
+    """Connect to a cluster for the block; an existing connection is kept.
 
     Args:
-        address: ``HOST:PORT`` of its head, or "auto" for the one this machine is part
-            of. None: RAY_ADDRESS, else a cluster is started here for the time being.
-        cpus: What a worker needs at least; see `count_places`.
-        gpus: Likewise.
+        address: ``HOST:PORT`` of its head, or "auto" for the cluster of this machine.
+            None: RAY_ADDRESS, or else a temporary cluster on this machine.
+        cpus: CPUs per worker; see `count_workers`.
+        gpus: GPUs per worker.
 
     Raises:
         ExperimentError: There is no cluster at the address, or no room in it.
     """
     if ray.is_initialized():
-        count_places(cpus, gpus)
+        count_workers(cpus, gpus)
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _connect(address)
     try:
-        count_places(cpus, gpus)
+        count_workers(cpus, gpus)
         yield
     finally:
         ray.shutdown()
 
 
-def count_places(cpus: float, gpus: float) -> int:
-    """Return how many workers of this size there is room for in the cluster.
+def count_workers(cpus: float, gpus: float) -> int:
+    """Return the number of workers of this size that the cluster can hold.
 
     Raises:
-        ExperimentError: There is room for none.
+        ExperimentError: It cannot hold any.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    places = sum(_places(node, cpus, gpus) for node in nodes)
-    if not places:
-        told = ", ".join(
+    n_workers = sum(_worker_count(node, cpus, gpus) for node in nodes)
+    if not n_workers:
+        available = ", ".join(
             f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs"
             for node in nodes
         )
         raise ExperimentError(
             f"no machine of the Ray cluster has the {cpus:g} CPUs and {gpus:g} GPUs "
-            f"that a trial is to have (`cpus`, `gpus`). There are: {told}."
+            f"that a trial needs (`cpus`, `gpus`). There are: {available}."
         )
-    return places
+    return n_workers
 
 
-def _places(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
+def _worker_count(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
     wanted = {"CPU": cpus, "GPU": gpus}
     return min(
         int(resources.get(name, 0.0) / share) for name, share in wanted.items() if share
@@ -84,7 +84,7 @@ def _connect(address: str) -> None:
     else:
         _require_listener(address)
     failure: Exception | None = None
-    with _kept_handlers(), diverted_stderr():
+    with _preserved_handlers(), diverted_stderr():
         try:
             ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -94,10 +94,10 @@ def _connect(address: str) -> None:
 
 
 def _require_listener(address: str) -> None:
-    """Find out soon whether anybody is there; Ray itself would try for long.
+    """Check that a server listens at the address; Ray itself would retry for long.
 
     Raises:
-        ExperimentError: Nobody is.
+        ExperimentError: No server listens.
     """
     if address == "auto":
         return
@@ -112,15 +112,15 @@ def _require_listener(address: str) -> None:
 def _no_cluster(address: str, reason: str) -> ExperimentError:
     return ExperimentError(
         f"there is no Ray cluster at {address!r} ({reason}). Start one by `ray start "
-        "--head` and give the address it prints (`--ray-address HOST:6379`), or leave "
-        "it out to have one started on this machine. If it is there, and asks for a "
+        "--head` and give the address it prints (`--ray-address HOST:6379`), or omit "
+        "the address to start a cluster on this machine. If the cluster requires a "
         "token, set RAY_AUTH_MODE=token."
     )
 
 
 @contextlib.contextmanager
-def _kept_handlers() -> Iterator[None]:
-    """Keep the meaning of SIGTERM, which `ray.init` takes for itself."""
+def _preserved_handlers() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which `ray.init` replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

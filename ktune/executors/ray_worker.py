@@ -1,8 +1,8 @@
-"""A worker on a Ray cluster: evaluates one trial at a time, in a conversation.
+"""A worker on a Ray cluster, which evaluates one trial at a time.
 
-Every call returns the next thing a trial has to say: what it reports after an epoch,
-or its result. The answer to a report is the next call. So the driver hears of a trial
-while it runs, and can stop it, wherever the worker is.
+Every call returns the next message of a trial: the report of an epoch, or the result.
+The next call passes the answer to a report. The driver thus follows a trial while it
+runs, and can stop it, on any machine.
 """
 
 import os
@@ -25,11 +25,11 @@ Message: TypeAlias = EpochReport | TrialResult
 
 @dataclass(frozen=True)
 class RaySetup:
-    """What a worker is told first.
+    """Setup of a worker.
 
     Attributes:
-        environment: Variables it computes by.
-        sources: Local modules it may have to import: name to content.
+        environment: Environment variables.
+        sources: Local modules by name, as content.
     """
 
     environment: Mapping[str, str]
@@ -40,18 +40,18 @@ class RayWorker:
     """Keeps TensorFlow, the data and compiled programs from trial to trial."""
 
     def __init__(self) -> None:
-        self._said: SimpleQueue[Message] = SimpleQueue()
+        self._messages: SimpleQueue[Message] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
         self._evaluate: Callable[[Trial, Report], TrialResult] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def set_up(self, setup: RaySetup, pickled: bytes, arrays: list[Any]) -> None:
-        """Get ready for trials.
+        """Prepare for trials.
 
         Args:
-            setup: How to compute, and with which modules.
-            pickled: The function that evaluates a trial, see `shipment.pack`.
-            arrays: Its arrays; in the node's object store, and never copied.
+            setup: Environment and local modules.
+            pickled: The function that evaluates a trial, see `serialization.pack`.
+            arrays: Its arrays in the node's object store, which are not copied.
         """
         os.environ.update(setup.environment)
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
@@ -59,31 +59,31 @@ class RayWorker:
         sys.path.insert(0, self._folder.name)
         self._evaluate = pickle.loads(pickled, buffers=arrays)
 
-    def begin(self, trial: Trial) -> Message:
-        """Start a trial; return the first thing it says."""
+    def start(self, trial: Trial) -> Message:
+        """Start a trial; return its first message."""
         threading.Thread(target=self._run, args=(trial,), daemon=True).start()
-        return self._said.get()
+        return self._messages.get()
 
-    def go_on(self, may_go_on: bool) -> Message:
-        """Answer its last report; return the next thing it says."""
-        self._answers.put(may_go_on)
-        return self._said.get()
+    def proceed(self, continues: bool) -> Message:
+        """Answer the last report; return the next message."""
+        self._answers.put(continues)
+        return self._messages.get()
 
     def close(self) -> None:
-        """Leave nothing behind; the process itself is ended by the driver."""
+        """Remove the temporary folder; the driver terminates the process itself."""
         if self._folder is not None:
             self._folder.cleanup()
 
     def _run(self, trial: Trial) -> None:
         assert self._evaluate is not None
         try:
-            self._said.put(self._evaluate(trial, self._report))
-        except BaseException as error:  # or nobody would ever say anything
-            told = Failure(type(error).__name__, str(error), traceback.format_exc())
-            self._said.put(TrialResult(TrialState.FAILED, failure=told))
+            self._messages.put(self._evaluate(trial, self._report))
+        except BaseException as error:  # else the driver would wait forever
+            failure = Failure(type(error).__name__, str(error), traceback.format_exc())
+            self._messages.put(TrialResult(TrialState.FAILED, failure=failure))
 
     def _report(self, report: EpochReport) -> bool:
-        self._said.put(report)
+        self._messages.put(report)
         return self._answers.get()
 
 

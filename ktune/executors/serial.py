@@ -7,7 +7,7 @@ from ktune.trial import Trial, TrialResult
 
 
 class SerialExecutor:
-    """Runs a trial when its result is waited for.
+    """Evaluates a trial in `wait`.
 
     Args:
         evaluate: Evaluates a trial, calling ``report`` after every epoch.
@@ -20,14 +20,14 @@ class SerialExecutor:
         self._submitted: list[Trial] = []
 
     def submit(self, trial: Trial) -> None:
-        """Keep the trial until `wait` runs it."""
+        """Queue the trial until `wait` evaluates it."""
         self._submitted.append(trial)
 
     def wait(self, report: Report) -> tuple[Trial, TrialResult]:
-        """Run the trial that was submitted first."""
+        """Evaluate the trial that was submitted first."""
         trial = self._submitted.pop(0)
         return trial, self._evaluate(trial, report)
 
     def close(self) -> None:
-        """Forget trials that have not run."""
+        """Drop queued trials."""
         self._submitted.clear()

@@ -1,7 +1,7 @@
-"""What every worker needs of a search, packed so that its arrays are sent once, shared.
+"""Serialize an object for workers, with its arrays in shared memory.
 
-Arrays are kept beside the pickle. On this machine they lie in a file, page by page,
-that each worker maps read-only: there is one copy of the data, however many workers.
+Arrays are kept outside the pickle. On this machine they are written page-aligned to a
+file that each worker maps read-only: there is one copy of the data for all workers.
 """
 
 import mmap
@@ -23,33 +23,33 @@ _PAGE = mmap.ALLOCATIONGRANULARITY
 
 @dataclass(frozen=True)
 class Serialization:
-    """Where the parts of a pickled object lie.
+    """A serialized object and the location of its arrays.
 
     Attributes:
         pickled: The object without its arrays.
         path: File of the arrays.
-        places: Offset and length of each in that file, in bytes.
+        segments: Offset and length of each array in that file, in bytes.
     """
 
     pickled: bytes
     path: Path
-    places: tuple[tuple[int, int], ...]
+    segments: tuple[tuple[int, int], ...]
 
 
 def pack(content: Any) -> tuple[bytes, list[memoryview]]:
-    """Pickle an object for other processes, its large arrays apart.
+    """Pickle an object for other processes, with its large arrays out of band.
 
-    Functions of an experiment file are sent as they are: a worker could not import it
-    under the name it has here.
+    Functions of an experiment file are pickled by value, because a worker could not
+    import the file by its module name in this process.
 
     Args:
-        content: What is sent; functions and lambdas may be in it.
+        content: The object; it may contain functions and lambdas.
 
     Returns:
-        The object without its arrays, and the bytes of each.
+        The object without its arrays, and the bytes of each array.
 
     Raises:
-        ExperimentError: Something in it belongs to this process.
+        ExperimentError: A part of it cannot be pickled.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
@@ -59,48 +59,47 @@ def pack(content: Any) -> tuple[bytes, list[memoryview]]:
             )
     except Exception as error:
         raise ExperimentError(
-            f"the experiment cannot be sent to other processes ({error}). Make what "
-            "it names there a function's local value, or use jobs=1 and leave "
-            "`executor` out."
+            f"the experiment cannot be sent to other processes ({error}). Create the "
+            "named object inside a function, or use jobs=1 without `executor`."
         ) from error
     return pickled, [buffer.raw() for buffer in buffers]
 
 
-def ship(content: Any, folder: Path) -> Serialization:
-    """Write an object down for other processes of this machine.
+def serialize(content: Any, folder: Path) -> Serialization:
+    """Serialize an object for other processes on this machine.
 
     Args:
         content: See `pack`.
-        folder: Where the file of its arrays goes.
+        folder: Folder for the file of its arrays.
 
     Raises:
-        ExperimentError: Something in it belongs to this process.
+        ExperimentError: A part of it cannot be pickled.
     """
     pickled, buffers = pack(content)
     path = folder / "arrays.bin"
-    places = []
+    segments = []
     with path.open("wb") as file:
         for buffer in buffers:
             file.seek(-file.tell() % _PAGE, 1)
-            places.append((file.tell(), buffer.nbytes))
+            segments.append((file.tell(), buffer.nbytes))
             file.write(buffer)
         file.truncate(max(file.tell(), 1))
-    return Serialization(pickled, path, tuple(places))
+    return Serialization(pickled, path, tuple(segments))
 
 
-def unpack(shipment: Serialization) -> Any:
-    """Return what was shipped; its arrays are read-only views of the file."""
-    with shipment.path.open("rb") as file:
+def deserialize(serialized: Serialization) -> Any:
+    """Return the object; its arrays are read-only views of the file."""
+    with serialized.path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     view = memoryview(mapped)
-    buffers = [view[start : start + length] for start, length in shipment.places]
-    return pickle.loads(shipment.pickled, buffers=buffers)
+    buffers = [view[start : start + length] for start, length in serialized.segments]
+    return pickle.loads(serialized.pickled, buffers=buffers)
 
 
 def _keeper(
     buffers: list[pickle.PickleBuffer],
 ) -> Callable[[pickle.PickleBuffer], bool]:
-    """Take large contiguous buffers out of the pickle; True leaves one in it."""
+    """Return a callback that collects large buffers; it returns True for small ones."""
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
         if buffer.raw().nbytes < _PAGE:
@@ -112,7 +111,7 @@ def _keeper(
 
 
 class _ExperimentsByValue:
-    """While this is entered, experiment files are pickled by their content."""
+    """Context in which experiment files are pickled by value."""
 
     def __enter__(self) -> None:
         self._modules: list[ModuleType] = [

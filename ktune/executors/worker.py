@@ -1,9 +1,9 @@
-"""A worker: a process that evaluates the trials it is sent, until nobody sends more.
+"""A worker process, which evaluates trials until its driver is gone.
 
-Workers that share the folds of a trial speak with each other directly.
+Workers that share the folds of a trial communicate directly with each other.
 
-A worker is started with one end of a socket pair, and is no child of `multiprocessing`:
-that would run the user's main script again.
+A worker is started with one end of a socket pair rather than by `multiprocessing`,
+which would run the user's main script again.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
-from ktune.executors.serialization import Serialization, unpack
+from ktune.executors.serialization import Serialization, deserialize
 from ktune.protocols import Work
 from ktune.trial import EpochReport, Trial
 from ktune.utils.runtime import import_keras, set_determinism, set_threads
@@ -21,17 +21,17 @@ from ktune.utils.runtime import import_keras, set_determinism, set_threads
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """The first thing a worker is sent.
+    """Setup of a worker, its first message.
 
     Attributes:
-        shipment: The `Work` to do.
-        path: Where to import from.
+        serialized: The `Work`.
+        path: Import path.
         folder: Working folder.
-        threads: How many this worker may use.
-        is_deterministic: Whether operations keep their order.
+        threads: Number of threads.
+        is_deterministic: Whether operations are deterministic.
     """
 
-    shipment: Serialization
+    serialized: Serialization
     path: tuple[str, ...]
     folder: str
     threads: int
@@ -40,12 +40,12 @@ class WorkerSetup:
 
 @dataclass(frozen=True)
 class Job:
-    """A trial, or a part of one. The ends of lines to the others follow.
+    """A trial, or a part of its folds, followed by connections to the other workers.
 
     Attributes:
-        trial: What to evaluate.
-        part: 0 for who evaluates it, with the help of all others.
-        n_parts: How many workers share it.
+        trial: The trial.
+        part: 0 for the leader, which evaluates the trial; else number of the follower.
+        n_parts: Number of workers that share the trial.
     """
 
     trial: Trial
@@ -53,52 +53,52 @@ class Job:
     n_parts: int = 1
 
     @property
-    def n_lines(self) -> int:
-        """How many ends follow."""
+    def n_connections(self) -> int:
+        """Number of connections that follow."""
         return 1 if self.part else self.n_parts - 1
 
 
 @dataclass(frozen=True)
-class Ready:
-    """Sent by a worker that can take trials."""
+class WorkerReady:
+    """Message of a worker that is ready for trials."""
 
 
 def serve(connection: Connection) -> None:
-    """Evaluate trials as they come; end when the driver is gone."""
+    """Evaluate trials until the driver is gone."""
     setup: WorkerSetup = connection.recv()
     sys.path[:] = setup.path
     os.chdir(setup.folder)
     import_keras()
     set_threads(setup.threads)
     set_determinism(setup.is_deterministic)
-    work: Work = unpack(setup.shipment)
-    connection.send(Ready())
+    work: Work = deserialize(setup.serialized)
+    connection.send(WorkerReady())
     while True:
         job: Job = connection.recv()
         with contextlib.ExitStack() as stack:
-            lines = [
+            peers = [
                 stack.enter_context(Connection(recv_handle(connection)))
-                for _ in range(job.n_lines)
+                for _ in range(job.n_connections)
             ]
-            _do(job, work, connection, lines)
+            _run(job, work, connection, peers)
 
 
-def _do(job: Job, work: Work, driver: Connection, lines: list[Connection]) -> None:
+def _run(job: Job, work: Work, driver: Connection, peers: list[Connection]) -> None:
     if job.part:
         assert work.help is not None
-        work.help(job.trial, job.part, job.n_parts, lines[0])
+        work.help(job.trial, job.part, job.n_parts, peers[0])
         return
 
     def report(epoch: EpochReport) -> bool:
         driver.send(epoch)
         return bool(driver.recv())
 
-    workers = {"workers": lines} if lines else {}
+    workers = {"workers": peers} if peers else {}
     driver.send(work.evaluate(job.trial, report, **workers))
 
 
 def main() -> None:
     """Serve the connection whose file descriptor is the only argument."""
-    # These mean: the driver has no more for us, or has died.
+    # These errors mean that the driver has closed the connection, or has died.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(Connection(int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""The driver's end of a worker."""
+"""The driver's handle of a worker process."""
 
 import contextlib
 import os
@@ -17,55 +17,55 @@ from ktune.executors.failures import timed_out, worker_died
 from ktune.executors.worker import Job, WorkerSetup
 from ktune.trial import Trial, TrialResult
 
-# Not by "-m": what is pickled there would name the module "__main__".
+# Not by "-m": objects pickled there would belong to the module "__main__".
 _START = "from ktune.executors.worker import main; main()"
 _EXIT_TIMEOUT = 5.0
 _TAIL = 2000
 
 
 class WorkerProcess:
-    """Starts a worker and speaks with it.
+    """Starts a worker and communicates with it.
 
     Args:
-        setup: What it is sent first.
-        log: File that takes what it prints.
+        setup: Its first message.
+        log: File for its output.
     """
 
     def __init__(self, setup: WorkerSetup, log: Path) -> None:
         self._log = log
-        ours, theirs = socket.socketpair()
-        with ours, theirs, log.open("wb") as output:
+        driver_end, worker_end = socket.socketpair()
+        with driver_end, worker_end, log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
+                [sys.executable, "-c", _START, str(worker_end.fileno())],
+                pass_fds=(worker_end.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(setup),
-                # Ctrl-C in the terminal is for the driver alone.
+                # Only the driver handles Ctrl-C of the terminal.
                 start_new_session=True,
             )
-            self.connection = Connection(os.dup(ours.fileno()))
+            self.connection = Connection(os.dup(driver_end.fileno()))
         self.trial: Trial | None = None
-        """What it is evaluating."""
-        self.workers: list[WorkerProcess] = []
-        """Those who train some of its folds."""
+        """The trial it evaluates."""
+        self.followers: list[WorkerProcess] = []
+        """Workers that train some of the trial's folds."""
         self._submitted = 0.0
         self._is_ready = False
         self.send(setup)
 
     def send(self, message: Any) -> None:
-        """Send something; if the worker is dead, its silence will tell."""
+        """Send a message; receiving reports a dead worker, so errors are ignored."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def submit(self, trial: Trial, workers: Sequence["WorkerProcess"] = ()) -> None:
-        """Have a trial evaluated, its folds shared with helpers."""
-        self.trial, self.workers = trial, list(workers)
+    def submit(self, trial: Trial, followers: Sequence["WorkerProcess"] = ()) -> None:
+        """Send a trial to the worker, and parts of its folds to followers."""
+        self.trial, self.followers = trial, list(followers)
         self._submitted = time.monotonic()
-        n_parts = 1 + len(workers)
+        n_parts = 1 + len(followers)
         self.send(Job(trial, 0, n_parts))
-        for part, peer in enumerate(workers, 1):
+        for part, peer in enumerate(followers, 1):
             peer.send(Job(trial, part, n_parts))
             for worker, end in zip((self, peer), socket.socketpair(), strict=True):
                 worker._send_end(end)
@@ -74,33 +74,33 @@ class WorkerProcess:
         with end, contextlib.suppress(OSError):
             send_handle(self.connection, end.fileno(), self._process.pid)
 
-    def is_there(self) -> bool:
-        """Whether one that has no trial can be given one; hear what it has said."""
-        # The line is closed before the process is seen to have ended.
+    def is_alive(self) -> bool:
+        """Whether an idle worker is alive; reads its pending messages."""
+        # The connection closes before the end of the process can be observed.
         try:
             while self.connection.poll():
-                self.connection.recv()  # that it is ready
-                self.note_ready()
+                self.connection.recv()  # WorkerReady
+                self.mark_ready()
         except (EOFError, OSError):
             return False
         return True
 
     @property
     def seconds(self) -> float:
-        """Wall time since it could begin with its trial."""
+        """Wall time of its trial since the worker was ready."""
         return time.monotonic() - self._submitted if self._is_ready else 0.0
 
-    def note_ready(self) -> None:
-        """Take note that it has started; only now its trial's time runs."""
+    def mark_ready(self) -> None:
+        """Mark the worker as started; the time of its trial starts now."""
         self._is_ready = True
         self._submitted = time.monotonic()
 
     def timed_out(self) -> TrialResult:
-        """Return the result of a trial that goes on without end."""
+        """Return the result of a trial that hangs."""
         return timed_out(self.seconds, self._log_tail())
 
     def exit_report(self) -> TrialResult:
-        """Return the result of the trial that a dead worker was working on."""
+        """Return the result of a trial whose worker died."""
         code = self._process.wait()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         hint = " (the machine may have run out of memory)" if code == -9 else ""
@@ -108,7 +108,7 @@ class WorkerProcess:
         return worker_died(message, self._log_tail())
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Terminate the process."""
         self.connection.close()
         self._process.terminate()
         try:
@@ -122,7 +122,7 @@ class WorkerProcess:
 
 
 def _environment(setup: WorkerSetup) -> dict[str, str]:
-    """Return this process's environment, with our modules and few threads."""
+    """Return the environment of a worker: import path and number of threads."""
     path = os.pathsep.join(part for part in setup.path if part)
     return {
         **os.environ,

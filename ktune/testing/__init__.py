@@ -1,1 +1,1 @@
-"""Contract tests for the doors of ktune, used by built-ins and extensions alike."""
+"""Contract tests for the interfaces of ktune, for built-ins and extensions alike."""

@@ -1,6 +1,6 @@
-"""The contract of an executor with workers: subclass it and give it one."""
+"""The contract of an executor with workers, tested by a subclass."""
 
-# ruff: noqa: D102 - the names of tests say what they are for
+# ruff: noqa: D102 - the names of tests are sentences
 
 import os
 import signal
@@ -21,19 +21,19 @@ DEADLY = 13
 def make_evaluate(table: np.ndarray) -> Callable[[Trial, Report], TrialResult]:
     """Return an evaluation that reports three epochs; its score is the table's sum.
 
-    It is not seen by importing it, so it is sent as it is, with the table.
+    It is a local function, so it is pickled by value, with the table.
     """
 
     def evaluate(trial: Trial, report: Report) -> TrialResult:
         if trial.number == DEADLY:
-            os.write(1, b"these are my last words")
+            os.write(1, b"this is the end of my log")
             os.kill(os.getpid(), signal.SIGKILL)
         for epoch in range(EPOCHS):
             if not report(EpochReport(trial.number, epoch, EPOCHS, epoch / 10)):
                 return TrialResult(TrialState.PRUNED, score=0.0, epochs=epoch + 1)
         if table.flags.writeable:
             raise AssertionError("this worker has a copy of the table")
-        # Which process it was, in a field that has room for a number.
+        # The process id, in a field that can hold a number.
         score, pid = float(table.sum()), os.getpid()
         return TrialResult(
             TrialState.COMPLETE, score=score, epochs=EPOCHS, n_parameters=pid
@@ -45,20 +45,20 @@ def make_evaluate(table: np.ndarray) -> Callable[[Trial, Report], TrialResult]:
 def run_trials(
     executor: Executor, *numbers: int, report: Report = lambda _: True
 ) -> dict[int, TrialResult]:
-    """Evaluate trials, as many at a time as may be; return results by number."""
-    waiting, found, n_running = list(numbers), {}, 0
-    while waiting or n_running:
-        while waiting and n_running < executor.n_workers:
-            executor.submit(make_trial(waiting.pop(0)))
+    """Evaluate trials with all workers; return results by number."""
+    queue, results, n_running = list(numbers), {}, 0
+    while queue or n_running:
+        while queue and n_running < executor.n_workers:
+            executor.submit(make_trial(queue.pop(0)))
             n_running += 1
         trial, result = executor.wait(report)
-        found[trial.number] = result
+        results[trial.number] = result
         n_running -= 1
-    return found
+    return results
 
 
 class ExecutorContract:
-    """What every executor with workers owes.
+    """Contract of every executor with workers.
 
     Subclasses define a fixture ``executor`` of two workers for `make_evaluate`.
     """
@@ -70,7 +70,7 @@ class ExecutorContract:
         assert {result.score for result in found.values()} == {TABLE.sum()}
         assert os.getpid() not in {result.n_parameters for result in found.values()}
 
-    def test_what_trials_report_can_stop_them(self, executor: Executor) -> None:
+    def test_a_report_can_stop_its_trial(self, executor: Executor) -> None:
         seen = []
 
         def report(epoch: EpochReport) -> bool:

@@ -27,11 +27,11 @@ LOSSY_TOLERANCE = 0.1
 
 
 class ExporterContract:
-    """What every exporter keeps to.
+    """Contract of every exporter.
 
     Attributes:
-        models: Names of the `ktune.testing.models` to try; ``cnn`` has augmentation,
-            batch norm, dropout, GELU and its pixels scaled inside.
+        models: Names of the `ktune.testing.models` to test; ``cnn`` has augmentation,
+            batch norm, dropout, GELU and embedded scaling of pixels.
     """
 
     models: tuple[str, ...] = ("cnn",)
@@ -43,7 +43,7 @@ class ExporterContract:
     @pytest.fixture(scope="class")
     @classmethod
     def written(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        """Model name to model, path and job, each written once for all tests."""
+        """Return model, job and path by model name, each written once."""
         exporter = cls().make_exporter()
         missing = missing_packages(exporter)
         if missing:
@@ -85,8 +85,8 @@ class ExporterContract:
             tolerance = exporter.tolerance or LOSSY_TOLERANCE
             np.testing.assert_allclose(one, many[:1], atol=tolerance, err_msg=name)
 
-    def test_metadata_stand_in_what_was_written(self, written: dict[str, Any]) -> None:
-        """Class names above all."""
+    def test_metadata_are_in_the_written_file(self, written: dict[str, Any]) -> None:
+        """Class names are the most important ones."""
         for _, prepared, path, _ in written.values():
             found = self.make_exporter().read_metadata(path)
             assert found == {**found, **prepared.job.metadata}
@@ -101,7 +101,7 @@ class ExporterContract:
 
 
 def prepare_tiny(tiny: TinyModel) -> Prepared:
-    """Return the job of an export for a model that is registered nowhere."""
+    """Return the export job of a model without registering it."""
     package = tiny.package
     return prepare(
         model=package.fitted.model,

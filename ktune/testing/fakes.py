@@ -1,4 +1,4 @@
-"""Fakes for the doors of ktune: what they do is scripted, so tests take no time."""
+"""Fakes of the interfaces of ktune with scripted behaviour, for quick tests."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from ktune.protocols import FoldEpoch, Report, TrainingTask
 from ktune.trial import EpochReport, Failure, Trial, TrialResult, TrialState, Value
 
 Accuracies = Sequence[float]
-"""One share of right predictions a fold."""
+"""The share of correct predictions for each fold."""
 
 
 class FakeModel:
-    """Looks like a compiled Keras model, and is none."""
+    """Stand-in for a compiled Keras model."""
 
     compiled = True
 
@@ -34,8 +34,8 @@ class FakeTrainer:
         script: For every epoch the accuracies of the folds, or an exception to raise.
             The last one is repeated.
         stops_after: Number of epochs after which a callback wants to stop.
-        tasks: Every task it was given.
-        trainings: Every training it has started.
+        tasks: All tasks it has received.
+        trainings: All trainings it has started.
     """
 
     script: Sequence[Accuracies | BaseException]
@@ -65,18 +65,18 @@ class FakeTraining:
 
     @property
     def wants_to_stop(self) -> bool:
-        """Whether the script has a callback that wants to stop now."""
+        """Whether a scripted callback stops training now."""
         return self.n_epochs == self._trainer.stops_after
 
     def run_epoch(self) -> list[FoldEpoch]:
-        """Return what the script says about this epoch."""
+        """Return the scripted epoch."""
         script = self._trainer.script
         scripted = script[min(self.n_epochs, len(script) - 1)]
         self.n_epochs += 1
         if isinstance(scripted, BaseException):
             raise scripted
         folds = self._task.folds
-        if len(folds) < len(scripted):  # some of the folds, trained by themselves
+        if len(folds) < len(scripted):  # a worker trains some of the folds only
             scripted = [scripted[fold.index] for fold in folds]
         each = zip(folds, scripted, strict=True)
         return [fold_epoch_of(fold, accuracy) for fold, accuracy in each]
@@ -91,9 +91,9 @@ class FakeTraining:
 
 
 def fold_epoch_of(fold: PreparedFold, accuracy: float) -> FoldEpoch:
-    """Return an epoch in which the given share of either side is right.
+    """Return an epoch with this accuracy on train sample and validation rows.
 
-    The losses are what is wrong: 1 - accuracy.
+    The losses are 1 - accuracy.
     """
     return FoldEpoch(
         train_loss=1 - accuracy,
@@ -109,12 +109,12 @@ def _probabilities(y: np.ndarray, accuracy: float) -> np.ndarray:
 
 
 class FakeSearcher:
-    """Proposes numbered trials without values and remembers what happens.
+    """Proposes numbered trials without values, and records all calls.
 
     Args:
-        n_trials: How many trials there are to propose; None: no end.
-        worst: Values below it are not worth going on for.
-        events: Where "ask", "report" and "tell" are noted.
+        n_trials: Number of trials to propose; None for no limit.
+        worst: Trials with values below it are stopped.
+        events: List for "ask", "report" and "tell" events.
     """
 
     def __init__(
@@ -145,22 +145,22 @@ class FakeSearcher:
         return trial
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
-        """Answer whether the value is good enough."""
+        """Return whether the value is good enough."""
         self.events.append(("report", trial.number, step))
         return value >= self._worst
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Remember the result."""
+        """Record the result."""
         self.events.append(("tell", trial.number))
         self.told.append((trial, result))
 
 
 class FakeExecutor:
-    """Finishes trials in the order submitted, with results made by a function.
+    """Finishes trials in the order submitted, with results of a function.
 
     Args:
-        evaluate: Makes the result of a trial; it may report epochs.
-        n_workers: How many trials are taken at once.
+        evaluate: Returns the result of a trial; it may report epochs.
+        n_workers: Number of parallel trials.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class FakeExecutor:
         self.is_closed = False
 
     def submit(self, trial: Trial) -> None:
-        """Take a trial."""
+        """Submit a trial."""
         self.running.append(trial)
         self.most_running = max(self.most_running, len(self.running))
 
@@ -183,7 +183,7 @@ class FakeExecutor:
         return trial, self._evaluate(trial, report)
 
     def close(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.is_closed = True
 
 
@@ -193,7 +193,7 @@ def make_trial(number: int, values: Mapping[str, Value] | None = None) -> Trial:
 
 
 def complete(score: float = 0.5) -> TrialResult:
-    """Return the result of a trial that ran to its end."""
+    """Return the result of a complete trial."""
     return TrialResult(TrialState.COMPLETE, score=score, best_epoch=0, epochs=1)
 
 
@@ -203,7 +203,7 @@ def failed(message: str = "boom", kind: str = "ValueError") -> TrialResult:
 
 
 def reports(values: Iterable[float], trial: Trial, report: Report) -> bool:
-    """Report epoch after epoch; return whether the trial may go on."""
+    """Report epoch after epoch; return whether the trial continues."""
     values = list(values)
     return all(
         report(EpochReport(trial.number, epoch, len(values), value))

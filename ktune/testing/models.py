@@ -1,7 +1,7 @@
 """Small Keras models with preprocessing on real rows, registered without a search.
 
-For tests of what uses registered models: weights are drawn, not trained, but every
-layer counts (batch norms have statistics of their own).
+For tests that need registered models: weights are random, not trained, but every layer
+has an effect (batch norms have random statistics).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ class TinyModel:
     """A model with rows it can predict.
 
     Attributes:
-        package: As it is registered.
+        package: The model as it is registered.
         rows: Raw rows.
         y: Their targets.
     """

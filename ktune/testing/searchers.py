@@ -1,6 +1,6 @@
-"""What every searcher must do: subclass `SearcherContract` and say how to make one."""
+"""The contract of a searcher: subclass `SearcherContract` and override `make`."""
 
-# ruff: noqa: D102 - the names of tests say what they are for
+# ruff: noqa: D102 - the names of tests are sentences
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ GOAL = Goal((Objective("accuracy", "max"),))
 
 
 def declare_mixed(hp: Any) -> None:
-    """Ask for every sort of parameter, some only after certain answers."""
+    """Declare parameters of every kind, some of them conditional."""
     hp.Float("learning_rate", 1e-4, 1e-1, sampling="log")
     hp.Int("batch_size", 16, 128, step=2, sampling="log")
     hp.Float("dropout", 0.0, 0.5, step=0.1)
@@ -35,7 +35,7 @@ def declare_mixed(hp: Any) -> None:
 
 
 def declare_finite(hp: Any) -> None:
-    """Ask for 2 + 3 + 3 * 2 = 11 configurations."""
+    """Declare a space of 2 + 3 + 3 * 2 = 11 configurations."""
     kind = hp.Choice("kind", ["small", "medium", "large"])
     if kind == "small":
         hp.Boolean("bias")
@@ -50,7 +50,7 @@ N_FINITE = 11
 
 
 def complete(score: float) -> TrialResult:
-    """Return the result of a trial that ran to its end."""
+    """Return the result of a complete trial."""
     return TrialResult(TrialState.COMPLETE, score=score, best_epoch=2, epochs=3)
 
 
@@ -65,7 +65,7 @@ def score_of(trial: Trial) -> float:
 
 
 def run(searcher: Searcher, trials: int) -> list[Trial]:
-    """Ask and tell in turn; return what was asked."""
+    """Ask and tell sequentially; return the trials."""
     asked: list[Trial] = []
     while len(asked) < trials and (trial := searcher.ask()) is not None:
         asked.append(trial)
@@ -74,7 +74,7 @@ def run(searcher: Searcher, trials: int) -> list[Trial]:
 
 
 def identity(trial: Trial) -> tuple[object, ...]:
-    """Return what makes two trials the same work."""
+    """Return a key that is equal for trials with equal results."""
     return (frozenset(trial.values.items()), trial.epochs, trial.parent)
 
 
@@ -101,12 +101,12 @@ class SearcherContract:
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        """Where the ledger is."""
+        """Return the path of the trial store."""
         return tmp_path / "study.log"
 
     @property
     def declare(self) -> Callable[[Any], None]:
-        """Return the space most tests search."""
+        """Return the space of most tests."""
         return declare_mixed if self.takes_continua else declare_finite
 
     def test_trials_are_numbered_and_differ(
@@ -184,7 +184,7 @@ class SearcherContract:
         for trial in run(make(self.declare, path, seed=3), 3):
             assert trial.seed == derive_seed(3, trial.number)
 
-    def test_continued_search_equals_an_undisturbed_one(
+    def test_resumed_search_equals_an_uninterrupted_one(
         self, make: MakeSearcher, tmp_path: Path
     ) -> None:
         straight = run(make(self.declare, tmp_path / "straight.log"), 20)
@@ -274,14 +274,14 @@ class SearcherContract:
         assert len({identity(trial) for trial in asked}) == len(asked)
         assert [trial.number for trial in asked] == list(range(len(asked)))
 
-    def test_ledger_tells_everything(self, make: MakeSearcher, path: Path) -> None:
+    def test_trial_store_has_all_trials(self, make: MakeSearcher, path: Path) -> None:
         asked = run(make(self.declare, path), 6)
-        entries = open_trial_store(path, "study").records()
-        assert [entry.trial for entry in entries] == asked
-        assert [entry.score for entry in entries] == [score_of(t) for t in asked]
-        for entry in entries:
-            by_path = {step.parameter.name: step.value for step in entry.configuration}
-            assert by_path == entry.trial.values
+        records = open_trial_store(path, "study").records()
+        assert [record.trial for record in records] == asked
+        assert [record.score for record in records] == [score_of(t) for t in asked]
+        for record in records:
+            values = {a.parameter.name: a.value for a in record.configuration}
+            assert values == record.trial.values
 
     def test_maximum_of_stepped_floats_is_reached(
         self, make: MakeSearcher, path: Path

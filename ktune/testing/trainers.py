@@ -1,6 +1,6 @@
 """The contract of a trainer, as tests.
 
-A trainer is tested by a subclass that says how to make one::
+A trainer is tested by a subclass that creates it::
 
     class TestMyTrainer(TrainerContract):
         def make_trainer(self):
@@ -38,10 +38,10 @@ def make_task(
 
     Args:
         build: Returns a compiled model for ``N_CLASSES`` classes.
-        shape: Of one row.
+        shape: Shape of one row.
         settings: Batches of 16 rows by default, so that the last one is partial.
-        n_folds: How many folds.
-        seed: What the folds' seeds are derived from.
+        n_folds: Number of folds.
+        seed: Seed from which the folds' seeds are derived.
     """
     x, y = make_rows(shape)
     parts = np.array_split(np.random.default_rng(1).permutation(N_ROWS), n_folds)
@@ -152,7 +152,7 @@ WITHOUT_RANDOMNESS = ("mlp", "cnn", "rnn")
 
 
 class TrainerContract:
-    """What the rest of ktune relies on, whoever trains."""
+    """Contract of every trainer."""
 
     def make_trainer(self) -> Trainer:
         """Return the trainer under test."""
@@ -164,7 +164,7 @@ class TrainerContract:
         build, shape = ARCHITECTURES[name]
         task = make_task(build, shape)
         training, scores = self._train(task, 3)
-        # One fold: that it is the same alone and among others is tested below.
+        # One fold: its equality alone and among others is tested below.
         model, losses = plain_fit(task, 1, 3)
         assert_close(training.model(1), model)
         last = scores[-1][1]
@@ -172,8 +172,8 @@ class TrainerContract:
         np.testing.assert_allclose(found, losses, rtol=1e-4)
 
     @pytest.mark.parametrize("name", ARCHITECTURES)
-    def test_fold_in_step_equals_fold_alone(self, name: str) -> None:
-        """A fold's result depends on nothing the other folds do, to the last bit."""
+    def test_fold_among_others_equals_fold_alone(self, name: str) -> None:
+        """The result of a fold does not depend on the other folds, to the last bit."""
         build, shape = ARCHITECTURES[name]
         task = make_task(build, shape)
         _, together = self._train(task, 2)
@@ -214,7 +214,7 @@ class TrainerContract:
         assert_close(training.model(0), model)
 
     def test_refit_without_validation_returns_no_scores(self) -> None:
-        """A refit trains as it would elsewhere, and is not scored."""
+        """A refit trains like a fold, but is not scored."""
         task = _refit_task(build_mlp, (6,))
         training, scores = self._train(task, 2)
         assert scores == [[], []]
@@ -222,7 +222,7 @@ class TrainerContract:
         assert_close(training.model(0), model)
 
     def test_predictions_are_those_of_the_model(self) -> None:
-        """What is scored is what the model says of these rows."""
+        """The scored predictions equal those of the model."""
         task = make_task(build_mlp, (6,))
         training, scores = self._train(task, 1)
         fold, score = task.folds[1], scores[0][1]
@@ -231,7 +231,7 @@ class TrainerContract:
         assert score.train_predictions.shape == (40, N_CLASSES)
 
     def test_callbacks_fire_once_and_see_validation(self) -> None:
-        """Each fold has its own copy, told of epochs as by ``model.fit``."""
+        """Each fold has its own copy, which gets the same calls as by ``model.fit``."""
         events: list[tuple[str, int | None, frozenset[str]]] = []
         settings = FitSettings(
             batch_size=16, epochs=2, callbacks=[lambda: _recorder(events)]
@@ -247,7 +247,7 @@ class TrainerContract:
         assert logs >= {"loss", "accuracy", "val_loss", "val_accuracy"}
 
     def test_callback_changes_the_learning_rate(self) -> None:
-        """A learning rate set by a callback is trained with."""
+        """Training uses a learning rate set by a callback."""
         import keras
 
         schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
@@ -258,7 +258,7 @@ class TrainerContract:
         assert_close(training.model(0), start)
 
     def test_learning_rates_of_folds_are_independent(self) -> None:
-        """Reducing it on a plateau is decided by each fold for itself."""
+        """Each fold reduces its rate on its own plateau."""
         import keras
 
         def plateau() -> Any:
@@ -292,7 +292,7 @@ class TrainerContract:
         training.close()
 
     def test_early_stopping_callback_is_refused(self) -> None:
-        """Stopping is decided over all folds, by ktune."""
+        """Ktune decides about stopping over all folds."""
         import keras
 
         settings = FitSettings(callbacks=[keras.callbacks.EarlyStopping(patience=2)])
@@ -311,14 +311,14 @@ class TrainerContract:
             self._train(only(make_task(build, (6,)), 0), 3)
 
     def test_several_inputs(self) -> None:
-        """Features may be one array a named input."""
+        """Features may be one array per named input."""
         task = _two_input_task()
         training, _ = self._train(task, 2)
         model, _ = plain_fit(task, 0, 2)
         assert_close(training.model(0), model)
 
     def test_close_may_be_called_twice(self) -> None:
-        """And the model of a fold can still be had."""
+        """The model of a fold is still available."""
         training, _ = self._train(only(make_task(build_mlp, (6,)), 0), 1)
         training.close()
         training.close()
@@ -339,7 +339,7 @@ def only(task: TrainingTask, index: int) -> TrainingTask:
 
 
 def plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
-    """Train one fold with nothing but Keras; also return its final losses."""
+    """Train one fold with plain Keras; also return its final losses."""
     import keras
 
     keras.utils.set_random_seed(task.seeds[index])

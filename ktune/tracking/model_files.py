@@ -22,7 +22,7 @@ class InputSchema:
     Attributes:
         columns: Names of the columns of a table; None: not a table with names.
         n_columns: Number of columns without names; 0: not columns.
-        tensors: Names of the inputs of a model with several; empty: one tensor.
+        tensors: Names of the inputs of a model with several; empty for one tensor.
     """
 
     columns: Sequence[str] | None = None
@@ -32,16 +32,16 @@ class InputSchema:
 
 @dataclass(frozen=True, eq=False)
 class ModelFolder:
-    """What an MLflow model folder is made of.
+    """Content of an MLflow model folder.
 
     Attributes:
         code: Python file that MLflow runs to load the model.
         artifacts: Name to path of its parts.
-        inputs: The rows it takes.
-        outputs: What it predicts for the example; sets the output's type and shape.
+        inputs: The schema of its rows.
+        outputs: Predictions for the example; they set the output's type and shape.
         example: A few raw rows.
         requirements: Lines of a requirements file.
-        code_paths: Files and folders that MLflow puts on Python's path first.
+        code_paths: Files and folders that MLflow prepends to Python's path.
     """
 
     code: Path
@@ -63,14 +63,14 @@ def log_model(
 ) -> Any:
     """Log a model to a run; return MLflow's logged model.
 
-    MLflow's client does it alone, since MLflow's fluent calls keep global state.
+    Only MLflow's client is used, since MLflow's fluent functions have global state.
 
     Args:
-        store: Where to.
-        write: Writes the parts into a folder and returns what they make.
-        name: Of the model, as a user says it.
+        store: The store to write to.
+        write: Writes the parts into a folder and returns its content.
+        name: Name of the model.
         run_id: The run whose page lists the model.
-        tags: Of the logged model.
+        tags: Tags of the logged model.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -96,9 +96,9 @@ def save_model_folder(content: ModelFolder, folder: Path, *, identity: Any) -> N
     """Write an MLflow model folder: signature, input example, requirements, parts.
 
     Args:
-        content: What it is made of.
-        folder: Must not exist yet.
-        identity: The `mlflow.models.Model` that holds the logged model's ids.
+        content: Its content.
+        folder: The folder; must not exist yet.
+        identity: The `mlflow.models.Model` with the ids of the logged model.
     """
     import mlflow.pyfunc
 

@@ -1,4 +1,4 @@
-"""Ways to train the folds of a trial; all give the same answer, some sooner."""
+"""Trainers, which train the folds of a trial; they differ in speed only."""
 
 import functools
 import importlib
@@ -13,7 +13,7 @@ TRAINERS = {
     "graph": "ktune.trainers.graph.trainer:GraphTrainer",
     "keras_fit": "ktune.trainers.keras_fit:KerasFitTrainer",
 }
-"""Name to where the class is; imported when chosen, since each brings Keras."""
+"""Module and class by name; imported when chosen, since each imports Keras."""
 
 AUTO = "auto"
 
@@ -21,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 def choose_trainer(name: str, task: TrainingTask) -> Trainer:
-    """Return the trainer of that name; ``auto`` is the fastest that can do the task.
+    """Return a trainer by name; ``auto`` is the fastest one that supports the task.
 
     Args:
         name: ``auto`` or a key of ``TRAINERS``.
-        task: What is to be trained. With ``auto`` the training is prepared here, so
-            start it with this very task, and count this call into the trial's time.
+        task: The task. With ``auto`` the training is prepared here, so start the
+            trainer with the same task, and count this call into the trial's time.
 
     Raises:
-        ExperimentError: There is no such trainer.
+        ExperimentError: The name is unknown.
     """
     if name == AUTO:
         return _fastest(task)
@@ -49,12 +49,12 @@ def _fastest(task: TrainingTask) -> Trainer:
         reason = graph.why_not(task)
         if reason is None:
             return graph
-    _tell_once(reason)
+    _log_once(reason)
     return _load("keras_fit")
 
 
 def _backend_reason() -> str | None:
-    """Ask before the graph trainer is loaded: without TensorFlow it cannot be."""
+    """Check the backend before loading the graph trainer, which needs TensorFlow."""
     import keras
 
     backend = keras.backend.backend()
@@ -62,7 +62,7 @@ def _backend_reason() -> str | None:
 
 
 @functools.cache
-def _tell_once(reason: str) -> None:
+def _log_once(reason: str) -> None:
     _log.info("training with Keras's own fit, not in one graph: %s", reason)
 
 

@@ -1,4 +1,4 @@
-"""The user's Keras callbacks: each fold gets its own, fired as Keras would."""
+"""The user's Keras callbacks, one copy per fold, called as Keras calls them."""
 
 import copy
 from collections.abc import Sequence
@@ -7,33 +7,33 @@ from typing import Any
 from ktune.errors import ExperimentError
 
 
-def make_callbacks(given: Sequence[Any]) -> list[Any]:
+def make_callbacks(callbacks: Sequence[Any]) -> list[Any]:
     """Return fresh callbacks for one fold.
 
     Args:
-        given: Keras callbacks, which are copied, or functions that return one.
+        callbacks: Keras callbacks, which are copied, or functions that return one.
 
     Raises:
-        ExperimentError: Something is not a callback, cannot be copied, or does what
-            ktune does itself.
+        ExperimentError: An item is not a callback, cannot be copied, or is an
+            EarlyStopping callback.
     """
-    callbacks = [_make_callback(item) for item in given]
-    for callback in callbacks:
+    copies = [_make_callback(item) for item in callbacks]
+    for callback in copies:
         _refuse_early_stopping(callback)
-    return callbacks
+    return copies
 
 
 class CallbackDriver:
-    """Fires the callbacks of one fold.
+    """Calls the callbacks of one fold.
 
-    ``on_train_begin`` and ``on_train_end`` fire once, although training goes on
-    epoch by epoch, and ``on_epoch_end`` gets the validation scores as well.
+    ``on_train_begin`` and ``on_train_end`` are called once, although training proceeds
+    epoch by epoch, and ``on_epoch_end`` also gets the validation scores.
 
     Args:
-        callbacks: Those of the fold, from `make_callbacks`.
-        model: The Keras model they see.
-        epochs: The most epochs the fold is trained.
-        steps: Batches in an epoch.
+        callbacks: Callbacks of the fold, from `make_callbacks`.
+        model: The Keras model of the callbacks.
+        epochs: Maximum number of epochs.
+        steps: Batches per epoch.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CallbackDriver:
         return bool(self._model.stop_training)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Fire what comes before an epoch."""
+        """Call the hooks at the beginning of an epoch."""
         if not self._has_begun:
             self._has_begun = True
             self._model.stop_training = False
@@ -68,18 +68,18 @@ class CallbackDriver:
         self._list.on_epoch_begin(epoch)
 
     def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        """Fire what comes after an epoch; ``logs`` as Keras names them."""
+        """Call the hooks at the end of an epoch; ``logs`` has Keras's names."""
         self._last_logs = logs
         self._list.on_epoch_end(epoch, logs)
 
     def finish(self) -> None:
-        """Fire what comes after the last epoch; does nothing the second time."""
+        """Call the hooks at the end of training; idempotent."""
         if self._has_begun and not self._has_ended:
             self._has_ended = True
             self._list.on_train_end(self._last_logs)
 
     def batch_forwarder(self) -> Any:
-        """Return a callback for ``model.fit`` that passes on batch events only."""
+        """Return a callback for ``model.fit`` that forwards batch events only."""
         import keras
 
         forwarder = keras.callbacks.Callback()
@@ -94,7 +94,7 @@ class CallbackDriver:
 
 
 def acts_on_batches(callback: Any) -> bool:
-    """Whether a callback does something at every batch."""
+    """Whether a callback overrides a batch hook."""
     import keras
 
     return any(
@@ -113,7 +113,7 @@ def acts_on_batches(callback: Any) -> bool:
 
 
 def _is_batch_lambda(callback: Any) -> bool:
-    """Whether a ``LambdaCallback`` was given a function for batches."""
+    """Whether a ``LambdaCallback`` has a function for batches."""
     # LambdaCallback sets its functions on the instance (lambda_callback.py, 3.15).
     return any("batch" in name and callable(f) for name, f in vars(callback).items())
 
@@ -148,8 +148,8 @@ def _refuse_early_stopping(callback: Any) -> None:
 
     if isinstance(callback, keras.callbacks.EarlyStopping):
         raise ExperimentError(
-            "`fit` setting 'callbacks' holds EarlyStopping, which would stop every "
-            "fold at its own lucky epoch. Use fit's `early_stopping` "
+            "`fit` setting 'callbacks' contains EarlyStopping, which would stop each "
+            "fold at its own best epoch. Use fit's `early_stopping` "
             f"({callback.patience} epochs of patience here) instead: all folds stop "
             "together, by their mean."
         )

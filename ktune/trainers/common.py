@@ -1,4 +1,4 @@
-"""What every trainer shares, so that two trainers differ in speed and nothing else."""
+"""Functions that all trainers share, so that trainers differ in speed only."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,18 +16,18 @@ from ktune.trainers.seeding import build_seeded
 from ktune.utils.seeds import derive_seed
 
 LIGHT_BELOW = 4_000_000
-"""Weights times batch size below which all folds cost about what one does.
+"""Weights times batch size below which all folds cost about as much as one.
 
-Below, a step is all bookkeeping, which folds share in one program and its loop. Above,
+Below, a step is mostly overhead, which folds share in one program and its loop. Above,
 it is arithmetic in operations too small to split over cores, so folds run in threads.
 """
 
 
 def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:
-    """Return the rows of one epoch in the order they are trained on.
+    """Return the rows of one epoch in training order.
 
-    It depends on the fold's seed and the epoch alone, so every trainer goes through
-    the same batches, whatever ran before.
+    The order depends on the fold's seed and the epoch alone, so every trainer uses
+    the same batches.
 
     Args:
         fold: Its ``train`` rows are shuffled.
@@ -43,13 +43,13 @@ def batch_order(fold: PreparedFold, seed: int, epoch: int) -> np.ndarray:
 
 
 def build_model(task: TrainingTask, fold_index: int) -> Any:
-    """Build the model of a fold with the weights its seed gives.
+    """Build the model of a fold with initial weights from its seed.
 
-    A search builds many models, hence the trouble of `build_seeded`.
+    A search builds many models, hence the fast `build_seeded`.
     """
     model = build_seeded(task.build, task.seeds[fold_index])
     if not model.built:
-        # A model without an Input layer learns its shapes from the first rows.
+        # A model without an Input layer is built by its first call.
         model(take_rows(task.folds[fold_index].x, np.arange(1)))
     return model
 
@@ -61,17 +61,17 @@ def row_weights(fold: PreparedFold, task: TrainingTask) -> np.ndarray | None:
     as scikit-learn's does.
 
     Returns:
-        Weights of shape (n_rows,), or None when every row counts the same.
+        Weights of shape (n_rows,), or None if all rows have equal weight.
 
     Raises:
-        ExperimentError: Balanced class weights are asked for without classes.
+        ExperimentError: Balanced class weights are set for a task without classes.
     """
     if task.settings.class_weight is None:
         return None
     if not task.data.task.is_classification:
         raise ExperimentError(
             "`fit` setting 'class_weight' is 'balanced', but a "
-            f"{task.data.task} task has no classes to balance. Leave it out."
+            f"{task.data.task} task has no classes to balance. Remove the setting."
         )
     counts = np.bincount(fold.y[fold.train], minlength=task.data.n_outputs)
     present = np.maximum(counts, 1)
@@ -80,7 +80,7 @@ def row_weights(fold: PreparedFold, task: TrainingTask) -> np.ndarray | None:
 
 
 def scored_rows(fold: PreparedFold) -> np.ndarray:
-    """Return the rows a fold is scored on: the train sample, then validation."""
+    """Return the scored rows of a fold: the train sample, then validation."""
     return np.concatenate([fold.train_sample, fold.validation])
 
 
@@ -93,15 +93,15 @@ def fold_epoch(
     scale: OutputScale,
     is_scaled: bool = False,
 ) -> FoldEpoch:
-    """Turn the outputs for ``scored_rows`` into what a fold looks like.
+    """Return the losses and predictions of a fold from the outputs of ``scored_rows``.
 
     Args:
-        outputs: What the model returns, shape (n_train_sample + n_validation, k).
+        outputs: Outputs of the model, shape (n_train_sample + n_validation, k).
         losses: Mean loss over the train sample and over validation.
-        fold: The fold scored.
-        data: Its task decides how outputs become predictions.
+        fold: The scored fold.
+        data: The data; its task decides how outputs become predictions.
         scale: Whether the outputs are probabilities, logits or scores.
-        is_scaled: Whether the outputs are those of targets scaled to 0 ± 1.
+        is_scaled: Whether the model was trained on standardized targets.
 
     Raises:
         TrialFailed: A loss or an output is not finite.
@@ -126,17 +126,17 @@ def fold_epoch(
 def metric_logs(
     model: Any, targets: np.ndarray, outputs: np.ndarray
 ) -> dict[str, float]:
-    """Return the compiled metrics of outputs, under Keras's names."""
+    """Return the compiled metrics of outputs by their names in Keras."""
     model.reset_metrics()
     values = model.compute_metrics(None, targets, outputs)
     return {name: float(value) for name, value in values.items()}
 
 
 def require_finite(value: float, what: str) -> None:
-    """Fail the trial when a number is NaN or infinite.
+    """Fail the trial if a number is NaN or infinite.
 
     Raises:
-        TrialFailed: It is.
+        TrialFailed: The number is not finite.
     """
     if not math.isfinite(value):
         raise TrialFailed(
@@ -146,23 +146,23 @@ def require_finite(value: float, what: str) -> None:
 
 
 def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Cut rows into pieces of at most ``size``."""
+    """Split rows into chunks of at most ``size``."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
 def bytes_of(x: Inputs) -> int:
-    """Return how much memory the features take."""
+    """Return the size of the features in bytes."""
     if isinstance(x, Mapping):
         return sum(part.nbytes for part in x.values())
     return int(np.asarray(x).nbytes)
 
 
 def summarise(model: Any) -> str:
-    """Describe a model's layers as text, one a line.
+    """Return a model's layers as text, one per line.
 
-    Keras's own ``summary`` renders a table for terminals, which takes longer than
-    training a small model for an epoch.
+    Keras's own ``summary`` renders a table for terminals, which takes longer than an
+    epoch of a small model.
     """
     lines = [
         f"{layer.name} ({type(layer).__name__}): "

@@ -1,7 +1,6 @@
 """The reference trainer: Keras's own ``fit``, one epoch at a time.
 
-It takes any model, callback and backend, and is what other trainers are tested
-against.
+It supports any model, callback and backend. Other trainers are tested against it.
 """
 
 import random
@@ -35,8 +34,8 @@ from ktune.utils.seeds import derive_seed
 SCORING_CHUNK = 512
 """Rows per call when scoring; it does not change the result."""
 
-COPY_AT_MOST = 2**28
-"""Bytes of features up to which an epoch's rows are copied in order beforehand."""
+MAX_COPY_BYTES = 2**28
+"""Size of the features up to which the rows of an epoch are copied in order."""
 
 
 class KerasFitTrainer:
@@ -45,7 +44,7 @@ class KerasFitTrainer:
     name = "keras_fit"
 
     def start(self, task: TrainingTask) -> "KerasFitTraining":
-        """Build one model a fold."""
+        """Build one model per fold."""
         return KerasFitTraining(task)
 
 
@@ -53,7 +52,7 @@ class KerasFitTraining:
     """All folds of a trial, each with its own Keras model.
 
     Args:
-        task: What to train.
+        task: The task.
     """
 
     def __init__(self, task: TrainingTask) -> None:
@@ -90,7 +89,7 @@ class KerasFitTraining:
         return self._folds[fold_index].model
 
     def close(self) -> None:
-        """Fire the last callbacks, and let go of the graphs that were traced."""
+        """Call the last hooks of callbacks, and release the traced graphs."""
         for fold in self._folds:
             fold.callbacks.finish()
         forget_gradients_of_optimizer_steps()
@@ -122,7 +121,7 @@ class _FoldTraining:
         )
 
     def run_epoch(self, epoch: int) -> FoldEpoch | None:
-        """Train one epoch and score it; None when there is nothing to score."""
+        """Train one epoch and score it; None without validation rows."""
         _seed_globally(self._seed, epoch)
         self.callbacks.begin_epoch(epoch)
         logs = self._fit(epoch)
@@ -148,7 +147,7 @@ class _FoldTraining:
         return {name: float(values[-1]) for name, values in history.history.items()}
 
     def _fit_by(self, fit: Fit) -> dict[str, float]:
-        """Train by the ``fit`` of a HyperModel, which may shuffle or not."""
+        """Train with the ``fit`` of a HyperModel, which decides about shuffling."""
         rows, validation = self._fold.train, self._fold.validation
         weights = self._weights
         return fit_one_epoch(
@@ -166,7 +165,7 @@ class _FoldTraining:
         """Return the data arguments of ``fit``."""
         size = self._task.settings.batch_size
         share = len(order) / len(self._targets)
-        if bytes_of(self._fold.x) * share > COPY_AT_MOST:
+        if bytes_of(self._fold.x) * share > MAX_COPY_BYTES:
             return {
                 "x": _batches(self._fold.x, self._targets, self._weights, order, size)
             }
@@ -211,17 +210,17 @@ class _FoldTraining:
 
 
 def _seed_globally(seed: int, epoch: int) -> None:
-    """Make what draws from global random states depend on fold and epoch alone.
+    """Seed the global random states so that they depend on fold and epoch alone.
 
-    Layers carry their own state; a custom layer, ``train_step`` or callback may not,
+    Layers have their own state; a custom layer, ``train_step`` or callback may not,
     and other folds train in between.
     """
     import keras
 
     epoch_seed = derive_seed(seed, "global", epoch)
     is_tensorflow = keras.backend.backend() == "tensorflow"
-    # In epoch 0 functions are traced, and take TensorFlow's seed with them; torch has
-    # one generator for all dropout layers without a seed, which is drawn from anew.
+    # Functions traced in epoch 0 capture TensorFlow's seed; torch has one generator
+    # for all dropout layers without a seed, which needs a new seed in every epoch.
     if epoch == 0 or not is_tensorflow:
         keras.utils.set_random_seed(epoch_seed)
         return
@@ -232,10 +231,10 @@ def _seed_globally(seed: int, epoch: int) -> None:
 
 
 def loss_comes_from_outputs(model: Any) -> bool:
-    """Whether outputs and weights are all the loss of a model depends on.
+    """Whether the loss of a model depends on outputs and weights only.
 
-    Not so where the model computes its own loss or a layer adds one for what flows
-    through it; then Keras has to evaluate the rows again.
+    It does not if the model computes its own loss or a layer has an activity
+    regularizer; then Keras has to evaluate the rows again.
     """
     import keras
 
@@ -267,7 +266,7 @@ def _batches(
     order: np.ndarray,
     size: int,
 ) -> Any:
-    """Return a data set that copies the rows of one batch at a time."""
+    """Return a Keras data set that copies the rows of one batch at a time."""
     import keras
 
     class Batches(keras.utils.PyDataset):

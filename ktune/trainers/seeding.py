@@ -1,4 +1,4 @@
-"""Seeding a build as Keras does, without throwing compiled kernels away."""
+"""Seed a build as Keras does, but keep compiled kernels."""
 
 import itertools
 import random
@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 BUILDS_BETWEEN_CLEARINGS = 100
-"""TensorFlow keeps kernels for every shape of a variable, 0.3 MiB a small model."""
+"""Builds after which kernels are cleared; TensorFlow keeps 0.3 MiB per small model."""
 
 _builds = itertools.count(1)
 
 
 def build_seeded(build: Callable[[], Any], seed: int) -> Any:
-    """Build a model with the weights ``keras.utils.set_random_seed`` would give.
+    """Build a model with the weights that ``keras.utils.set_random_seed`` would give.
 
-    ``set_random_seed`` ends in ``tf.random.set_seed``, which empties TensorFlow's
-    cache of instantiated functions: every compiled program would be optimised anew
-    for every trial, 0.5 to 2 seconds each. Keras's own random numbers do not come
-    from TensorFlow's global generator, so it is set aside here; only if the build
-    turns out to draw from it, it is built again the slow way. So is every hundredth
-    model, for else memory would grow with every trial (keras-tuner#873).
+    ``set_random_seed`` calls ``tf.random.set_seed``, which clears TensorFlow's cache
+    of instantiated functions: every compiled program would be optimised again for
+    every trial, 0.5 to 2 seconds each. Keras's random numbers do not come from
+    TensorFlow's global generator, so the cache is kept here. Only if the build draws
+    from that generator, the model is built again with ``set_random_seed``. Every
+    hundredth model is, too, because memory would grow with every trial
+    (keras-tuner#873).
 
     Args:
         build: Returns a model.
@@ -42,10 +43,10 @@ def build_seeded(build: Callable[[], Any], seed: int) -> Any:
 
 
 def _seed_without_clearing(seed: int) -> random.Random | None:
-    """Set every random state; None when this TensorFlow or Keras is built otherwise.
+    """Set all random states; None if this version of TensorFlow or Keras differs.
 
     Returns:
-        The generator behind TensorFlow's global seed, to see whether it is used.
+        The generator of TensorFlow's global seed, to check whether it is used.
     """
     try:
         from keras.src.backend.common import global_state
@@ -69,15 +70,15 @@ def _seed_without_clearing(seed: int) -> random.Random | None:
 
 
 def seeds_drawn(seed: int, at_most: int = 1000) -> list[int] | None:
-    """Return the seeds that a build just now drew for initializers and layers.
+    """Return the seeds that the last build drew for initializers and layers.
 
     Args:
-        seed: What `build_seeded` was called with, right before.
-        at_most: Give up beyond.
+        seed: Seed of the last call of `build_seeded`.
+        at_most: Maximum number of seeds.
 
     Returns:
-        The seeds in the order drawn; None when the build used randomness in any other
-        way, so that its weights depend on more than these.
+        The seeds in the order drawn; None if the build used other random numbers, so
+        that its weights depend on more than these seeds.
     """
     if not _is_untouched_elsewhere(seed):
         return None
@@ -90,7 +91,7 @@ def seeds_drawn(seed: int, at_most: int = 1000) -> list[int] | None:
 
 
 def would_draw(seed: int, count: int) -> list[int]:
-    """Return the first seeds a build under another seed would draw."""
+    """Return the first seeds that a build with another seed would draw."""
     generator = random.Random(seed)
     return [_draw(generator) for _ in range(count)]
 
@@ -101,15 +102,15 @@ def _draw(generator: random.Random) -> int:
 
 
 def _is_untouched_elsewhere(seed: int) -> bool:
-    """Whether NumPy's and TensorFlow's global states are as they were seeded."""
+    """Whether NumPy's and TensorFlow's global states are unchanged since seeding."""
     from tensorflow.python.eager import context
 
     expected = np.random.RandomState(seed).get_state(legacy=False)
-    found = np.random.get_state(legacy=False)
+    actual = np.random.get_state(legacy=False)
     is_numpy_untouched = (
-        found["state"]["pos"] == expected["state"]["pos"]
-        and found["has_gauss"] == expected["has_gauss"]
-        and np.array_equal(found["state"]["key"], expected["state"]["key"])
+        actual["state"]["pos"] == expected["state"]["pos"]
+        and actual["has_gauss"] == expected["has_gauss"]
+        and np.array_equal(actual["state"]["key"], expected["state"]["key"])
     )
     generator = getattr(context.context(), "_rng", None)
     return (

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays_of
 from ktune.errors import ExperimentError
 from ktune.executors.failures import worker_died
 from ktune.executors.processes import ProcessesExecutor
-from ktune.executors.serialization import ship, unpack
+from ktune.executors.serialization import deserialize, serialize
 from ktune.protocols import Work
 from ktune.testing.executors import (
     DEADLY,
@@ -37,10 +37,10 @@ class TestProcesses(ExecutorContract):
     """Its workers are processes of this machine."""
 
 
-def test_of_a_worker_that_died_its_signal_and_last_words_are_told(executor):
+def test_the_failure_of_a_dead_worker_has_its_signal_and_log_tail(executor):
     failure = run_trials(executor, DEADLY)[DEADLY].failure
     assert "SIGKILL" in failure.message
-    assert "my last words" in failure.traceback
+    assert "end of my log" in failure.traceback
 
 
 def test_a_worker_that_hangs_is_ended_and_replaced():
@@ -80,7 +80,7 @@ def test_a_worker_ends_when_its_driver_is_killed(tmp_path):
     executor.close()
 
 
-def test_what_cannot_be_sent_to_a_process_is_said():
+def test_an_experiment_that_cannot_be_pickled_is_an_error():
     lock = threading.Lock()
 
     def evaluate(trial, report):
@@ -98,9 +98,9 @@ numbers = arrays_of.arrays(
 
 
 @given(st.lists(numbers, max_size=4))
-def test_what_is_shipped_arrives_as_it_was(tmp_path_factory, arrays):
+def test_a_serialized_object_is_restored(tmp_path_factory, arrays):
     content = {"arrays": arrays, "name": "a", "function": lambda x: x + len(arrays)}
-    found = unpack(ship(content, tmp_path_factory.mktemp("ship")))
+    found = deserialize(serialize(content, tmp_path_factory.mktemp("serialize")))
     assert found["name"] == "a"
     assert found["function"](1) == 1 + len(arrays)
     assert len(found["arrays"]) == len(arrays)
@@ -110,7 +110,7 @@ def test_what_is_shipped_arrives_as_it_was(tmp_path_factory, arrays):
 
 
 def make_shared():
-    """Return work that takes two parts of a trial; its score is who did what."""
+    """Return work on two parts of a trial; its score is the number of workers."""
 
     def evaluate(trial, report, workers=()):
         pids = [os.getpid(), *(worker.recv() for worker in workers)]
@@ -118,7 +118,7 @@ def make_shared():
             try:
                 workers[0].recv()
             except EOFError:
-                return worker_died("the helper is gone")
+                return worker_died("the follower is gone")
         return TrialResult(TrialState.COMPLETE, score=float(len(set(pids))))
 
     def help_(trial, part, n_parts, leader):
@@ -135,5 +135,5 @@ def test_workers_share_a_trial_where_there_are_fewer_trials_than_workers():
     assert [result.score for result in run_trials(executor, 1, 2).values()] == [1, 1]
     died = run_trials(executor, DEADLY)[DEADLY]
     assert died.failure.kind == "WorkerDied"
-    assert run_trials(executor, 3)[3].score == 2  # the dead helper was replaced
+    assert run_trials(executor, 3)[3].score == 2  # the dead follower was replaced
     executor.close()

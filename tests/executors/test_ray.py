@@ -153,7 +153,7 @@ def test_without_the_package_its_extra_is_named(monkeypatch):
         connected(Experiment(**EXPERIMENT, executor="ray"))
 
 
-def test_an_address_where_nobody_listens_is_a_mistake_and_nothing_is_written(
+def test_an_address_without_a_listener_is_a_mistake_and_nothing_is_written(
     tmp_path, monkeypatch, capsys
 ):
     import ray

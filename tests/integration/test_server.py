@@ -151,7 +151,7 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     assert "2 records wait here, so nothing is lost" in told  # a trial, and the end
     command = told.rpartition("makes the report: ")[2].partition(" (")[0].split()
     assert main(["sync"]) == 2
-    assert "2 records (1 trial) wait for http" in capsys.readouterr().out
+    assert "2 records (1 trial) queued for http" in capsys.readouterr().out
     assert len(os.listdir("mlruns/waiting")) == 1
 
     server.start()
@@ -159,7 +159,7 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     (synced,) = json.loads(capsys.readouterr().out)
     assert (synced["records"], synced["trials"], synced["written"]) == (2, 1, True)
     assert main(["sync"]) == 0
-    assert capsys.readouterr().out == "Nothing waits.\n"
+    assert capsys.readouterr().out == "No records are queued.\n"
     _, second = searches(server.uri)
     assert_whole(second, 5)
     assert second.run.info.status == "KILLED"

@@ -104,7 +104,7 @@ def test_fused_optimizers_agree_with_plain_fit(name, monkeypatch):
 
 def test_heavy_fold_in_threads_equals_fold_alone(monkeypatch):
     monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
-    TestGraph().test_fold_in_step_equals_fold_alone("cnn")
+    TestGraph().test_fold_among_others_equals_fold_alone("cnn")
 
 
 @pytest.mark.slow
@@ -347,7 +347,7 @@ def test_data_larger_than_a_share_of_memory_are_streamed_elsewhere(monkeypatch):
 
 
 def test_auto_hands_over_and_tells_why_once(caplog):
-    ktune.trainers._tell_once.cache_clear()
+    ktune.trainers._log_once.cache_clear()
     settings = FitSettings(callbacks=[BatchCounter()])
     task = make_task(dense, (6,), settings=settings)
     with caplog.at_level(logging.INFO, logger="ktune"):

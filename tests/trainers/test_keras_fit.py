@@ -23,13 +23,13 @@ class TestKerasFit(TrainerContract):
 
     # Each fold is a model of its own here, whatever the architecture.
     @pytest.mark.parametrize("name", ["random"])
-    def test_fold_in_step_equals_fold_alone(self, name):
-        super().test_fold_in_step_equals_fold_alone(name)
+    def test_fold_among_others_equals_fold_alone(self, name):
+        super().test_fold_among_others_equals_fold_alone(name)
 
 
 def test_rows_streamed_batch_by_batch_train_the_same(monkeypatch):
     task = only(make_task(build_random, (6,)), 0)
     (copied,) = KerasFitTrainer().start(task).run_epoch()
-    monkeypatch.setattr(keras_fit, "COPY_AT_MOST", 0)
+    monkeypatch.setattr(keras_fit, "MAX_COPY_BYTES", 0)
     (streamed,) = KerasFitTrainer().start(task).run_epoch()
     assert_same(copied, streamed)

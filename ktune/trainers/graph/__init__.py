@@ -1,1 +1,1 @@
-"""The fast trainer: whole epochs of all folds in one TensorFlow graph."""
+"""The graph trainer: whole epochs of all folds in one TensorFlow graph."""

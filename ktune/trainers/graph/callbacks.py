@@ -12,14 +12,14 @@ from ktune.trainers.graph.start import set_weights, start_of
 
 
 class FoldCallbacks:
-    """The callbacks of every fold, each with a Keras model that mirrors its fold.
+    """The callbacks of all folds, each with a Keras model that mirrors its fold.
 
-    Callbacks read and write the model: its weights and its learning rate. Weights are
-    copied to it before they are called, and what they changed is copied back.
+    Callbacks read and write the model's weights and learning rate. Weights are copied
+    to the model before callbacks are called, and copied back afterwards.
 
     Args:
-        task: Its settings hold the callbacks.
-        targets: Of every fold, as the loss wants them, for compiled metrics.
+        task: The task; its settings contain the callbacks.
+        targets: Encoded targets of each fold, for compiled metrics.
     """
 
     def __init__(self, task: TrainingTask, targets: Sequence[np.ndarray]) -> None:
@@ -34,7 +34,7 @@ class FoldCallbacks:
         return any(driver.wants_to_stop for driver in self._drivers)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Fire what comes before an epoch."""
+        """Call the hooks at the beginning of an epoch."""
         for driver in self._drivers:
             driver.begin_epoch(epoch)
 
@@ -45,39 +45,39 @@ class FoldCallbacks:
         train_loss: float,
         scores: list[tuple[np.ndarray, float]],
     ) -> None:
-        """Fire what comes after an epoch of one fold.
+        """Call the hooks at the end of an epoch of one fold.
 
         Args:
             epoch: Counted from 0.
-            fold_index: Which fold.
+            fold_index: Index of the fold.
             train_loss: Mean loss while training.
-            scores: Outputs and mean loss for train sample and validation; empty when
-                there is nothing to score.
+            scores: Outputs and mean loss for train sample and validation; empty
+                without validation rows.
         """
         logs = {"loss": train_loss}
         if scores:
             fold = self._task.folds[fold_index]
-            # Training accuracy is that of the train sample after the epoch, not the
-            # running mean of Keras, which lags behind by half an epoch.
+            # Metrics of the train sample after the epoch, rather than Keras's running
+            # mean, which lags behind by half an epoch.
             logs = {**self._metrics(fold_index, fold.train_sample, scores[0]), **logs}
             validation = self._metrics(fold_index, fold.validation, scores[1])
             logs |= {f"val_{name}": value for name, value in validation.items()}
         self._drivers[fold_index].end_epoch(epoch, logs)
 
     def show(self, fold_index: int, weights: np.ndarray, rest: list[Any]) -> None:
-        """Copy a fold's state to the model its callbacks see."""
+        """Copy a fold's state to the model of its callbacks."""
         set_weights(self.models[fold_index], weights, rest)
 
     def read(self, fold_index: int) -> tuple[np.ndarray, list[Any]]:
-        """Return the state of the model, which callbacks may have changed."""
+        """Return the state of the model after changes by callbacks."""
         return start_of(self.models[fold_index])
 
     def learning_rate(self, fold_index: int) -> float:
-        """Return the learning rate callbacks have left."""
+        """Return the learning rate after changes by callbacks."""
         return float(self.models[fold_index].optimizer.learning_rate)
 
     def finish(self) -> None:
-        """Fire what comes after the last epoch."""
+        """Call the hooks at the end of training."""
         for driver in self._drivers:
             driver.finish()
 

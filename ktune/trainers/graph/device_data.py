@@ -1,4 +1,4 @@
-"""Arrays as TensorFlow tensors, made once for as long as the array lives."""
+"""A cache of TensorFlow tensors for NumPy arrays."""
 
 import weakref
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from ktune.data.dataset import Inputs
 
 
 class DeviceArrays:
-    """Tensors of arrays, by identity.
+    """Cache of the tensors of arrays, by identity.
 
     The folds and trials of a search share their arrays, so features are copied once
-    a search. An entry goes when its array does, so nothing is held beyond need.
+    per search. A tensor is released together with its array.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class DeviceArrays:
         return len(self._entries)
 
     def inputs(self, x: Inputs) -> Any:
-        """Return features as one tensor, or one a named input."""
+        """Return features as one tensor, or one per named input."""
         if isinstance(x, Mapping):
             return {name: self.tensor(part) for name, part in x.items()}
         return self.tensor(np.asarray(x))
 
     def tensor(self, array: np.ndarray) -> Any:
-        """Return the tensor of an array, which must not change while it lives."""
+        """Return the tensor of an array; the array must not change."""
         entry = self._entries.get(id(array))
         if entry is not None and entry[0]() is array:
             return entry[1]

@@ -1,9 +1,9 @@
-"""A Keras optimizer as a pure function of one flat vector of weights a fold.
+"""A Keras optimizer as a pure function of one flat vector of weights per fold.
 
-An optimizer makes a dozen small operations a weight tensor and step, which is most of
-the time of a small model. All weights of all folds in one matrix take the same dozen
-operations once. Each is elementwise, so the numbers stay the same, bit for bit.
-What `FusedOptimizer` has a kernel for is faster still; this takes the others.
+An optimizer executes a dozen small operations per weight tensor and step, which
+dominate the time of a small model. With all weights of all folds in one matrix, the
+same operations are executed once. They are elementwise, so the results are identical
+bit for bit. `FusedOptimizer` is faster still for optimizers with a fused kernel.
 """
 
 import types
@@ -22,11 +22,11 @@ class FlatOptimizer:
     """Keras's own update rule, without variables.
 
     Args:
-        optimizer: A Keras optimizer that is not built yet; it is changed, so it must
-            not be used for anything else.
-        layout: Of the weights.
-        n_folds: How many folds go side by side.
-        constraints: One a weight tensor, such as ``MaxNorm``, or None.
+        optimizer: A Keras optimizer that is not built yet; it is modified, so it must
+            not be used elsewhere.
+        layout: Layout of the weights.
+        n_folds: Number of folds in one program call.
+        constraints: One per weight tensor, such as ``MaxNorm``, or None.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class FlatOptimizer:
         self._names = input_names(config, type(optimizer).__name__)
         self._clip = clip_of(config)
         self.has_schedule = has_schedule(optimizer)
-        # A fold has its own learning rate and step count: callbacks may change the
-        # one, and folds of different size differ in the other. A schedule may branch
-        # on the step, so it gets a scalar.
+        # Each fold has its own learning rate, which callbacks may change, and its own
+        # step count, which depends on its size. A schedule may branch on the step, so
+        # it gets a scalar.
         shape = () if self.has_schedule else (n_folds, 1, LANES)
         self._block_shape = (n_folds, layout.size // LANES, LANES)
         self._weights = keras.Variable(np.zeros(self._block_shape, "float32"))
@@ -62,10 +62,10 @@ class FlatOptimizer:
     def settings(
         self, learning_rates: Sequence[float], config: Mapping[str, Any]
     ) -> np.ndarray:
-        """Return the numbers of a trial in the form `step` takes.
+        """Return the numbers of a trial as an input of `step`.
 
         Args:
-            learning_rates: One a fold; callbacks may change them fold by fold.
+            learning_rates: One per fold; callbacks may change them fold by fold.
             config: The trial's optimizer's ``get_config``.
 
         Returns:
@@ -78,7 +78,7 @@ class FlatOptimizer:
         return [tf.constant(variable.numpy()) for variable in self._state]
 
     def open(self, weights: Any, state: Sequence[Any]) -> Any:
-        """Return what a loop carries along."""
+        """Return the loop variables."""
         return weights, list(state)
 
     def weights(self, carried: Any) -> list[list[Any]]:
@@ -119,7 +119,7 @@ class FlatOptimizer:
     ) -> tuple[Any, list[Any]]:
         blocks = tf.reshape(weights, self._block_shape)
         mapping = [(self._weights, blocks), *zip(self._state, state, strict=True)]
-        # The same in every fold, unlike the learning rate.
+        # Equal in all folds, unlike the learning rate.
         mapping += zip(self._inputs.values(), tf.unstack(settings[0, 1:]), strict=True)
         if not self.has_schedule:
             rate = self._optimizer._learning_rate
@@ -179,7 +179,7 @@ class FlatOptimizer:
             variable.assign(variable.value - variable.value * decay * rate)
 
     def _make_input(self, name: str) -> Any:
-        """Put a variable in the place of a number."""
+        """Replace a number by a variable."""
         setattr(self._optimizer, name, _Nonzero(getattr(self._optimizer, name)))
         return getattr(self._optimizer, name)
 
@@ -193,7 +193,7 @@ class FlatOptimizer:
 
 
 class _Nonzero(keras.Variable):
-    """A number that is an input, and not zero: SGD asks whether its momentum is."""
+    """An input that compares as nonzero, because SGD tests its momentum."""
 
     def __init__(self, value: float) -> None:
         super().__init__(np.float32(value))
@@ -213,7 +213,7 @@ def has_schedule(optimizer: Any) -> bool:
 
 
 def _where(is_active: Any, new: Any, old: Any) -> Any:
-    """Keep the old state of folds that had no rows."""
+    """Keep the old state of folds without rows."""
 
     def choose(new: Any, old: Any) -> Any:
         if not len(new.shape):  # one number for all folds, as with a schedule

@@ -1,12 +1,12 @@
-"""Optimizers that TensorFlow has a fused kernel for: one pass over the weights a step.
+"""Optimizers with a fused kernel of TensorFlow: one pass over the weights per step.
 
-Keras writes Adam as a dozen operations, each of which goes through memory anew. For an
-MLP of some 200,000 weights that takes longer than its matrix products. The fused kernel
-reads gradient, weights and moments once (`tf.raw_ops.ResourceApplyAdam` and the like)
-and computes the same formula.
+Keras implements Adam as a dozen operations, each of which passes through memory. For
+an MLP of some 200,000 weights that takes longer than its matrix products. The fused
+kernel (`tf.raw_ops.ResourceApplyAdam` and the like) reads gradient, weights and moments
+once and computes the same formula.
 
-The kernels work on TensorFlow variables. These live inside of one epoch's call only, so
-that a program stays a pure function: weights and moments come in and go out as tensors.
+The kernels need TensorFlow variables. These exist only during the call of one epoch,
+so that a program stays a pure function: its inputs and outputs are tensors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,22 +26,22 @@ from ktune.trainers.graph.optimizer_numbers import (
 from ktune.trainers.graph.weight_layout import WeightLayout
 
 _ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347"
-"""TensorFlow's name for "a resource of its own at every execution"."""
+"""TensorFlow's name for a resource that is created anew at every execution."""
 
 Numbers: TypeAlias = Mapping[str, Any]
 """Setting to scalar tensor."""
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Any, Any, Numbers, bool], None]
-"""Makes a step: handles (weight, slots), gradient, steps, numbers, is nesterov."""
+"""Applies a step: handles (weight, slots), gradient, steps, numbers, is nesterov."""
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """One optimizer.
+    """Update rule of an optimizer.
 
     Attributes:
         apply: The kernel.
-        n_slots: Numbers kept for each weight besides itself.
+        n_slots: Number of slot variables per weight.
     """
 
     apply: Kernel
@@ -52,9 +52,9 @@ class FusedOptimizer:
     """Updates the weights of all folds, tensor by tensor.
 
     Args:
-        optimizer: A Keras optimizer `can_fuse` says yes to.
-        layout: Of the weights.
-        n_folds: How many folds go side by side.
+        optimizer: A Keras optimizer that `can_fuse` accepts.
+        layout: Layout of the weights.
+        n_folds: Number of folds in one program call.
     """
 
     has_schedule = False
@@ -75,10 +75,10 @@ class FusedOptimizer:
     def settings(
         self, learning_rates: Sequence[float], config: Mapping[str, Any]
     ) -> np.ndarray:
-        """Return the numbers of a trial in the form `step` takes.
+        """Return the numbers of a trial as an input of `step`.
 
         Args:
-            learning_rates: One a fold; callbacks may change them fold by fold.
+            learning_rates: One per fold; callbacks may change them fold by fold.
             config: The trial's optimizer's ``get_config``.
 
         Returns:
@@ -87,12 +87,12 @@ class FusedOptimizer:
         return settings_of(learning_rates, config, self._names)
 
     def initial_state(self) -> list[Any]:
-        """Return the state before the first step: steps made, and the slots."""
+        """Return the state before the first step: step count and slots."""
         slot = tf.zeros((self._n_folds, self._layout.size))
         return [tf.zeros(self._n_folds, tf.int64)] + [slot] * self._rule.n_slots
 
     def open(self, weights: Any, state: Sequence[Any]) -> Any:
-        """Put weights and slots into variables; return what a loop carries along."""
+        """Create variables of weights and slots; return the loop variables."""
         steps, *slots = state
         self._handles = [
             [
@@ -141,7 +141,7 @@ class FusedOptimizer:
         return steps if is_active is None else tf.where(is_active, steps, carried)
 
     def close(self, carried: Any) -> tuple[Any, list[Any]]:
-        """Return weights and state as tensors again."""
+        """Return weights and state as tensors."""
         flat = [
             tf.stack([self._layout.join(self._read(fold, i)) for fold in self._handles])
             for i in range(1 + self._rule.n_slots)
@@ -160,8 +160,8 @@ class FusedOptimizer:
 
     def _numbers(self, settings: Any) -> Numbers:
         names = ("learning_rate", *self._names)
-        given = dict(zip(names, tf.unstack(settings), strict=True))
-        return {**dict.fromkeys(self._needed, tf.constant(0.0)), **given}
+        numbers = dict(zip(names, tf.unstack(settings), strict=True))
+        return {**dict.fromkeys(self._needed, tf.constant(0.0)), **numbers}
 
     def _read(self, fold: Sequence[Any], i: int) -> list[Any]:
         pairs = zip(fold, self._layout.shapes, strict=True)
@@ -169,7 +169,7 @@ class FusedOptimizer:
 
 
 def can_fuse(optimizer: Any, variables: Sequence[Any]) -> bool:
-    """Whether `FusedOptimizer` does what the optimizer does to these weights."""
+    """Whether `FusedOptimizer` supports the optimizer and these weights."""
     has_constraints = any(variable.constraint for variable in variables)
     config, name = optimizer.get_config(), type(optimizer).__name__
     return not has_constraints and has_fused_kernel(config, name)

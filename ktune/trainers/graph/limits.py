@@ -1,4 +1,4 @@
-"""What the graph trainer cannot do, said in words the user can act on."""
+"""Limits of the graph trainer, as messages that the user can act on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ktune.trainers.common import bytes_of
 from ktune.utils.runtime import memory_bytes
 
 MEMORY_SHARE = 0.4
-"""Share of the machine's memory that features may take to be held as tensors."""
+"""Maximum share of the machine's memory for features as tensors."""
 
 ELEMENTWISE_OPTIMIZERS = (
     "Adadelta",
@@ -22,19 +22,19 @@ ELEMENTWISE_OPTIMIZERS = (
     "RMSprop",
     "SGD",
 )
-"""Keras optimizers that treat each weight by itself, whatever tensor it sits in."""
+"""Keras optimizers that update each weight independently of its tensor."""
 
 
 class NotForGraph(Exception):
-    """Found while tracing: this model cannot be trained in one graph."""
+    """The model cannot be trained in one graph."""
 
 
 def why_not(task: TrainingTask, model: Any) -> str | None:
-    """Say why a task cannot be trained in a graph; None: it can.
+    """Return why a task cannot be trained in a graph; None if it can.
 
     Args:
-        task: What to train.
-        model: One model as ``task.build`` returns it.
+        task: The task.
+        model: A model built by ``task.build``.
     """
     checks: Sequence[Callable[[TrainingTask, Any], str | None]] = (
         _check_backend,
@@ -45,7 +45,7 @@ def why_not(task: TrainingTask, model: Any) -> str | None:
         _check_callbacks,
         _check_memory,
     )
-    # In this order, and no further than the first: later ones rely on earlier ones.
+    # Stop at the first reason: later checks rely on earlier ones.
     return next((reason for check in checks if (reason := check(task, model))), None)
 
 
@@ -73,7 +73,7 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
     if isinstance(model.output_shape, list | Mapping):
         return "the model has several outputs"
     if not model.trainable_variables:
-        return "the model has nothing to train"
+        return "the model has no trainable weights"
     if {v.dtype for v in model.trainable_variables} != {"float32"}:
         return "the weights are not all float32"
     return None
@@ -96,7 +96,7 @@ def _check_optimizer(task: TrainingTask, model: Any) -> str | None:
     ):
         return f"optimizer {name} is none of {', '.join(ELEMENTWISE_OPTIMIZERS)}"
     if optimizer.built:
-        return "the optimizer has state before training begins"
+        return "the optimizer has state before training starts"
     for setting in ("use_ema", "gradient_accumulation_steps", "loss_scale_factor"):
         if getattr(optimizer, setting):
             return f"the optimizer has {setting}"

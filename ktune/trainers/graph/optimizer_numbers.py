@@ -1,7 +1,7 @@
-"""Numbers of an optimizer that go into a compiled program as inputs.
+"""Numbers of an optimizer that are inputs of a compiled program.
 
-Trials that differ in them share the program. A setting that is off (0 or None) changes
-what is computed, not only with which number, so it stays part of the structure.
+Trials that differ only in these numbers share the program. A setting that is off (0 or
+None) changes the computation itself, so it is part of the structure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 Clip: TypeAlias = Callable[[Sequence[Any], Any], Sequence[Any]]
-"""From gradients of one fold and a limit to gradients."""
+"""Clips the gradients of one fold by a limit."""
 
 OF_CLASS: Mapping[str, tuple[str, ...]] = {
     "Adam": ("beta_1", "beta_2", "epsilon"),
@@ -19,7 +19,7 @@ OF_CLASS: Mapping[str, tuple[str, ...]] = {
     "RMSprop": ("rho", "momentum", "epsilon"),
     "SGD": ("momentum",),
 }
-"""Optimizers that have a fused kernel, and the numbers it takes."""
+"""Optimizers with a fused kernel, and its numbers."""
 
 
 def has_fused_kernel(config: Mapping[str, Any], class_name: str) -> bool:
@@ -27,12 +27,12 @@ def has_fused_kernel(config: Mapping[str, Any], class_name: str) -> bool:
 
     Args:
         config: From the optimizer's ``get_config``.
-        class_name: Of the optimizer.
+        class_name: Class name of the optimizer.
     """
     numbers = ("learning_rate", *OF_CLASS.get(class_name, ()))
     return (
         class_name in OF_CLASS
-        # No schedule, and no function that says what beta_1 is now.
+        # Neither a schedule nor a function that returns the present beta_1.
         and all(isinstance(config[name], int | float) for name in numbers)
         and not config.get("amsgrad")
         and not config.get("centered")
@@ -40,7 +40,7 @@ def has_fused_kernel(config: Mapping[str, Any], class_name: str) -> bool:
 
 
 def input_names(config: Mapping[str, Any], class_name: str) -> tuple[str, ...]:
-    """Return the settings that are inputs of a program, learning rate excepted."""
+    """Return the settings that are inputs of a program, except the learning rate."""
     names = (*OF_CLASS.get(class_name, ()), "weight_decay", *_CLIPS)
     return tuple(
         name
@@ -55,7 +55,7 @@ def settings_of(
     """Return learning rate and inputs fold by fold, shape (n_folds, 1 + n), float32.
 
     Args:
-        learning_rates: One a fold.
+        learning_rates: One per fold.
         config: From the optimizer's ``get_config``.
         names: From `input_names`.
     """
@@ -64,9 +64,9 @@ def settings_of(
 
 
 def clip_of(config: Mapping[str, Any]) -> tuple[str, Clip] | None:
-    """Return the setting that limits gradients and what it does; None: no limit.
+    """Return the setting that clips gradients and its function; None without a limit.
 
-    Of several, the first counts, as in Keras.
+    With several settings, the first counts, as in Keras.
     """
     return next(((name, clip) for name, clip in _CLIPS.items() if config[name]), None)
 
@@ -82,7 +82,7 @@ def _clip_each_by_norm(gradients: Sequence[Any], limit: Any) -> Sequence[Any]:
 def _clip_by_global_norm(gradients: Sequence[Any], limit: Any) -> Sequence[Any]:
     norm = tf.linalg.global_norm(gradients)
     scale = limit * tf.minimum(1.0 / norm, 1.0 / limit)
-    # Not a number where the norm is not finite, as in Keras.
+    # NaN if the norm is not finite, as in Keras.
     return [gradient * (scale + (norm - norm)) for gradient in gradients]
 
 
@@ -95,4 +95,4 @@ _CLIPS: Mapping[str, Clip] = {
     "global_clipnorm": _clip_by_global_norm,
     "clipvalue": _clip_by_value,
 }
-"""In the order Keras asks for them (base_optimizer.py, 3.15)."""
+"""In the order in which Keras checks them (base_optimizer.py, 3.15)."""

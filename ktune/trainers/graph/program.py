@@ -1,11 +1,11 @@
 """One epoch of training and scoring, for several folds, as one TensorFlow function.
 
-A program is pure: state goes in, new state comes out, and data, batch order and
-learning rate are arguments. Nothing of a trial stays behind in it, which is why one
-program serves any number of trials whose models have the same structure.
+A program is pure: it maps a state to a new state, and data, batch order and learning
+rate are arguments. It keeps no state of a trial, so one program serves all trials
+whose models have the same structure.
 
-In the code, *weights* is the matrix of all trainable weights, one row a fold; *rest* is
-what a fold's model has besides: the state of random generators, moving averages.
+In the code, *weights* is the matrix of all trainable weights, one row per fold; *rest*
+is the list of a fold's other variables: states of random generators, moving averages.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from ktune.trainers.graph.limits import NotForGraph
 from ktune.trainers.graph.weight_layout import WeightLayout
 
 SCORING_CHUNK = 512
-"""Rows scored at a time, so that activations of a whole fold are never held at once."""
+"""Rows scored at a time, so that activations of a whole fold are never in memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProgramState:
-    """Everything training changes.
+    """State of a training.
 
     Attributes:
         weights: Shape (n_folds, n_weights), float32.
@@ -44,20 +44,20 @@ class ProgramState:
 
 @dataclass(frozen=True, eq=False)
 class StepBatches:
-    """The order of one epoch, for folds side by side.
+    """The batches of one epoch for several folds.
 
-    Every fold goes through its full batches, then its partial one, in the same kinds
-    of step whatever the other folds' sizes are: a partial batch takes operations of
-    open shape, whose last bit may differ from those of fixed shape.
+    Every fold processes its full batches, then its partial one, in the same kinds of
+    steps for any sizes of the other folds: a partial batch needs operations of dynamic
+    shape, whose last bit may differ from those of static shape.
 
     Attributes:
-        full: Row positions of the batches all folds have, shape
+        full: Row positions of the batches that all folds have, shape
             (n_steps, n_folds, batch_size), int32.
-        uneven: Further full batches, which only some folds have, likewise.
-        uneven_counts: ``batch_size``, or 0 where the fold has no such batch; shape
+        uneven: Further full batches, which only some folds have, in the same form.
+        uneven_counts: ``batch_size``, or 0 if the fold has no such batch; shape
             (n_uneven_steps, n_folds), int32.
         partial: The last batch of each fold, padded; n_partial_steps is 0 or 1.
-        partial_counts: How many of its rows are real, 0 when there is none.
+        partial_counts: Number of real rows in it, 0 without a partial batch.
     """
 
     full: np.ndarray
@@ -68,7 +68,7 @@ class StepBatches:
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order a program takes them."""
+        """The arrays in the order of a program's arguments."""
         uneven = (self.uneven, self.uneven_counts)
         return (self.full, *uneven, self.partial, self.partial_counts)
 
@@ -97,14 +97,14 @@ def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> StepBatches:
 
 
 class EpochProgram:
-    """A model's training, compiled.
+    """Compiled training of a model.
 
     Args:
-        model: A compiled, built Keras model. The program takes it over, optimizer
-            included: its own variables are never read or written.
-        n_folds: How many folds go side by side.
-        is_uneven: Whether some have more full batches than others.
-        is_light: Whether a step takes so little arithmetic that TensorFlow's graph
+        model: A compiled, built Keras model. The program owns it and its optimizer,
+            but never reads or writes its variables.
+        n_folds: Number of folds in one call.
+        is_uneven: Whether some folds have more full batches than others.
+        is_light: Whether a step has so little arithmetic that TensorFlow's graph
             optimizer costs more than it gains.
     """
 
@@ -120,9 +120,9 @@ class EpochProgram:
             model, self._layout, n_folds, is_light=is_light
         )
         self._n_folds = n_folds
-        # Traced once each and called for every fold. Not inlined, they are also
-        # optimised once: the first trial of a structure starts twice as soon, and
-        # steps take no longer.
+        # Each is traced once and called for every fold. Without inlining, they are
+        # also optimised once: the first trial of a structure starts twice as soon,
+        # and steps take no longer.
         self._gradient = _function(self._trace_gradient, _noinline=True)
         self._score = _function(self._trace_scores, _noinline=True)
         self._compiled: Any = None
@@ -138,7 +138,7 @@ class EpochProgram:
         """Return the numbers of a trial's optimizer, which are inputs.
 
         Args:
-            learning_rates: One a fold.
+            learning_rates: One per fold.
             config: ``get_config`` of the trial's optimizer.
         """
         return self._optimizer.settings(learning_rates, config)
@@ -164,12 +164,12 @@ class EpochProgram:
         batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
     ) -> None:
-        """Trace the program for arguments like these, unless it is done already.
+        """Trace the program for arguments of this structure, unless already traced.
 
         Args as `run_epoch`; numbers of rows and steps may differ later.
 
         Raises:
-            NotForGraph: The model does something a graph cannot hold.
+            NotForGraph: A graph cannot represent the model.
         """
         if self._compiled is not None:
             return
@@ -193,16 +193,16 @@ class EpochProgram:
         """Train all folds one epoch, then score them.
 
         Args:
-            state: Where they stand.
+            state: State of the training.
             settings: From `settings`.
-            data: Features, targets and row weights, each a list with one entry a
+            data: Features, targets and row weights, each a list with one item per
                 fold; row weights may be empty.
-            batches: What to train on.
-            scored: For each fold, two lots of rows; None: do not score.
+            batches: Batches to train on.
+            scored: For each fold, two sets of rows; None to skip scoring.
 
         Returns:
             The new state; the mean training loss, shape (n_folds,); and for each
-            fold and lot the outputs and the mean loss.
+            fold and set of rows the outputs and the mean loss.
         """
         arguments = self._arguments(state, settings, data, batches, scored)
         with _rewriting(is_on=not self._is_light):
@@ -233,8 +233,8 @@ class EpochProgram:
         features, targets, _ = data
         folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
         scores = [
-            [self._score(self._layout.split(row), *fold, rows) for rows in lots]
-            for (row, *fold), lots in zip(folds, scored, strict=True)
+            [self._score(self._layout.split(row), *fold, rows) for rows in row_sets]
+            for (row, *fold), row_sets in zip(folds, scored, strict=True)
         ]
         return state, losses, scores
 
@@ -255,8 +255,8 @@ class EpochProgram:
 
         def partial_step(i: Any, state: Any, sums: Any) -> Any:
             counts = tf.gather(partial_counts, i)
-            # A fold without rows computes one for nothing: some convolutions abort
-            # the process when given none (TensorFlow 2.21, CPU).
+            # At least one row, whose result is ignored: some convolutions abort the
+            # process on an empty batch (TensorFlow 2.21, CPU).
             ends = tf.unstack(tf.maximum(counts, 1))
             pairs = zip(_at(partial, i), ends, strict=True)
             rows = [row[:end] for row, end in pairs]
@@ -285,8 +285,8 @@ class EpochProgram:
         folds = zip(
             weights, tf.unstack(settings), rest, *_by_fold(data), rows, strict=True
         )
-        found = [self._gradient(*fold) for fold in folds]
-        losses, gradients, new_rest = (list(part) for part in zip(*found, strict=True))
+        steps = [self._gradient(*fold) for fold in folds]
+        losses, gradients, new_rest = (list(part) for part in zip(*steps, strict=True))
         is_active = None if counts is None else counts > 0
         new = self._optimizer.step(trained, gradients, settings, is_active)
         if is_active is not None:
@@ -303,13 +303,13 @@ class EpochProgram:
         row_weights: Any,
         rows: Any,
     ) -> tuple[Any, Sequence[Any], list[Any]]:
-        """Return loss, gradients and new rest of one fold at one batch."""
+        """Return loss, gradients and new rest of one fold for one batch."""
         _, loss, rest = self._call(
             weights, rest, features, targets, row_weights, rows, is_training=True
         )
         gradients = _gradient_of(loss, weights)
         if any(gradient is None for gradient in gradients):
-            # Keras leaves such weights alone, even from weight decay and momentum.
+            # Keras does not update such weights, not even by decay or momentum.
             raise NotForGraph("some weights do not take part in the loss")
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         return loss, self._optimizer.clip(dense, settings), rest
@@ -377,7 +377,7 @@ class EpochProgram:
         return outputs, loss, values
 
     def _require_known(self, scope: Any) -> None:
-        """Refuse a model that changes variables which are not its own."""
+        """Refuse a model that changes variables outside the model."""
         if set(scope.state_mapping) - self._known:
             raise NotForGraph(
                 "a layer changes a variable that is not the model's, such as Keras's "
@@ -386,7 +386,7 @@ class EpochProgram:
 
 
 def _specs(arguments: tuple[Any, ...]) -> list[Any]:
-    """Describe arguments, leaving the number of rows and of steps open."""
+    """Return the specs of arguments with dynamic numbers of rows and steps."""
 
     def exact(tensor: Any) -> Any:
         return tf.TensorSpec(tensor.shape, tensor.dtype)
@@ -420,20 +420,20 @@ def _function(python_function: Any, **attributes: bool) -> Any:
 
 @contextlib.contextmanager
 def _rewriting(*, is_on: bool = True, fuses: bool = True) -> Iterator[None]:
-    """Choose how TensorFlow's graph optimizer rewrites what this thread asks for.
+    """Configure TensorFlow's graph optimizer for this thread.
 
-    A function that a graph calls is rewritten as chosen when the call was traced, the
-    graph itself as chosen when it first runs.
+    A function that a graph calls is rewritten by the options at the time of tracing
+    the call, the graph itself by those of its first run.
 
     Args:
-        is_on: Whether it does anything. Of a light model's whole epoch it took 1.2 s
-            and made steps no faster than they are after 0.4 s without it.
-        fuses: Whether one operation may take the place of several. That makes a
-            convolution 8 % faster, but every fused operation of a new shape stays in
-            oneDNN's memory: 0.8 MiB for the program of a light model.
+        is_on: Whether the graph optimizer runs. For the whole epoch of a light model
+            it took 1.2 s, but steps were no faster than after 0.4 s without it.
+        fuses: Whether it may fuse operations. Fusing makes a convolution 8 % faster,
+            but oneDNN permanently caches every fused operation of a new shape: 0.8
+            MiB for the program of a light model.
 
-    Never must it make one sum of several, see `_gradient_of`. TensorFlow's own switch
-    (``tf.config.optimizer``) is one for all threads.
+    It must never merge several sums into one, see `_gradient_of`. TensorFlow's own
+    option (``tf.config.optimizer``) applies to all threads.
     """
     here = context.context()
     before = here.function_call_options
@@ -452,12 +452,12 @@ def _rewriting(*, is_on: bool = True, fuses: bool = True) -> Iterator[None]:
 
 
 def _gradient_of(loss: Any, weights: Sequence[Any]) -> list[Any]:
-    """Return the gradients, the same to the last bit whatever else goes on.
+    """Return the gradients, reproducible to the last bit.
 
-    What reaches a tensor on several ways is added up two at a time: three or more
-    TensorFlow adds in an order that depends on which memory is free at the moment
-    (``AddN``), so that the last bit would be left to chance. That inside of a loop,
-    such as a GRU's, is TensorFlow's to add up, and may differ so.
+    The contributions to a tensor are added in pairs: TensorFlow adds three or more
+    (``AddN``) in an order that depends on the free memory at that moment, so that the
+    last bit would be random. Inside a loop, such as that of a GRU, TensorFlow itself
+    adds the contributions, and the last bit may differ.
     """
     in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
     gradients: list[Any] = tf.gradients(loss, weights, aggregation_method=in_pairs)
@@ -465,13 +465,13 @@ def _gradient_of(loss: Any, weights: Sequence[Any]) -> list[Any]:
 
 
 def _repeat(step: Any, n_steps: Any, carried: Any) -> Any:
-    """Run ``step(i, *carried)`` so many times."""
+    """Run ``step(i, *carried)`` for a number of steps."""
     result = tf.while_loop(lambda i, *_: i < n_steps, step, (0, *carried))
     return result[1:]
 
 
 def _where_active(is_active: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
-    """Keep what folds had that had no rows."""
+    """Keep the old values of folds without rows."""
     return [
         [tf.where(is_active[k], a, b) for a, b in zip(new[k], old[k], strict=True)]
         for k in range(len(new))
@@ -481,7 +481,7 @@ def _where_active(is_active: Any, new: Sequence[Any], old: Sequence[Any]) -> lis
 def _make_optimizer(
     model: Any, layout: WeightLayout, n_folds: int, *, is_light: bool
 ) -> FlatOptimizer | FusedOptimizer:
-    """Return what makes the fewest operations, or the least traffic with memory."""
+    """Return the optimizer with the fewest operations, or the least memory traffic."""
     variables = model.trainable_variables
     if not is_light and can_fuse(model.optimizer, variables):
         return FusedOptimizer(model.optimizer, layout, n_folds)

@@ -1,10 +1,10 @@
-"""The weights folds start from: those ``build`` gives under each fold's seed.
+"""Initial weights of the folds: the weights of ``build`` with each fold's seed.
 
-Building a Keras model takes some 20 ms, which for a small one is longer than training
-it for an epoch. The folds' models differ in nothing but the seeds of their
-initializers, so one is built and the others' weights are drawn from its initializers
-with the seeds that building them would have drawn. Where that cannot be shown to give
-the same weights, every fold's model is built after all.
+Building a Keras model takes some 20 ms, longer than training a small model for an
+epoch. The models of the folds differ only in the seeds of their initializers, so one
+is built, and the weights of the others are drawn from its initializers with the seeds
+that a build would have drawn. If this method does not reproduce the weights of the
+built model, a model is built for every fold.
 """
 
 import copy
@@ -25,7 +25,7 @@ _INITIALIZER_NAMES = {
     "depthwise_kernel": "depthwise_initializer",
     "pointwise_kernel": "pointwise_initializer",
 }
-"""Where a weight's name does not tell its initializer's (kernel_initializer …)."""
+"""Initializers of weights that are not named like ``kernel`` + ``_initializer``."""
 
 
 def build_first(task: TrainingTask) -> tuple[Any, list[Start]]:
@@ -51,7 +51,7 @@ def start_of(model: Any) -> Start:
 
 
 def set_weights(model: Any, weights: np.ndarray, rest: list[Any]) -> None:
-    """Write what `start_of` reads back into a model."""
+    """Set the values of `start_of` in a model."""
     position = 0
     for variable in model.trainable_variables:
         size = int(np.prod(variable.shape))
@@ -64,76 +64,76 @@ def set_weights(model: Any, weights: np.ndarray, rest: list[Any]) -> None:
 def _derive_starts(
     model: Any, drawn: list[int], seeds: Sequence[int]
 ) -> list[Start] | None:
-    """Return every fold's start, or None where the first fold's is not met."""
-    recipes = _recipes(model)
-    # A draw that no variable shows was the user's own, and may have taken more or
-    # less from the generator under another seed.
-    if recipes is None or not set(drawn) <= {_seed_of(builder) for builder in recipes}:
+    """Return the start of every fold; None if that of the first is not reproduced."""
+    sources = _value_sources(model)
+    # A drawn seed without a variable comes from the user's code, which may draw
+    # another number of seeds with another fold seed.
+    if sources is None or not set(drawn) <= {_seed_of(source) for source in sources}:
         return None
     starts = []
     for seed in seeds:
-        renewed = dict(zip(drawn, would_draw(seed, len(drawn)), strict=True))
-        values = [_follow(builder, renewed) for builder in recipes]
+        new_seeds = dict(zip(drawn, would_draw(seed, len(drawn)), strict=True))
+        values = [_initial_value(source, new_seeds) for source in sources]
         n_trainable = len(model.trainable_variables)
         starts.append((_flat(values[:n_trainable]), values[n_trainable:]))
     return starts if _equal(starts[0], start_of(model)) else None
 
 
-def _recipes(model: Any) -> list[Any] | None:
-    """Say for each variable how its first value comes about; None: it is unclear.
+def _value_sources(model: Any) -> list[Any] | None:
+    """Return the source of each variable's initial value; None if one is unknown.
 
-    A recipe is the value itself, or an initializer with the shape it is called for.
+    A source is the value itself, or an initializer with its variable.
     """
     initializers = _initializers(model)
-    recipes = []
+    sources = []
     for variable in [*model.trainable_variables, *model.non_trainable_variables]:
-        builder = _recipe(variable, initializers.get(id(variable)))
-        if builder is None:
+        source = _value_source(variable, initializers.get(id(variable)))
+        if source is None:
             return None
-        recipes.append(builder)
-    return recipes
+        sources.append(source)
+    return sources
 
 
-def _recipe(variable: Any, initializer: Any) -> Any:
+def _value_source(variable: Any, initializer: Any) -> Any:
     value = variable.numpy()
     if variable.name == "seed_generator_state":
         return value
     if isinstance(getattr(initializer, "seed", None), int):
         is_own = type(initializer).__module__.startswith("keras.")
         return (initializer, variable) if is_own else None
-    # Zeros, ones and mixtures of them (the bias of an LSTM) are the same in all folds.
+    # Zeros, ones and mixtures of them (the bias of an LSTM) are equal in all folds.
     return value if np.isin(value, (0, 1)).all() else None
 
 
-def _follow(builder: Any, renewed: dict[int, int]) -> np.ndarray:
-    """Return a variable's value with the seeds of another fold."""
-    seed = _seed_of(builder)
+def _initial_value(source: Any, new_seeds: dict[int, int]) -> np.ndarray:
+    """Return the initial value of a variable with the seeds of another fold."""
+    seed = _seed_of(source)
     if seed is None:
-        return np.asarray(builder)
-    seed = renewed.get(seed, seed)  # one that was not drawn is the user's choice
-    if isinstance(builder, np.ndarray):
-        return np.array([seed, builder[1]], builder.dtype)
-    initializer, variable = builder
+        return np.asarray(source)
+    seed = new_seeds.get(seed, seed)  # a seed that was not drawn was set by the user
+    if isinstance(source, np.ndarray):
+        return np.array([seed, source[1]], source.dtype)
+    initializer, variable = source
     fresh = copy.copy(initializer)
     fresh.seed = seed
     return np.asarray(fresh(variable.shape, dtype=variable.dtype))
 
 
-def _seed_of(builder: Any) -> int | None:
-    if not isinstance(builder, np.ndarray):
-        return int(builder[0].seed)
-    is_generator = builder.dtype == np.int64 and builder.shape == (2,)
-    return int(builder[0]) if is_generator else None
+def _seed_of(source: Any) -> int | None:
+    if not isinstance(source, np.ndarray):
+        return int(source[0].seed)
+    is_generator = source.dtype == np.int64 and source.shape == (2,)
+    return int(source[0]) if is_generator else None
 
 
 def _initializers(model: Any) -> dict[int, Any]:
     """Return the initializer of each weight, by the id of the variable."""
-    found = {}
+    by_id = {}
     for layer in model._flatten_layers():
         for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
             name = _INITIALIZER_NAMES.get(variable.name, f"{variable.name}_initializer")
-            found[id(variable)] = getattr(layer, name, None)
-    return found
+            by_id[id(variable)] = getattr(layer, name, None)
+    return by_id
 
 
 def _flat(values: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which models may share a compiled program: those that differ in numbers only."""
+"""Keys of models that share a compiled program, as they differ in numbers only."""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -19,22 +19,22 @@ _HIDDEN_STATE = {
     "FlaxLayer",
     "TorchModuleWrapper",
 }
-"""Layers of Keras whose configuration does not say all they do."""
+"""Layers of Keras whose configuration is incomplete."""
 
 
 def structure_key(model: Any) -> Hashable | None:
-    """Return what two models must have in common to share a program.
+    """Return a key that is equal for models that can share a program.
 
-    The weights and the optimizer's learning rate and, mostly, its other numbers are
-    inputs of a program, so they are left out, and so are names, which Keras numbers
-    through (``dense_17``).
+    The weights, the learning rate and most other numbers of the optimizer are inputs
+    of a program, so the key omits them. It also omits names, which Keras enumerates
+    (``dense_17``).
 
     Args:
         model: A compiled Keras model.
 
     Returns:
-        A key, or None when the configuration may hide a difference: code of the
-        user's, whose closures cannot be compared, or layers with hidden state.
+        A key, or None if the configuration may hide a difference: the user's code,
+        whose closures cannot be compared, or layers with hidden state.
     """
     try:
         config = model.get_config()
@@ -56,7 +56,7 @@ def structure_key(model: Any) -> Hashable | None:
 
 
 def is_transparent(config: Any) -> bool:
-    """Whether a serialised configuration names Keras's own, stateless things only."""
+    """Whether a serialised configuration names only stateless objects of Keras."""
     return all(
         (module is None or module == "keras" or module.startswith("keras."))
         and registered_name is None

@@ -1,9 +1,8 @@
-"""The fast trainer: whole epochs in one TensorFlow graph, shared by folds and trials.
+"""The graph trainer: whole epochs in one TensorFlow graph, shared by folds and trials.
 
-``model.fit`` spends a small model's time on what surrounds the arithmetic: data
-adapters, callbacks and iterators, set up anew for every epoch. Here an epoch of all
-folds is one call, and the graph behind it is compiled once for all trials whose models
-have the same structure.
+``model.fit`` spends the time of a small model on overhead: data adapters, callbacks
+and iterators, created again for every epoch. Here an epoch of all folds is one call,
+and its graph is compiled once for all trials whose models have the same structure.
 """
 
 import gc
@@ -43,11 +42,11 @@ MAX_PROGRAMS = 16
 """Programs kept for later trials; one of a small model takes some 20 MiB."""
 
 DROPPED_AT_ONCE = 4
-"""Programs given up when there are too many, the least recently used first.
+"""Programs dropped when there are too many, the least recently used first.
 
-Their graphs refer to themselves, so only the collector frees them. Its own time comes
-late, since it counts objects and not what TensorFlow holds; asking for it takes 0.3 s,
-a third of what it takes to trace a new program.
+Their graphs contain reference cycles, so only the garbage collector frees them. It
+would run late, since it counts objects and not the memory of TensorFlow. A collection
+takes 0.3 s, a third of the time to trace a new program.
 """
 
 _DEVICE_ARRAYS = DeviceArrays()
@@ -55,46 +54,46 @@ _PROGRAMS: OrderedDict[Hashable, EpochProgram] = OrderedDict()
 
 
 class GraphTrainer:
-    """Trains in compiled graphs; what it cannot, it says before it starts."""
+    """Trains in compiled graphs; refuses unsupported tasks before it starts."""
 
     name = "graph"
 
     def __init__(self) -> None:
-        self._ready: GraphTraining | None = None
+        self._prepared: GraphTraining | None = None
 
     def why_not(self, task: TrainingTask) -> str | None:
-        """Say why this task cannot be trained here; None: it can.
+        """Return why this task cannot be trained in a graph; None if it can.
 
-        Finding out takes most of the work of starting, so what was prepared is kept
-        for `start`.
+        The check takes most of the time of a start, so the training is kept for
+        `start`.
         """
         try:
-            self._ready = GraphTraining(task)
+            self._prepared = GraphTraining(task)
         except NotForGraph as reason:
             return str(reason)
         return None
 
     def start(self, task: TrainingTask) -> "GraphTraining":
-        """Compile what is not compiled yet, and set the folds to their start.
+        """Compile the program if necessary, and initialize the folds.
 
         Raises:
             ExperimentError: The model cannot be trained in a graph.
         """
-        ready, self._ready = self._ready, None
-        if ready is not None and ready.task is task:
-            return ready
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared.task is task:
+            return prepared
         try:
             return GraphTraining(task)
         except NotForGraph as reason:
             raise ExperimentError(
                 f"trainer 'graph' cannot train this model: {reason}. Use "
-                "trainer='keras_fit', or 'auto' to have it chosen."
+                "trainer='keras_fit', or 'auto' to choose automatically."
             ) from reason
 
 
 @dataclass(eq=False)
 class _Group:
-    """Folds that share a program call, and where they stand."""
+    """Folds that share a program call, and their state."""
 
     indices: Sequence[int]
     data: tuple[Any, ...]
@@ -106,10 +105,10 @@ class GraphTraining:
     """All folds of a trial, trained by a compiled program.
 
     Args:
-        task: What to train.
+        task: The task.
 
     Raises:
-        NotForGraph: It cannot be trained here.
+        NotForGraph: It cannot be trained in a graph.
     """
 
     def __init__(self, task: TrainingTask) -> None:
@@ -128,7 +127,7 @@ class GraphTraining:
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
-        size = len(task.folds) if _go_side_by_side(model, task) else 1
+        size = len(task.folds) if _share_program_call(model, task) else 1
         indices = [
             range(first, first + size) for first in range(0, len(task.folds), size)
         ]
@@ -176,7 +175,7 @@ class GraphTraining:
         return model
 
     def close(self) -> None:
-        """Fire the last callbacks and let the threads go."""
+        """Call the last hooks of callbacks, and stop the threads."""
         if self._callbacks is not None:
             self._callbacks.finish()
         if self._pool is not None:
@@ -196,7 +195,7 @@ class GraphTraining:
             group.scored,
         )
         return losses, [
-            [(lot.numpy(), float(loss)) for lot, loss in fold] for fold in outputs
+            [(rows.numpy(), float(loss)) for rows, loss in fold] for fold in outputs
         ]
 
     def _settings(self, group: _Group) -> np.ndarray:
@@ -223,7 +222,7 @@ class GraphTraining:
             return
         self._callbacks.begin_epoch(self._epoch)
         for group in self._groups:
-            self._take_over(group)
+            self._read_callback_changes(group)
 
     def _end_callbacks(
         self, group: _Group, position: int, loss: float, raw: list[Any]
@@ -234,8 +233,8 @@ class GraphTraining:
         self._callbacks.show(index, *self._state_of(index))
         self._callbacks.end_epoch(self._epoch, index, loss, raw)
 
-    def _take_over(self, group: _Group) -> None:
-        """Go on from what callbacks have made of weights and learning rates."""
+    def _read_callback_changes(self, group: _Group) -> None:
+        """Read weights and learning rates that callbacks may have changed."""
         assert self._callbacks is not None
         read = [self._callbacks.read(k) for k in group.indices]
         weights = np.stack([weights for weights, _ in read])
@@ -276,7 +275,7 @@ class GraphTraining:
         return _Group(indices, data, scored, state)
 
     def _prepare(self) -> None:
-        """Trace now rather than in a thread, and learn now whether it can be."""
+        """Trace now rather than in a thread, so that `NotForGraph` is raised early."""
         group = self._groups[0]
         orders = [self.task.folds[k].train for k in group.indices]
         self._program.compile(
@@ -289,7 +288,7 @@ class GraphTraining:
 
 
 def forget_programs() -> None:
-    """Give up all compiled programs; trainings that use one keep it to their end."""
+    """Drop all compiled programs; running trainings keep using them."""
     if _PROGRAMS:
         _drop_oldest(len(_PROGRAMS))
 
@@ -301,7 +300,7 @@ def _drop_oldest(n_programs: int) -> None:
 
 
 def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
-    """Return the targets of every fold; one array for all unless each has a scale."""
+    """Return the targets of every fold: one shared array unless each is scaled."""
 
     def encode(fold: PreparedFold) -> np.ndarray:
         data = task.data
@@ -316,7 +315,7 @@ def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
 def _program(
     model: Any, task: TrainingTask, n_folds: int, data: tuple[Any, ...]
 ) -> EpochProgram:
-    """Return the program of a model's structure, compiled before or new."""
+    """Return the program for a model's structure, from the cache or new."""
     n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
     is_uneven = n_folds > 1 and len(n_full) > 1
     traits: dict[str, Any] = {
@@ -338,14 +337,14 @@ def _program(
     return _PROGRAMS[key]
 
 
-def _go_side_by_side(model: Any, task: TrainingTask) -> bool:
+def _share_program_call(model: Any, task: TrainingTask) -> bool:
     if has_schedule(model.optimizer):  # its step counter is one number
         return False
     return is_light(model, task)
 
 
 def is_light(model: Any, task: TrainingTask) -> bool:
-    """Whether a step is mostly bookkeeping."""
+    """Whether a step is mostly overhead."""
     return model.count_params() * task.settings.batch_size < LIGHT_BELOW
 
 

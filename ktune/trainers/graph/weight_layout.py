@@ -1,4 +1,4 @@
-"""How a model's weights lie in one flat vector."""
+"""The layout of a model's weights in one flat vector."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 LANES = 16
-"""Vectors are padded to a multiple of this and handled in blocks of it.
+"""Block size; vectors are padded to a multiple of it.
 
-Vector instructions take up to 16 floats at once; what is left at the end of an array is
-rounded differently (by 1 ulp in ``rsqrt`` and ``pow``). In whole blocks, a fold's
-numbers are the same whether it is trained alone or beside others.
+Vector instructions process up to 16 floats at once; the rest of an array is rounded
+differently (by 1 ulp in ``rsqrt`` and ``pow``). In whole blocks, the numbers of a fold
+are identical whether it is trained alone or together with others.
 """
 
 
 class WeightLayout:
-    """Shapes of weights in their order, and the padding after the last.
+    """Shapes of the weights in order, and the padding after the last.
 
     Args:
         variables: The trainable variables of a model.
@@ -29,7 +29,7 @@ class WeightLayout:
 
     @property
     def size(self) -> int:
-        """Numbers in a vector, padding included."""
+        """Length of a vector, including the padding."""
         return sum(self._sizes) + self.n_padding
 
     def split(self, vector: Any) -> list[Any]:
@@ -41,6 +41,6 @@ class WeightLayout:
         ]
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Lay tensors of the shapes out flat; undoes `split`."""
+        """Join tensors of the shapes to a vector; the inverse of `split`."""
         padding = tf.zeros(self.n_padding)
         return tf.concat([*(tf.reshape(part, [-1]) for part in parts), padding], 0)

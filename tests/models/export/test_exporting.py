@@ -86,7 +86,7 @@ def test_text_columns_need_the_file_beside_and_it_works(here, tmp_path, capsys):
     words = ["export", "categories", "--to", "tflite", "-o", str(out)]
     assert main([*words, "--rows", str(rows)]) == 0
     told = capsys.readouterr().out
-    assert "The preprocessing is not inside: categories are text" in told
+    assert "The preprocessing is not embedded: categories are text" in told
     assert "200" in told
     names = {"categories.tflite", "preprocessing.skops", "preprocessing.json"}
     assert {path.name for path in out.iterdir()} == names | {"export.json"}
