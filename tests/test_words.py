@@ -16,7 +16,6 @@ PACKAGE = Path(ktune.__file__).parent
 
 UNFINISHED = (
     "data",
-    "diagnosis",
     "evaluation",
     "models",
     "tuner",

@@ -1,24 +1,24 @@
-"""Does it overfit? Rules that read a finished trial or search, and one verdict.
+"""Diagnosis of trials and searches: rules with findings, and one verdict.
 
-| code | question | decides | class |
+| code | question | verdict | class |
 |---|---|---|---|
-| KT001 | does training beat validation by more than noise? | overfit | `Overfitting` |
-| KT002 | does validation loss turn up while training falls? | | `TurningUp` |
-| KT003 | does it fail to fit even its training rows? | underfit | `Underfitting` |
-| KT004 | was it still improving when the epochs ran out? | | `StillImproving` |
-| KT005 | do the folds disagree? | unstable | `UnstableFolds` |
-| KT006 | does training jump about or diverge? | unstable | `UnstableEpochs` |
-| KT007 | is the model constant, or did training break off? | failed, underfit | \
+| KT001 | is training better than validation beyond noise? | overfit | `Overfitting` |
+| KT002 | does validation loss rise while training loss falls? | | `TurningUp` |
+| KT003 | does the model underfit its training rows? | underfit | `Underfitting` |
+| KT004 | was the trial still improving at its last epoch? | | `StillImproving` |
+| KT005 | do the scores differ between folds? | unstable | `UnstableFolds` |
+| KT006 | does training oscillate or diverge? | unstable | `UnstableEpochs` |
+| KT007 | is the prediction constant, or did training fail? | failed, underfit | \
 `DeadTraining` |
-| KT008 | is it better than it can honestly be? | | `SuspiciouslyGood` |
-| KT009 | is one class far behind the others? | | `ClassLeftBehind` |
-| KT010 | are probabilities not what they say? | | `Miscalibrated` |
+| KT008 | is the score suspiciously good? | | `SuspiciouslyGood` |
+| KT009 | is the recall of one class far below the others? | | `ClassLeftBehind` |
+| KT010 | are the probabilities miscalibrated? | | `Miscalibrated` |
 | KT011 | does the best value lie at the edge of its range? | | `EdgeOfRange` |
-| KT012 | is the test score worse than what was promised? | | `SelectionOptimism` |
+| KT012 | is the test score below the cross-validated score? | | `SelectionOptimism` |
 | KT013 | were there too few trials? | | `TooFewTrials` |
 
-KT001 to KT010 look at a trial, the others at a search. Where rules disagree the order
-is failed, unstable, overfit, underfit; a trial none of them speaks of is good.
+KT001 to KT010 check a trial, the others a search. The order of precedence of verdicts
+is failed, unstable, overfit, underfit; a trial without any of them is good.
 
 To add a rule: a file with a class that has the attributes and the method of
 `ktune.diagnosis.rule.Rule`, a line in the tuple and the table here, and a test file.
@@ -102,10 +102,10 @@ SEARCH_RULES: tuple[Rule[SearchView], ...] = (
 
 
 def diagnose_trial(view: TrialView) -> Diagnosis:
-    """Ask every rule about a trial and return its verdict with all findings."""
+    """Apply all rules to a trial; return its verdict with all findings."""
     return judge_trial(view, TRIAL_RULES)
 
 
 def diagnose_search(view: SearchView) -> SearchDiagnosis:
-    """Ask every rule about a search and each of its trials."""
+    """Apply all rules to a search and each of its trials."""
     return judge_search(view, TRIAL_RULES, SEARCH_RULES)

@@ -1,7 +1,7 @@
-"""What simple models reach on the folds of a search: a floor for every trial.
+"""Scores of simple models on the folds of a search, as baselines for all trials.
 
-A trial below a linear model, or far below a small forest, has not understood its data,
-and no curve of its own can show that.
+A trial below a linear model, or far below a small forest, underfits, which its own
+learning curves cannot show.
 """
 
 import warnings
@@ -30,18 +30,18 @@ def measure_baselines(
 ) -> Baselines:
     """Train simple models on the folds of a search and score them.
 
-    It costs seconds: at most `MOST_ROWS` training rows a fold are used, so these
-    models are a floor, not a contest.
+    Takes seconds: at most `MOST_ROWS` training rows of each fold are used, so the
+    scores are lower bounds.
 
     Args:
-        folds: As trials are trained on.
-        task: What is predicted.
-        metrics: Canonical names to score, ``loss`` is left out.
-        seed: Of the search.
+        folds: The prepared folds of the search.
+        task: Task of the data.
+        metrics: Canonical names of the metrics; ``loss`` is ignored.
+        seed: Seed of the search.
 
     Returns:
-        Means over the folds. Linear model and forest are left out where features are
-        no single table of numbers, or targets are several labels.
+        Means over the folds. Linear model and forest are omitted if the features are
+        not a single table of numbers, or the task is multilabel.
     """
     names = tuple(name for name in metrics if name != LOSS)
     folds = folds[:MOST_FOLDS]
@@ -79,7 +79,7 @@ def _mean_scores(
     names: tuple[str, ...],
     seed: int,
 ) -> Mapping[str, float]:
-    """Fit and score on every fold; {} where the model cannot be fitted."""
+    """Fit and score on every fold; {} if the model cannot be fitted."""
     scores = []
     for fold in folds:
         try:
@@ -103,7 +103,7 @@ def _fit_predict(model: Any, fold: PreparedFold, task: Task, seed: int) -> np.nd
         np.zeros((n_validation, 1)) if is_constant else _table(fold.x, fold.validation)
     )
     with warnings.catch_warnings():
-        # A hundred steps without convergence are still a floor.
+        # The score of a model that has not converged is a lower bound, too.
         warnings.simplefilter("ignore")
         model.fit(train, fold.y[rows])
     return _predictions(model, validation, fold, task)
@@ -112,7 +112,7 @@ def _fit_predict(model: Any, fold: PreparedFold, task: Task, seed: int) -> np.nd
 def _predictions(
     model: Any, rows: np.ndarray | None, fold: PreparedFold, task: Task
 ) -> np.ndarray:
-    """Return predictions as `compute_metrics` takes them."""
+    """Return predictions in the form of `compute_metrics`."""
     if task is Task.REGRESSION:
         return np.asarray(model.predict(rows)).reshape(fold.y[fold.validation].shape)
     if task is Task.MULTILABEL:
@@ -131,7 +131,7 @@ def _predictions(
 
 
 def _table(x: Inputs, rows: np.ndarray) -> np.ndarray | None:
-    """Return rows as a table of numbers; None when they are none."""
+    """Return rows as a table of numbers; None for other or too many features."""
     if not isinstance(x, np.ndarray):
         return None
     if int(np.prod(x.shape[1:])) > MOST_FEATURES:

@@ -1,4 +1,4 @@
-"""Search the data for what would make every score too good: leaks and duplicates."""
+"""Search the data for leaking features and duplicates, which inflate all scores."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ TREE_DEPTH = 4
 def find_data_facts(
     partition: Partition, task: Task, feature_names: Sequence[str] = (), *, seed: int
 ) -> DataFacts:
-    """Look for a feature that says it all and for rows that occur twice.
+    """Find a feature that alone predicts the target, and duplicate rows.
 
     Args:
-        partition: The data as they were split, before preprocessing.
-        task: What is predicted.
+        partition: The partition of the data, before preprocessing.
+        task: Task of the data.
         feature_names: In the order of columns; empty: "feature 0", "feature 1" …
-        seed: For drawing rows when there are many.
+        seed: Seed of the sample of rows, if there are many.
     """
     best, score = _best_feature(partition, task, feature_names, seed)
     if _repeats_by_chance(partition.x):
@@ -46,7 +46,7 @@ def find_data_facts(
 def _best_feature(
     partition: Partition, task: Task, feature_names: Sequence[str], seed: int
 ) -> tuple[str, float | None]:
-    """Return the best feature and its skill by a shallow cross-validated tree."""
+    """Return the best feature and the cross-validated skill of a shallow tree on it."""
     columns = _columns(partition.x, feature_names)
     if not columns or len(columns) > MOST_FEATURES or task is Task.MULTILABEL:
         return "", None
@@ -67,7 +67,7 @@ def _best_feature(
 
 
 def _columns(x: Inputs, feature_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the columns of a table as numbers; {} for anything else."""
+    """Return the columns of a table as numbers; {} for other data."""
     if isinstance(x, pd.DataFrame):
         return {str(name): _as_numbers(x[name]) for name in x.columns}
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype.kind not in "biuf":
@@ -85,9 +85,9 @@ def _as_numbers(column: pd.Series) -> np.ndarray:
 
 
 def _skill_alone(column: np.ndarray, y: np.ndarray, task: Task, seed: int) -> float:
-    """Return the skill of a shallow tree on one feature, by three folds."""
+    """Return the skill of a shallow tree on one feature, over three folds."""
     kind = DecisionTreeRegressor if task is Task.REGRESSION else DecisionTreeClassifier
-    # A number that equals the target needs one leaf a value, a class a few.
+    # A feature equal to a numeric target needs a leaf for each value.
     depth = None if task is Task.REGRESSION else TREE_DEPTH
     tree = kind(max_depth=depth, min_samples_leaf=3, random_state=seed)
     x = np.nan_to_num(column, posinf=0.0, neginf=0.0).reshape(-1, 1)
@@ -103,7 +103,7 @@ def _skill_alone(column: np.ndarray, y: np.ndarray, task: Task, seed: int) -> fl
 
 
 def _repeats_by_chance(x: Inputs) -> bool:
-    """Whether so few different rows are possible that equal ones mean nothing."""
+    """Whether duplicates are expected because few different rows are possible."""
     columns = _columns(x, ())
     if not columns or len(columns) > MOST_FEATURES:
         return False
@@ -112,7 +112,7 @@ def _repeats_by_chance(x: Inputs) -> bool:
 
 
 def _row_keys(x: Inputs, y: np.ndarray) -> np.ndarray:
-    """Return one hash a row over features and target, shape (n,)."""
+    """Return a hash of features and target for each row, shape (n,)."""
     hashes = pd.util.hash_array(np.ascontiguousarray(y).reshape(len(y), -1)[:, 0])
     for part in _parts(x):
         for column in _flat_columns(part):
@@ -134,7 +134,7 @@ def _flat_columns(part: np.ndarray | pd.Series) -> list[np.ndarray]:
         return list(table.T)
     if array.ndim == 1:
         return [pd.util.hash_array(np.ascontiguousarray(array))]
-    # Rows as bytes: hashing 784 pixels one by one would take a second.
+    # Hash rows as bytes: hashing 784 columns separately takes a second.
     flat = np.ascontiguousarray(array.reshape(len(array), -1))
     rows = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1])))
     as_bytes = np.array([row.tobytes() for row in rows.ravel()], dtype=object)
@@ -142,10 +142,10 @@ def _flat_columns(part: np.ndarray | pd.Series) -> list[np.ndarray]:
 
 
 def _duplicates_in_folds(partition: Partition, keys: np.ndarray) -> float:
-    found = [
+    is_duplicate = [
         np.isin(keys[fold.validation], keys[fold.train]) for fold in partition.folds
     ]
-    return float(np.mean(np.concatenate(found)))
+    return float(np.mean(np.concatenate(is_duplicate)))
 
 
 def _share_in(rows: np.ndarray, others: np.ndarray) -> float:

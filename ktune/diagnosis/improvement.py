@@ -1,4 +1,4 @@
-"""How much the last epochs of a trial have still brought."""
+"""Improvement of a trial over its last epochs."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ STEEP_GAIN = 0.05
 
 @dataclass(frozen=True)
 class Improvement:
-    """What the last third of the epochs has brought on validation rows.
+    """Improvement on validation rows over the last third of the epochs.
 
     Attributes:
         gain: Skill gained in the last third, mean over folds.
-        error: Its standard error over the folds.
-        share: ``gain`` as a share of all that was gained since the start, where the
-            start is a constant prediction or the first epoch if that was better.
-        room: Skill still missing to perfect.
+        error: Standard error of ``gain`` over the folds.
+        share: ``gain`` as a share of the gain since the start, which is the skill of
+            a constant prediction or of the first epoch, the lower one.
+        room: Difference from perfect skill after the last epoch.
     """
 
     gain: float
@@ -33,14 +33,13 @@ class Improvement:
 
 
 def recent_improvement(view: TrialView) -> Improvement:
-    """Return what the last third of the epochs has brought.
+    """Return the improvement over the last third of the epochs.
 
     Raises:
-        NotApplicable: Too few epochs, no curves, or the trial was pruned: it was
-            stopped on purpose.
+        NotApplicable: The trial has too few epochs or no curves, or was pruned.
     """
     if view.result.state is TrialState.PRUNED:
-        raise NotApplicable("the trial was pruned, so it was stopped on purpose")
+        raise NotApplicable("the trial was pruned before its last epoch")
     train, validation = skill_curves(view)
     n_epochs = validation.shape[1]
     if n_epochs < LEAST_EPOCHS:
@@ -60,7 +59,7 @@ def recent_improvement(view: TrialView) -> Improvement:
 
 
 def is_steep(improvement: Improvement) -> bool:
-    """Whether training was cut short: the last third brought much of everything."""
+    """Whether training ended too early: the last third has much of the gain."""
     return (
         improvement.share >= STEEP_SHARE
         and improvement.gain >= STEEP_GAIN
@@ -70,5 +69,5 @@ def is_steep(improvement: Improvement) -> bool:
 
 
 def _level(curves: np.ndarray, epoch: int) -> np.ndarray:
-    """Value of each fold at an epoch, averaged with its neighbour before it."""
+    """Return the mean of each fold over an epoch and the one before it."""
     return curves[:, max(epoch - 1, 0) : epoch + 1].mean(axis=1)

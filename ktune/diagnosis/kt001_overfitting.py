@@ -1,4 +1,4 @@
-"""KT001: the trial fits its training rows much better than rows it has not seen."""
+"""KT001: the trial fits its training rows much better than validation rows."""
 
 from typing import ClassVar
 
@@ -26,13 +26,12 @@ class Overfitting:
 
     Threshold:
         At the best epoch the typical gap over folds is at least the practical size
-        (see `Yardstick.practical`: 0.15 for accuracy, 0.25 for R²), and a quarter of
-        it is left when two standard errors are taken off. Where validation loss turns
-        up as well (KT002), two signs agree: six tenths of that size and one standard
-        error do. Or early stopping has hidden it: training goes on to a score at
-        least 0.3 of the way from chance to perfect above the best validation score,
-        which gets less than half as far, while validation loss turns up; where it
-        does not, 0.6 and a quarter.
+        (see `Yardstick.practical`: 0.15 for accuracy, 0.25 for R²), and at least a
+        quarter of that size after subtracting two standard errors. If validation loss
+        turns up as well (KT002), 0.6 of the size and one standard error suffice. Or
+        early stopping hides the gap: after the last epoch the training skill is at
+        least 0.3 above the kept validation skill, which is less than half of it,
+        while validation loss turns up; if it does not, 0.6 and a quarter.
 
     Evidence:
         Both scores, the gap, its standard error, the number of folds.
@@ -82,7 +81,7 @@ class Overfitting:
         except NotApplicable:
             return None
         reached, kept = last.train_skill, max(gap.validation_skill, 0.0)
-        # Without the sign of a rising loss the case must be twice as clear.
+        # Without a rising validation loss the evidence must be twice as strong.
         factor = 1 if turn is not None else 2
         is_far = reached - kept >= factor * MEMORISED
         if not is_far or kept >= KEPT_SHARE / factor * reached:
@@ -94,10 +93,10 @@ class Overfitting:
         if turn is not None:
             rises = f", and validation loss rises after epoch {turn.epoch + 1}"
         message = (
-            f"Training goes on to {metric} {train:.3f} while validation never gets "
-            f"beyond {gap.validation.mean():.3f}{rises}: the model learns its training "
-            f"rows by heart. Early stopping kept {percent(kept)} of the way from "
-            "chance to perfect."
+            f"{metric} rises to {train:.3f} on training rows but only to "
+            f"{gap.validation.mean():.3f} on validation rows{rises}: the model "
+            f"memorises its training rows. Early stopping kept {percent(kept)} of the "
+            "way from chance to perfect."
         )
         return finding(
             self,
@@ -110,7 +109,7 @@ class Overfitting:
 
 
 def _is_beyond(gap: Gap, *, is_confirmed: bool) -> bool:
-    """Whether a gap is beyond noise and beyond a practical size."""
+    """Whether a gap is larger than noise and than the practical size."""
     practical = gap.yardstick.practical * (CONFIRMED if is_confirmed else 1.0)
     errors = 1.0 if is_confirmed else STANDARD_ERRORS
     certain = gap.at_least(errors)

@@ -1,4 +1,4 @@
-"""KT002: validation loss turns up while training loss goes on falling."""
+"""KT002: validation loss turns up while training loss continues to fall."""
 
 from typing import ClassVar
 
@@ -9,10 +9,10 @@ from ktune.diagnosis.view import TrialView
 
 
 class TurningUp:
-    """Training on makes the model worse on rows it has not seen.
+    """Further training makes the model worse on validation rows.
 
-    It does not decide the verdict: early stopping has kept the epoch before, and
-    whether that one overfits is KT001's question.
+    The finding has no verdict: early stopping keeps the best epoch, and KT001 decides
+    whether that epoch overfits.
 
     Threshold:
         From its best epoch to the last one, validation loses at least 0.05 of the
@@ -42,7 +42,7 @@ class TurningUp:
             f"prediction's loss, while training loss falls by {turn.gained:.2f}."
         )
         if kept is not None:
-            message += f" The trial is judged after epoch {kept + 1}."
+            message += f" The best epoch of the trial is {kept + 1}."
         return finding(
             self,
             message,

@@ -1,4 +1,4 @@
-"""KT003: the trial does not even fit its training rows."""
+"""KT003: the trial underfits its training rows."""
 
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ STANDARD_ERRORS = 2.0
 
 
 class Underfitting:
-    """Both sides are poor, or something else does clearly better on these data.
+    """Training and validation scores are poor, or another model is clearly better.
 
     Threshold:
         Any of: (a) on training rows the trial is less than 0.1 of the way from a
@@ -35,7 +35,7 @@ class Underfitting:
         guess beyond noise (see `beats_constant_guess`).
 
     Evidence:
-        Training and validation score, chance level, what the better one reaches.
+        Training and validation score, chance level, score of the better model.
 
     Source:
         Goodfellow, Bengio & Courville, Deep Learning (2016), section 5.2 and, on
@@ -47,7 +47,7 @@ class Underfitting:
     severity: ClassVar[Severity] = Severity.PROBLEM
 
     def check(self, view: TrialView) -> Finding | None:
-        """Compare with chance, with its own future, and with others."""
+        """Compare with chance, with the end of its curves, and with other models."""
         gap = measure_gap(view)
         return (
             self._near_chance(view, gap)
@@ -91,8 +91,8 @@ class Underfitting:
         epochs = count_of(view.result.epochs, "epoch")
         message = (
             f"Training ended after {epochs} while validation loss "
-            f"was still falling steeply: the last third of the epochs brought "
-            f"{improvement.share:.0%} of all that was gained. {gap.yardstick.metric} "
+            f"was still falling steeply: {improvement.share:.0%} of the improvement "
+            f"was in the last third of the epochs. {gap.yardstick.metric} "
             f"had reached {gap.validation.mean():.3f}."
         )
         return self._finding(
@@ -102,10 +102,10 @@ class Underfitting:
     def _others_do_better(self, view: TrialView, gap: Gap) -> Finding | None:
         reached = max(float(gap.train.mean()), float(gap.validation.mean()))
         margin = max(PRACTICAL_SKILL * gap.yardstick.unit, STANDARD_ERRORS * gap.error)
-        for who, score in _references(view, gap.yardstick.metric):
+        for model, score in _references(view, gap.yardstick.metric):
             if score - reached >= margin:
                 message = (
-                    f"{who} reaches {gap.yardstick.metric} {score:.3f} on validation "
+                    f"{model} reaches {gap.yardstick.metric} {score:.3f} on validation "
                     f"rows; this trial reaches {gap.validation.mean():.3f}, and no "
                     f"more than {gap.train.mean():.3f} on its training rows."
                 )
@@ -145,20 +145,20 @@ def _remedy(view: TrialView) -> str:
 
 
 def _moves(view: TrialView) -> bool:
-    """Whether training loss has fallen in nearly every epoch, however little."""
+    """Whether training loss has fallen in nearly every epoch, by any amount."""
     train, _ = skill_curves(view)
     return bool(np.mean(np.diff(train.mean(axis=0)) > 0) > 0.8)
 
 
 def _references(view: TrialView, metric: str) -> list[tuple[str, float]]:
-    """Return who else has reached which validation score on these folds."""
-    found = []
+    """Return the validation scores of other models on these folds."""
+    references = []
     if view.context.best_score is not None:
-        found.append(("Another trial of this search", view.context.best_score))
+        references.append(("Another trial of this search", view.context.best_score))
     baselines = view.context.baselines
     if baselines is not None:
         if metric in baselines.linear:
-            found.append(("A linear model", baselines.linear[metric]))
+            references.append(("A linear model", baselines.linear[metric]))
         if metric in baselines.trees:
-            found.append(("A small forest of trees", baselines.trees[metric]))
-    return found
+            references.append(("A small forest of trees", baselines.trees[metric]))
+    return references

@@ -1,4 +1,4 @@
-"""KT004: the trial was still improving when its epochs ran out."""
+"""KT004: the trial was still improving at its last epoch."""
 
 from typing import ClassVar
 
@@ -11,9 +11,9 @@ LEAST_GAIN = 0.01
 
 
 class StillImproving:
-    """More epochs would have made the trial better.
+    """More epochs would have improved the trial.
 
-    Whether it is so bad as to call the trial underfit is KT003's question.
+    The finding has no verdict: KT003 decides whether the trial underfits.
 
     Threshold:
         The best epoch is the last or the one before, and the last third of the
@@ -21,11 +21,11 @@ class StillImproving:
         prediction's and by two standard errors over the folds.
 
     Evidence:
-        What the last third brought, and its share in everything gained.
+        The improvement in the last third, and its share of the whole improvement.
 
     Source:
-        Prechelt, Early Stopping - But When? (1998): stopping is for curves that
-        have passed their minimum.
+        Prechelt, Early Stopping - But When? (1998): training should stop after the
+        minimum of the validation curve.
     """
 
     code: ClassVar[str] = "KT004"
@@ -41,9 +41,9 @@ class StillImproving:
         if improvement.gain < max(LEAST_GAIN, 2 * improvement.error):
             return None
         message = (
-            f"The best epoch is {best + 1} of {view.result.epochs}, and the last third "
-            f"of the epochs has still cut validation loss by {improvement.gain:.2f} of "
-            f"a constant prediction's ({improvement.share:.0%} of all that was gained)."
+            f"The best epoch is {best + 1} of {view.result.epochs}, and in the last "
+            f"third of the epochs validation loss fell by {improvement.gain:.2f} of "
+            f"a constant prediction's ({improvement.share:.0%} of the improvement)."
         )
         return finding(
             self,

@@ -1,4 +1,4 @@
-"""KT005: the folds do not agree with each other."""
+"""KT005: the scores differ between folds beyond chance."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -26,22 +26,21 @@ LEARNED = 0.3
 
 
 class UnstableFolds:
-    """One fold is far from the others, or all differ more than chance allows.
+    """One fold is an outlier, or all folds differ more than chance explains.
 
     Threshold:
-        After the best or the last epoch, a fold's validation score is at least 0.2
-        (of the way from chance to perfect) and four times the noise away from the
-        median of the others; the noise is the larger of what so few rows cause and
-        of how much the others scatter. Or the standard deviation over folds is at
-        least 0.15 and three times what their numbers of rows explain. Or training is
-        better than validation by a practical size and the folds explain at least 0.3
-        of the variance of the *targets*: they are not alike, so the gap is not the
-        model's fault. Trials that have learned nothing are not asked, and differences
-        that training scores share do not count while little was learned: they are the
-        luck of the initial weights.
+        After the best or the last epoch, the validation score of a fold is at least
+        0.2 (of the way from chance to perfect) and four times the noise away from the
+        median of the others; the noise is the larger of the sampling noise of its
+        rows and the scatter of the others. Or the standard deviation over folds is at
+        least 0.15 and three times the sampling noise. Or training is better than
+        validation by the practical size and the folds explain at least 0.3 of the
+        variance of the *targets*: then the folds cause the gap, not the model. Trials
+        that have learned nothing are exempt. While little was learned, differences
+        that training scores share are ignored: the initial weights cause them.
 
     Evidence:
-        The odd fold, its score, the others' median, how many times the noise.
+        The outlying fold, its score, the median of the others, the multiple of noise.
 
     Source:
         Outliers by the median: Leys et al., Journal of Experimental Social
@@ -53,13 +52,13 @@ class UnstableFolds:
     severity: ClassVar[Severity] = Severity.PROBLEM
 
     def check(self, view: TrialView) -> Finding | None:
-        """Look for an outlying fold, then at the spread of all."""
+        """Look for an outlying fold, then at the spread of all folds."""
         gap = measure_gap(view)
         if len(gap.validation) < 2:
             raise NotApplicable("there is only one fold")
         if not has_learned(view):
             raise NotApplicable(
-                "the trial has learned nothing the folds could differ in"
+                "the trial has learned nothing in which folds could differ"
             )
         return (
             self._outlier(view, gap)
@@ -70,7 +69,7 @@ class UnstableFolds:
 
     def _outlier(self, view: TrialView, gap: Gap) -> Finding | None:
         if len(gap.validation) < 3:
-            return None  # of two folds nobody can say which is the odd one
+            return None  # of two folds neither is the outlier
         steady = gap.yardstick.steady(gap.validation)
         fold = _farthest(steady)
         others = np.delete(gap.validation, fold)
@@ -91,12 +90,12 @@ class UnstableFolds:
         message = (
             f"Fold {index} scores {gap.yardstick.metric} {gap.validation[fold]:.3f}, "
             f"the others {np.median(others):.3f} (median): {times:.0f} "
-            "times what chance explains."
+            "times the difference that chance explains."
         )
         remedy = (
-            f"Look at the rows of fold {index}: another source, time or group, or "
+            f"Check the rows of fold {index}: another source, time or group, or "
             "wrong targets? Split by group or time (`groups=`, a scikit-learn "
-            "splitter as `cv`), shuffle, or repair these rows."
+            "splitter as `cv`), shuffle, or correct these rows."
         )
         return finding(
             self,
@@ -110,17 +109,17 @@ class UnstableFolds:
         )
 
     def _outlier_at_the_end(self, view: TrialView) -> Finding | None:
-        # Where one fold gets worse the more is learned from the others, the best
-        # epoch is the one before anything was learned, and hides it.
+        # If one fold gets worse with training while the others get better, the best
+        # epoch is an early one, in which the folds hardly differ.
         try:
             last = gap_at_last_epoch(view)
         except NotApplicable:
             return None
-        found = self._outlier(view, last)
-        if found is None:
+        outlier = self._outlier(view, last)
+        if outlier is None:
             return None
-        when = f"After the last epoch ({view.result.epochs}): "
-        return replace(found, message=when + found.message)
+        epoch = f"After the last epoch ({view.result.epochs}): "
+        return replace(outlier, message=epoch + outlier.message)
 
     def _spread(self, view: TrialView, gap: Gap) -> Finding | None:
         spread = float(np.std(gap.validation, ddof=1))
@@ -134,12 +133,12 @@ class UnstableFolds:
         scores = ", ".join(f"{score:.3f}" for score in gap.validation)
         message = (
             f"{gap.yardstick.metric} varies by {spread:.3f} over the folds "
-            f"({scores}), {times:.0f} times what their numbers of rows explain."
+            f"({scores}), {times:.0f} times the sampling noise of their rows."
         )
         remedy = (
             "If rows come in groups, periods or sorted by target, split accordingly "
-            "(`groups=`, a scikit-learn splitter as `cv`). If training itself is a "
-            "matter of luck, use a lower learning_rate or a wider model."
+            "(`groups=`, a scikit-learn splitter as `cv`). If training depends on the "
+            "initial weights, use a lower learning_rate or a wider model."
         )
         return finding(
             self,
@@ -157,15 +156,15 @@ class UnstableFolds:
         if share < TARGET_SHARE:
             return None
         message = (
-            f"The folds hold different targets: {percent(share)} of the targets' "
-            "variance lies between folds. What is learned on some does not carry over "
-            f"to the next ({gap.yardstick.metric} {gap.train.mean():.3f} in training, "
-            f"{gap.validation.mean():.3f} in validation)."
+            f"The folds contain different targets: {percent(share)} of the variance of "
+            "the targets lies between folds. The model does not generalise from some "
+            f"folds to another ({gap.yardstick.metric} {gap.train.mean():.3f} in "
+            f"training, {gap.validation.mean():.3f} in validation)."
         )
         remedy = (
             "Rows seem to be sorted by target, time or group: shuffle "
             "(`cv=5`, or `KFold(5, shuffle=True)`) unless new rows will differ in "
-            "just this way."
+            "the same way."
         )
         return finding(
             self,
@@ -179,8 +178,8 @@ class UnstableFolds:
 def _is_luck_of_the_start(view: TrialView, in_validation: float, in_gap: float) -> bool:
     """Whether folds differ by their initial weights, not by their rows.
 
-    Where little was learned, a fold whose weights start well scores well on both
-    sides, so the gap between the sides does not show the difference.
+    While little is learned, good initial weights improve training and validation
+    scores of a fold alike, so its gap does not differ from the others.
     """
     try:
         train, _ = skill_curves(view)
@@ -191,10 +190,10 @@ def _is_luck_of_the_start(view: TrialView, in_validation: float, in_gap: float) 
 
 
 def _share_between_folds(out_of_fold: OutOfFold) -> float:
-    """Share of the targets' variance that lies between folds, at most 1.
+    """Return the share of the variance of the targets between folds, at most 1.
 
-    What as many random folds would show by chance is taken off. Classes are compared
-    by the shares each fold has of them.
+    The share expected of random folds is subtracted. Classes are compared by their
+    shares in each fold.
     """
     target = out_of_fold.target
     if target.ndim > 1:
@@ -213,7 +212,7 @@ def _share_between_folds(out_of_fold: OutOfFold) -> float:
 
 
 def _farthest(scores: np.ndarray) -> int:
-    """Index of the score farthest from the median of the others."""
+    """Return the index of the score farthest from the median of the others."""
     distances = [
         abs(scores[k] - np.median(np.delete(scores, k))) for k in range(len(scores))
     ]
@@ -221,5 +220,5 @@ def _farthest(scores: np.ndarray) -> int:
 
 
 def _scatter(scores: np.ndarray) -> float:
-    """Standard deviation of normal scores with this median absolute deviation."""
+    """Return the standard deviation estimated by the median absolute deviation."""
     return float(1.4826 * np.median(np.abs(scores - np.median(scores))))

@@ -1,4 +1,4 @@
-"""KT006: training jumps about or diverges instead of descending."""
+"""KT006: training oscillates or diverges."""
 
 from typing import ClassVar
 
@@ -24,23 +24,23 @@ SCATTERED = 1.2
 
 
 class UnstableEpochs:
-    """The loss on *training* rows spikes, falls back, or is beyond all measure.
+    """The loss on *training* rows spikes, deteriorates, or diverges.
 
     Training rows are scored after each epoch without dropout, so a rise of their
-    loss is the optimizer's doing, not bad luck with few validation rows.
+    loss comes from the optimizer, not from the noise of few validation rows.
 
     Threshold:
         Any of: (a) in at least a tenth of all epochs (of all folds, two at least) the
-        loss rises by 0.15 of a constant prediction's loss; (b) in the typical fold
-        training ends 0.3 worse than it was before; (c) in the second half of the epochs
-        it hovers above the loss of a constant prediction, and not because it is merely
-        slow (less than seven of ten epochs brought it down); (d) it was blown up to
-        2.7 times that loss (20 times for regression, whose initial weights may be far
-        off) and did not end below half of it. For regression errors must scatter as
-        well (RMSE 1.2 times MAE), else only the targets' mean is missed.
+        loss rises by 0.15 of a constant prediction's loss; (b) in the median fold
+        training ends 0.3 worse than its best epoch; (c) in the second half of the
+        epochs the loss stays above that of a constant prediction, and does not fall
+        steadily (it falls in less than seven of ten epochs); (d) it has exceeded 2.7
+        times that loss (20 times for regression, whose initial predictions may be far
+        off) and did not end below half of it. For regression, errors must scatter as
+        well (RMSE 1.2 times MAE), else the predictions only miss the mean.
 
     Evidence:
-        Share of epochs with a spike, the fall, the last level.
+        Share of epochs with a spike, the deterioration, the last level.
 
     Source:
         Bengio, Practical Recommendations for Gradient-Based Training of Deep
@@ -53,7 +53,7 @@ class UnstableEpochs:
     severity: ClassVar[Severity] = Severity.PROBLEM
 
     def check(self, view: TrialView) -> Finding | None:
-        """Look for spikes, for a fall, and for divergence."""
+        """Look for spikes, for deterioration, and for divergence."""
         train, _ = skill_curves(view, against_uniform=True)
         if train.shape[1] < LEAST_EPOCHS:
             raise NotApplicable(f"it needs at least {LEAST_EPOCHS} epochs")
@@ -80,8 +80,8 @@ class UnstableEpochs:
         if fall < FALLEN:
             return None
         message = (
-            "Training falls apart: at the end the loss on training rows is worse than "
-            f"it was before, by {fall:.2f} of a constant prediction's loss."
+            "Training deteriorates: the final loss on training rows is worse than the "
+            f"best one, by {fall:.2f} of a constant prediction's loss."
         )
         return self._finding(view, message, fall=fall)
 
@@ -92,8 +92,8 @@ class UnstableEpochs:
         if level > DIVERGED or is_slow:
             return None
         message = (
-            "Training moves without getting anywhere: the loss on training rows stays "
-            "above what always predicting the same would give."
+            "Training makes no progress: the loss on training rows changes, but stays "
+            "above that of a constant prediction."
         )
         return self._finding(view, message, level=level)
 
@@ -105,8 +105,8 @@ class UnstableEpochs:
         if worst > limit or last > RECOVERED or not _errors_scatter(view):
             return None
         message = (
-            f"Training blew up to {np.exp(-worst):.0f} times the loss of a constant "
-            "prediction and has not got over it."
+            f"The training loss exploded to {np.exp(-worst):.0f} times that of a "
+            "constant prediction and did not recover."
         )
         return self._finding(view, message, worst=worst, last=last)
 
@@ -115,9 +115,9 @@ class UnstableEpochs:
 
 
 def _errors_scatter(view: TrialView) -> bool:
-    """Whether errors differ from row to row; always so for classes.
+    """Whether the errors differ between rows; always True for classes.
 
-    An untrained model far from the mean of the targets has a huge loss as well, but
+    An untrained model far from the mean of the targets has a huge loss, too, but
     nearly the same error in each row.
     """
     rmse, mae = view.curve("train_rmse"), view.curve("train_mae")

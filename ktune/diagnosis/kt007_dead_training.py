@@ -1,4 +1,4 @@
-"""KT007: the model predicts the same for every row, or training broke off."""
+"""KT007: the predictions are constant, or training failed."""
 
 from typing import ClassVar
 
@@ -16,14 +16,14 @@ STILL = 1e-4
 
 
 class DeadTraining:
-    """Nothing the model sees makes a difference to what it predicts.
+    """The predictions of the model do not depend on its inputs.
 
     Threshold:
         The trial failed (a loss or prediction was no longer finite, or an error), or
         in at least half of the folds out-of-fold predictions differ by less than 0.001
         (of the targets' standard deviation for regression). Without predictions: only
-        one class is ever predicted and training loss moves by less than 0.0001 an
-        epoch over the second half.
+        one class is ever predicted, and over the second half training loss changes by
+        less than 0.0001 per epoch.
 
     Evidence:
         The share of dead folds.
@@ -38,7 +38,7 @@ class DeadTraining:
     severity: ClassVar[Severity] = Severity.PROBLEM
 
     def check(self, view: TrialView) -> Finding | None:
-        """Tell failures apart from models that are constant."""
+        """Report a failed trial, or one with constant predictions."""
         if not view.has_scores:
             return self._failure(view)
         if view.result.out_of_fold:

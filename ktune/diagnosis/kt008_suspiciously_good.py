@@ -1,4 +1,4 @@
-"""KT008: the trial is better than it can honestly be; look for a leak."""
+"""KT008: the score is suspiciously good; look for leakage."""
 
 from typing import ClassVar
 
@@ -13,16 +13,16 @@ DUPLICATES = 0.01
 
 
 class SuspiciouslyGood:
-    """Validation beats training, one feature says it all, or rows occur twice.
+    """Validation is above training, one feature predicts the target, or duplicates.
 
-    It does not decide the verdict: the fit is what it is, but the score may not be
-    what the model will reach on new rows.
+    The finding has no verdict: the model may fit well, but its score on new rows may
+    be lower.
 
     Threshold:
         Validation is above training by 0.05 (of the way from chance to perfect) and
         three standard errors; or one feature alone predicts the target with a skill
         of 0.98 and so does the trial; or at least 1 % of the validation or test rows
-        also stand, target included, among the training rows.
+        also occur, target included, among the training rows.
 
     Evidence:
         Scores, the feature, shares of duplicates.
@@ -39,9 +39,9 @@ class SuspiciouslyGood:
     def check(self, view: TrialView) -> Finding | None:
         """Look at the trial's scores, then at the data."""
         gap = measure_gap(view)
-        found = self._validation_above_training(gap)
-        if found is not None:
-            return found
+        result = self._validation_above_training(gap)
+        if result is not None:
+            return result
         if view.context.facts is None:
             raise NotApplicable("the data were not searched for duplicates and leaks")
         return self._single_feature(view, gap) or self._duplicates(view)
@@ -53,12 +53,12 @@ class SuspiciouslyGood:
             return None
         message = (
             f"{gap.yardstick.metric} is {gap.validation.mean():.3f} on validation rows "
-            f"but {gap.train.mean():.3f} on training rows: better on what the model "
-            "has not seen than on what it has."
+            f"but {gap.train.mean():.3f} on training rows: better on unseen rows than "
+            "on training rows."
         )
         remedy = (
-            "Check how the folds are made (`cv`): easier rows in validation, rows in "
-            "both sides, or training targets that were changed."
+            "Check the folds (`cv`): easier rows in validation, rows in training and "
+            "validation, or changed training targets."
         )
         return finding(self, message, remedy, above=above, standard_error=gap.error)
 
@@ -74,8 +74,8 @@ class SuspiciouslyGood:
             f"perfectly (skill {facts.best_feature_score:.3f})."
         )
         remedy = (
-            f"Is {facts.best_feature!r} known before the target is? If it was made "
-            "from the target or after it, drop the column."
+            f"Is {facts.best_feature!r} known before the target? If it is derived from "
+            "the target or recorded after it, drop the column."
         )
         return finding(
             self, message, remedy, best_feature_score=facts.best_feature_score
@@ -90,7 +90,7 @@ class SuspiciouslyGood:
             return None
         message = (
             f"{percent(in_folds)} of the validation rows and {percent(in_test)} of the "
-            "test rows also stand among the training rows, so scores are too good."
+            "test rows also occur among the training rows, so scores are too good."
         )
         remedy = "Drop duplicate rows, or keep them together with `groups=`."
         return finding(

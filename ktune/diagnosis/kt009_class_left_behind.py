@@ -1,4 +1,4 @@
-"""KT009: one class is recognised far worse than the others."""
+"""KT009: the recall of one class is far below that of the others."""
 
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ STANDARD_ERRORS = 3.0
 
 
 class ClassLeftBehind:
-    """The mean score hides that one class is mostly missed.
+    """One class has a low recall, which the mean score hides.
 
     Threshold:
         The recall of a class with at least 10 rows is below 0.6 of the median of the
@@ -63,18 +63,18 @@ class ClassLeftBehind:
         confused_row[worst] = -1
         taken_for = self._name(view, int(confused_row.argmax()))
         message = (
-            f"Only {percent(recall)} of class {name!r} ({counts[worst]:.0f} rows) is "
-            f"recognised, against {percent(others)} of the others; it is most often "
-            f"taken for {taken_for!r}."
+            f"The recall of class {name!r} ({counts[worst]:.0f} rows) is only "
+            f"{percent(recall)}, that of the others {percent(others)}; it is most "
+            f"often predicted as {taken_for!r}."
         )
         is_rare = counts[worst] < 0.5 * np.median(np.delete(counts, worst))
         remedy = (
             'Set `class_weight="balanced"` in `fit` and search by '
             "`--objective f1_macro`, so that each class counts the same."
             if is_rare
-            else f"Look at rows of {name!r} taken for {taken_for!r}: wrong labels, or "
-            "a feature that tells them apart is missing? `--objective f1_macro` makes "
-            "each class count."
+            else f"Check rows of {name!r} predicted as {taken_for!r}: wrong labels, or "
+            "a missing feature that separates them? With `--objective f1_macro` each "
+            "class counts the same."
         )
         return finding(
             self, message, remedy, recall=recall, others=others, n_rows=counts[worst]

@@ -1,4 +1,4 @@
-"""KT010: the model's probabilities are not what they say."""
+"""KT010: the probabilities of the model are miscalibrated."""
 
 from typing import ClassVar
 
@@ -19,9 +19,9 @@ class Miscalibrated:
     """Of the rows predicted with 90 %, far fewer (or more) than 90 % are right.
 
     Threshold:
-        The expected calibration error over ten bins of equally many out-of-fold rows
-        is at least 0.05 and twice what a perfectly calibrated model of these
-        probabilities would show on so few rows.
+        The expected calibration error over ten equally sized bins of out-of-fold rows
+        is at least 0.05 and twice the error expected of a perfectly calibrated model
+        with these probabilities on this number of rows.
 
     Evidence:
         The error, its expectation by chance, mean confidence and accuracy.
@@ -53,16 +53,16 @@ class Miscalibrated:
         weights = np.array([b.n_rows for b in bins], dtype=np.float64)
         confidence = float(np.average([b.confidence for b in bins], weights=weights))
         accuracy = float(np.average([b.accuracy for b in bins], weights=weights))
-        how = "overconfident" if confidence > accuracy else "not confident enough"
+        how = "overconfident" if confidence > accuracy else "underconfident"
         message = (
-            f"Probabilities are off by {error:.3f} on average (chance explains "
+            f"The expected calibration error is {error:.3f} (chance explains "
             f"{expected:.3f}): mean confidence {confidence:.3f}, accuracy "
             f"{accuracy:.3f}, so the model is {how}."
         )
         remedy = (
             "Choose the epoch by loss (`--objective log_loss`), train for fewer "
-            "epochs, or use label smoothing, dropout or weight decay. Do not read the "
-            "outputs as probabilities before."
+            "epochs, or use label smoothing, dropout or weight decay. Until then do "
+            "not use the outputs as probabilities."
             if confidence > accuracy
             else "Train longer or with less label smoothing, dropout or weight decay."
         )
@@ -78,7 +78,7 @@ class Miscalibrated:
 
 
 def chance_calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Return what a calibrated model would show: mean absolute binomial error."""
+    """Return the expected error of a calibrated model: mean absolute binomial error."""
     errors = [
         np.sqrt(2 / np.pi * b.confidence * (1 - b.confidence) / b.n_rows) for b in bins
     ]

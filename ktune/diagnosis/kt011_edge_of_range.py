@@ -17,17 +17,17 @@ EDGE = 0.05
 
 
 class EdgeOfRange:
-    """The optimum is probably outside what was searched.
+    """The optimum is probably outside of the searched range.
 
     Threshold:
         At least 10 complete trials; the best trial's value lies in the outermost 5 %
-        of the range (on the scale it is searched on) or is its first or last step,
-        and so does the median of the best fifth of the trials lie in the outer
-        quarter on the same side. Parameters with fewer than four values and choices
-        without an order are left out: half of them is edge.
+        of the range (on its sampling scale) or is its first or last step, and the
+        median of the best fifth of the trials lies in the outer quarter on the same
+        side. Parameters with fewer than four values and unordered choices are
+        ignored.
 
     Evidence:
-        Position of the best value and of the median of the best ones, 0 … 1.
+        Position of the best value in the range, 0 … 1, by parameter.
 
     Source:
         Probst, Boulesteix & Bischl, Tunability, JMLR 20 (2019), on choosing ranges.
@@ -44,20 +44,20 @@ class EdgeOfRange:
         if len(view.complete) < LEAST_TRIALS:
             raise NotApplicable(f"it needs at least {LEAST_TRIALS} complete trials")
         top = _top(view)
-        found = [
+        edges = [
             (name, side)
             for name in top[0].trial.values
             if name in view.space and (side := _side(view.space[name], top))
         ]
-        if not found:
+        if not edges:
             return None
-        return self._finding(view, top[0], found)
+        return self._finding(view, top[0], edges)
 
     def _finding(
-        self, view: SearchView, best: TrialView, found: list[tuple[str, str]]
+        self, view: SearchView, best: TrialView, edges: list[tuple[str, str]]
     ) -> Finding:
         parts, remedies, evidence = [], [], {}
-        for name, side in found:
+        for name, side in edges:
             parameter = view.space[name]
             edge = parameter.low if side == "low" else parameter.high
             value = best.trial.values[name]
@@ -69,20 +69,20 @@ class EdgeOfRange:
             )
             remedies.append(f"`{name}` to {show(_further(parameter, side))}")
             evidence[name] = _position(parameter, value)
-        message = f"The best trial has {', '.join(parts)}; so have most good ones."
+        message = f"The best trial has {', '.join(parts)}, as most good trials do."
         remedy = f"Widen the range in the builder: {', '.join(remedies)}."
         return replace(finding(self, message, remedy), evidence=evidence)
 
 
 def _top(view: SearchView) -> list[TrialView]:
-    """The best fifth of the complete trials, best first."""
+    """Return the best fifth of the complete trials, best first."""
     sign = -1.0 if view.context.objective.direction == "max" else 1.0
     ranked = sorted(view.complete, key=lambda v: sign * float(v.result.score or 0.0))
     return ranked[: max(3, min(MOST_TOP, round(TOP_SHARE * len(ranked))))]
 
 
 def _side(parameter: ParameterView, top: list[TrialView]) -> str:
-    """Return "low" or "high" when the good values crowd there, else ""."""
+    """Return "low" or "high" if the good values lie at that end, else ""."""
     if parameter.low is None or parameter.high is None or parameter.n_values < 4:
         return ""
     values = [v.trial.values.get(parameter.name) for v in top]
@@ -99,13 +99,13 @@ def _side(parameter: ParameterView, top: list[TrialView]) -> str:
 
 
 def _is_natural_end(parameter: ParameterView) -> bool:
-    """Whether nothing lies below: a dropout of 0, one layer."""
+    """Whether no lower value exists: a dropout of 0, one layer."""
     is_one_piece = parameter.step is not None and parameter.low == 1
     return parameter.low == 0 or is_one_piece
 
 
 def _position(parameter: ParameterView, value: float) -> float:
-    """Where a value lies in its range, 0 … 1, on the scale it is searched on."""
+    """Return the position of a value in its range, 0 … 1, on its sampling scale."""
     low, high = parameter.low, parameter.high
     assert low is not None
     assert high is not None
@@ -115,7 +115,7 @@ def _position(parameter: ParameterView, value: float) -> float:
 
 
 def _further(parameter: ParameterView, side: str) -> float:
-    """Return a bound a third of the range further out."""
+    """Return a bound extended by a third of the range."""
     low, high = parameter.low, parameter.high
     assert low is not None
     assert high is not None

@@ -1,4 +1,4 @@
-"""KT012: the chosen trial's cross-validated score is better than its test score."""
+"""KT012: the test score of the best trial is below its cross-validated score."""
 
 from typing import ClassVar
 
@@ -10,15 +10,15 @@ PRACTICAL_SKILL = 0.05
 
 
 class SelectionOptimism:
-    """Choosing the best of many trials by the same folds flatters the winner.
+    """Selecting the best of many trials on the same folds biases its score upwards.
 
     Threshold:
-        The cross-validated mean of the chosen trial is better than the upper end of
+        The cross-validated mean of the best trial is better than the upper end of
         the 95 % interval of its test score, and better than the test score by 0.05 of
         the way from chance to perfect.
 
     Evidence:
-        Both scores, the optimism, the number of trials it was chosen from.
+        Both scores, the optimism, the number of complete trials.
 
     Source:
         Schneider, Bischl & Feurer, Overtuning in Hyperparameter Optimization, arXiv
@@ -30,7 +30,7 @@ class SelectionOptimism:
     severity: ClassVar[Severity] = Severity.WARNING
 
     def check(self, view: SearchView) -> Finding | None:
-        """Compare the chosen trial's validation with the refit's test score."""
+        """Compare the cross-validated score with the test score of the refit."""
         best = view.best
         if best is None:
             raise NotApplicable("no trial is complete")
@@ -45,14 +45,14 @@ class SelectionOptimism:
         if validation <= upper or optimism < PRACTICAL_SKILL * gap.yardstick.unit:
             return None
         message = (
-            f"Cross-validation promised {metric} {validation:.3f} for trial "
-            f"{best.number}, the best of {len(view.complete)}; on the untouched test "
+            f"The cross-validated {metric} of trial {best.number}, the best of "
+            f"{len(view.complete)}, is {validation:.3f}; on the untouched test "
             f"rows it is {test.value:.3f}: {optimism:.3f} less."
         )
         remedy = (
-            "Believe the test score. For the next search: more folds or repeated ones "
+            "Rely on the test score. For the next search: more folds or repeated ones "
             "(`cv=RepeatedStratifiedKFold(...)`), fewer trials, or a smaller space. If "
-            "test rows are from another time or source, so will new rows be."
+            "test rows are from another time or source, expect the same of new rows."
         )
         return finding(
             self,

@@ -1,4 +1,4 @@
-"""KT013: the search was too short for the number of parameters it varied."""
+"""KT013: the search has too few trials for its number of parameters."""
 
 from typing import ClassVar
 
@@ -15,16 +15,15 @@ class TooFewTrials:
     """A longer search would probably find something better.
 
     Threshold:
-        Fewer finished trials than the larger of 10 and five for each parameter that
-        was varied, unless the whole space has been tried.
+        Fewer finished trials than the larger of 10 and five for each varied
+        parameter, unless all values of the space were tried.
 
     Evidence:
-        Numbers of trials and parameters, and how many would do.
+        Numbers of trials, of parameters, and of sufficient trials.
 
     Source:
         Bergstra & Bengio, Random Search for Hyper-Parameter Optimization, JMLR 13
-        (2012). Ten is how many random trials Optuna's TPE starts with before it
-        learns anything from them.
+        (2012). Optuna's TPE starts with ten random trials.
     """
 
     code: ClassVar[str] = "KT013"
@@ -47,12 +46,11 @@ class TooFewTrials:
             f"{count_of(len(finished), 'trial')} for "
             f"{count_of(len(varied), 'parameter')} "
             f"({', '.join(f'`{name}`' for name in varied[:6])}"
-            f"{' …' if len(varied) > 6 else ''}) tell little about where the best "
-            "values lie."
+            f"{' …' if len(varied) > 6 else ''}) are too few to find the best values."
         )
         remedy = (
-            f"Go on with `--resume --trials {wanted}`, or fix parameters that do not "
-            "matter (see the importances in the report)."
+            f"Continue with `--resume --trials {wanted}`, or fix unimportant "
+            "parameters (see the importances in the report)."
         )
         return finding(
             self,
@@ -65,7 +63,7 @@ class TooFewTrials:
 
 
 def _varied(view: SearchView) -> list[str]:
-    """Names of parameters with a range, or with more than one value seen."""
+    """Return the parameters with a range, or with several values in the trials."""
     if view.space:
         return [
             name
@@ -81,7 +79,7 @@ def _varied(view: SearchView) -> list[str]:
 
 
 def _size_of_space(view: SearchView, varied: list[str]) -> float:
-    """How many different trials there can be at most; infinite when unknown."""
+    """Return the number of different configurations; infinite if unknown."""
     size = 1.0
     for name in varied:
         parameter = view.space.get(name)

@@ -1,11 +1,10 @@
-"""The measures all rules share: one scale for scores, and how noisy a score is.
+"""Measures shared by the rules: a common scale of scores, and the noise of a score.
 
-Metrics have different units, so rules compare **skill**: 0 is what a constant
-prediction reaches, 1 is perfect. A score's skill is read off the *yardstick*, the
-objective where its two ends are known and otherwise accuracy or R². The skill of a
-loss is the share of the constant prediction's log loss that the model removes (for
-regression: of its squared error, which makes it R²); it is smooth, so curves are read
-on it.
+Metrics have different units, so rules compare **skill**: 0 for a constant prediction,
+1 for a perfect one. The skill of a score is measured by the *yardstick*: the objective
+if its chance level is known, otherwise accuracy or R². The skill of a loss is the
+share of the constant prediction's log loss that the model removes (for regression: of
+its squared error, which makes it R²); it is smooth, so rules use it for curves.
 """
 
 from dataclasses import dataclass
@@ -26,16 +25,16 @@ POOR_LOSS_SKILL = 0.05
 LEAST_EPOCHS = 4
 STEADY_SHARE = 0.9
 EVEN = 1.5
-"""Classes are even when the largest has at most this times its equal share."""
+"""Classes are balanced if the largest has at most this multiple of an equal share."""
 ODD = 4.0
-"""A fold is odd when it is this many times its noise from the median."""
+"""A fold is an outlier at this multiple of its noise from the median."""
 PERFECT_ERROR = 0.01
-"""Unexplained share below which R² counts as perfect."""
+"""Unexplained share of variance below which R² counts as perfect."""
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """A metric with known ends: ``chance`` for a constant prediction, 1 perfect."""
+    """A metric with a known scale: ``chance`` for a constant prediction, 1 perfect."""
 
     metric: str
     chance: float
@@ -46,15 +45,15 @@ class Yardstick:
 
     @property
     def unit(self) -> float:
-        """What one unit of skill is in the metric's own unit."""
+        """One unit of skill in the unit of the metric."""
         return 1.0 - self.chance
 
     def steady(self, score: np.ndarray) -> np.ndarray:
-        """Return scores on a scale where their noise is about the same everywhere.
+        """Return scores on a scale with about constant noise.
 
-        For R² this is minus the logarithm of what is left unexplained: a bad R² of
-        few rows varies by its own size, so that differences of R² itself would drown
-        the plainest overfitting in noise. Other metrics are steady enough.
+        For R² this is minus the logarithm of the unexplained share: the noise of R²
+        grows with that share, so on the original scale it would hide overfitting.
+        Other metrics are not changed.
         """
         if self.metric != "r2":
             return score
@@ -62,11 +61,10 @@ class Yardstick:
 
     @property
     def practical(self) -> float:
-        """The smallest gap that matters, in the metric's own unit.
+        """The smallest relevant gap, in the unit of the metric.
 
-        0.15 of all rows; less where a constant prediction is right so often that
-        this would be most of what can be learned. R² feels the size of every error,
-        where other metrics only see which side of a boundary a row is on: 0.25.
+        0.15, but at most 0.3 of the way from chance to perfect. For R², which depends
+        on the size of each error and not only on the predicted class, 0.25.
         """
         wide = 0.25 if self.metric == "r2" else 0.15
         return max(min(wide, 0.3 * self.unit), 0.03)
@@ -74,15 +72,15 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Gap:
-    """Training against validation at the best epoch, by fold.
+    """Training and validation scores at the best epoch, by fold.
 
     Attributes:
-        yardstick: The metric compared.
+        yardstick: The metric of the scores.
         train: Score of each fold on training rows.
         validation: Score of each fold on validation rows.
-        noise: Standard deviation of each validation score that comes from its fold
-            having a finite number of rows, on the steady scale (see `steady`).
-        test_share: Validation rows for each training row.
+        noise: Standard deviation of each validation score by sampling of its rows, on
+            the steady scale (see `steady`).
+        test_share: Ratio of validation rows to training rows.
     """
 
     yardstick: Yardstick
@@ -103,11 +101,10 @@ class Gap:
 
     @property
     def typical(self) -> float:
-        """Train minus validation in a typical fold, so that one odd fold cannot lead.
+        """Robust mean over folds of training minus validation score.
 
-        For R², whose noise has no bounds, the median; else the mean of all folds but
-        those too far from the median for chance. (With ten rows a fold, medians jump
-        by tenths.)
+        For R², whose noise is unbounded, the median; otherwise the mean without
+        outlying folds, because medians over folds of few rows are coarse.
         """
         gaps = self.train - self.validation
         middle = float(np.median(gaps))
@@ -118,14 +115,14 @@ class Gap:
 
     @property
     def error(self) -> float:
-        """Standard error of the typical gap, about, in the metric's unit."""
+        """Approximate standard error of the typical gap, in the unit of the metric."""
         steady_gaps = self.yardstick.steady(self.train) - self.yardstick.steady(
             self.validation
         )
         return self._error_of(steady_gaps) * self._unit_at(self.validation)
 
     def at_least(self, standard_errors: float) -> float:
-        """Return the typical gap after taking off some standard errors."""
+        """Return the typical gap minus some standard errors."""
         stick = self.yardstick
         gaps = stick.steady(self.train) - stick.steady(self.validation)
         lowest = float(np.median(gaps)) - standard_errors * self._error_of(gaps)
@@ -134,18 +131,18 @@ class Gap:
         return float(np.expm1(lowest)) * self._unit_at(self.train)
 
     def _unit_at(self, scores: np.ndarray) -> float:
-        """What a small step on the steady scale is in the metric's own unit."""
+        """Return the size of a small steady step in the unit of the metric."""
         if self.yardstick.metric != "r2":
             return 1.0
         return max(1.0 - float(np.median(scores)), PERFECT_ERROR)
 
     def _error_of(self, gaps: np.ndarray) -> float:
-        """Standard error of the typical gap: by the rows in the folds, and beyond.
+        """Return the standard error of the typical gap, from sampling and training.
 
-        What rows explain averages out over folds, which share none. What is left
-        comes from training, and folds share most of their training rows: there the
-        correction applies. Like the gap it belongs to, it does not let one odd fold
-        lead: a gap that is much wider in one fold is not less certain in the others.
+        Validation rows of folds are disjoint, so their sampling noise averages out.
+        The other variance comes from training, and folds share most training rows, so
+        the correction applies to it. The estimate is robust against an outlying fold,
+        like the typical gap.
 
         Source:
             Nadeau & Bengio, Inference for the Generalization Error, Machine Learning
@@ -172,7 +169,7 @@ def require_scores(view: TrialView) -> None:
 
 
 def class_counts(view: TrialView) -> np.ndarray:
-    """Return how many validated rows each class has.
+    """Return the number of validation rows of each class.
 
     Raises:
         NotApplicable: There is no confusion matrix, as for regression.
@@ -183,7 +180,7 @@ def class_counts(view: TrialView) -> np.ndarray:
 
 
 def yardstick(view: TrialView) -> Yardstick:
-    """Return the metric that scores are compared on, with its chance level.
+    """Return the metric for comparing scores, with its chance level.
 
     Raises:
         NotApplicable: The chance level is not known for this task.
@@ -229,12 +226,11 @@ def measure_gap(view: TrialView) -> Gap:
 
 
 def has_learned(view: TrialView) -> bool:
-    """Whether training has got anywhere: else there is nothing to over- or misfit.
+    """Whether training has learned more than a constant prediction.
 
     Either the loss on training rows falls by at least 0.05 of a constant
-    prediction's in some epoch, or it is meant to be high: with class weights a model
-    is trained to a worse log loss on purpose, and where classes are uneven its
-    recalls tell what it has learned.
+    prediction's in some epoch, or the recalls show it: class weights increase the
+    log loss of a model, and then unbalanced classes are compared by recall.
     """
     gap = measure_gap(view)
     loss_skill = _best_loss_skill(view)
@@ -248,7 +244,7 @@ def has_learned(view: TrialView) -> bool:
 
 
 def _best_loss_skill(view: TrialView, *, against_uniform: bool = False) -> float | None:
-    """Best skill of the training loss at any epoch, mean over folds."""
+    """Return the best skill of the training loss over epochs, mean over folds."""
     try:
         train, _ = skill_curves(view, against_uniform=against_uniform)
     except NotApplicable:
@@ -257,11 +253,11 @@ def _best_loss_skill(view: TrialView, *, against_uniform: bool = False) -> float
 
 
 def _creeps(view: TrialView) -> bool:
-    """Whether training still is where its random weights put it, only moving slowly.
+    """Whether training hardly moves from its initial weights, but steadily.
 
-    Random weights can be better than a constant prediction. A loss that then falls in
-    nearly every epoch, but hardly, tells a far too small learning rate from a weak
-    signal that was learned in the first epoch: there the loss does not go on falling.
+    Random weights can be better than a constant prediction. A loss that then falls
+    steadily but very slowly means a far too small learning rate; with a weak signal
+    that is learned in the first epoch, the loss does not fall further.
     """
     train, _ = skill_curves(view)
     mean = train.mean(axis=0)
@@ -272,10 +268,10 @@ def _creeps(view: TrialView) -> bool:
 
 
 def _is_blind(view: TrialView) -> bool:
-    """Whether recalls do not contradict that nothing was learned.
+    """Whether the recalls show no learning.
 
-    With even classes they have no say: accuracy can be high by luck where
-    probabilities have hardly moved.
+    Recalls of balanced classes are ignored: accuracy can be high by chance while the
+    probabilities have hardly changed.
     """
     if not view.result.confusion:
         return True
@@ -290,10 +286,10 @@ def _is_blind(view: TrialView) -> bool:
 def _noise_by_fold(
     view: TrialView, stick: Yardstick, scores: np.ndarray, n_rows: np.ndarray
 ) -> np.ndarray:
-    """Return how much each fold's score varies with the rows that happen to be in it.
+    """Return the sampling noise of the score of each fold.
 
-    R² is noisier than normal errors make it when a few rows have very large errors,
-    so the predictions are asked where they are at hand.
+    A few rows with very large errors make R² noisier than normal errors do, so the
+    noise is estimated from the out-of-fold predictions if available.
     """
     typical = sampling_noise(view, stick, float(np.mean(scores)), n_rows)
     if stick.metric != "r2" or not view.result.out_of_fold:
@@ -316,13 +312,13 @@ def gap_at_last_epoch(view: TrialView) -> Gap:
     """Return train and validation scores after the last epoch.
 
     Raises:
-        NotApplicable: No such curves were kept, or they are not defined everywhere.
+        NotApplicable: The curves were not recorded, or are undefined in a fold.
     """
     gap = measure_gap(view)
     metric = gap.yardstick.metric
     train, validation = view.curve(f"train_{metric}"), view.curve(f"val_{metric}")
     if train is None or validation is None or len(train) != len(gap.train):
-        raise NotApplicable(f"no curve of {metric} was kept")
+        raise NotApplicable(f"no curve of {metric} was recorded")
     ends = train[:, -1], validation[:, -1]
     if not np.isfinite(ends).all():
         raise NotApplicable(f"{metric} is not defined in every fold")
@@ -332,18 +328,18 @@ def gap_at_last_epoch(view: TrialView) -> Gap:
 def sampling_noise(
     view: TrialView, stick: Yardstick, score: float, n_rows: np.ndarray
 ) -> np.ndarray:
-    """Return the standard deviation that finitely many rows alone cause, steady scale.
+    """Return the standard deviation of scores by sampling of rows, steady scale.
 
     Args:
-        view: For the shares of the classes.
+        view: The trial, for the shares of the classes.
         stick: The metric.
-        score: Its mean; R² does not need it.
-        n_rows: Rows scored, by fold.
+        score: Its mean; not used for R².
+        n_rows: Number of rows of each fold.
 
     Source:
-        Shares: the binomial with Agresti & Coull's two added outcomes (1998), so
-        that a perfect score is not taken for a certain one. R²: the delta method
-        for the logarithm of a ratio of mean squares of normal errors.
+        Shares: the binomial with Agresti & Coull's added outcomes (1998), so that a
+        perfect score has noise, too. R²: the delta method for the logarithm of a
+        ratio of mean squares of normal errors.
     """
     n = n_rows.astype(np.float64)
     if stick.metric == "r2":
@@ -362,23 +358,23 @@ def skill_curves(
 
     Args:
         view: The trial.
-        against_uniform: Compare with equal probabilities for all classes where that
-            is worse than predicting their shares. A model trained with class weights
-            starts from there, and is not ill because its log loss is above that of
-            the shares.
+        against_uniform: Compare with equal probabilities for all classes if that is
+            worse than predicting their shares. Training with class weights starts
+            from equal probabilities, so a log loss above that of the shares is no
+            fault.
 
     Returns:
-        Two arrays. Below 0 they are compressed (see `compress`): a diverged trial is
-        then some units bad, not a million.
+        Two arrays. Values below 0 are compressed (see `compress`), so that a diverged
+        trial does not dominate.
 
     Raises:
-        NotApplicable: The curves needed were not kept.
+        NotApplicable: The curves were not recorded.
     """
     require_scores(view)
     name = "r2" if view.context.task is Task.REGRESSION else "log_loss"
     train, validation = view.curve(f"train_{name}"), view.curve(f"val_{name}")
     if train is None or validation is None:
-        raise NotApplicable(f"no curve of {name} was kept")
+        raise NotApplicable(f"no curve of {name} was recorded")
     if not (np.isfinite(train).all() and np.isfinite(validation).all()):
         raise NotApplicable(f"the curve of {name} is not defined in every fold")
     if name == "r2":
@@ -403,7 +399,7 @@ def constant_log_loss(view: TrialView) -> float:
     """Return the log loss of always predicting the shares of the classes.
 
     Raises:
-        NotApplicable: They are not known.
+        NotApplicable: The shares are unknown.
     """
     if view.context.task is Task.MULTILABEL:
         return 1 - _from_baseline(view, "log_loss").unit
@@ -413,7 +409,7 @@ def constant_log_loss(view: TrialView) -> float:
 
 
 def uniform_log_loss(view: TrialView) -> float:
-    """Return the log loss of giving all classes the same probability."""
+    """Return the log loss of always predicting equal probabilities."""
     n_classes = 2 if view.context.task is Task.MULTILABEL else len(class_counts(view))
     return float(np.log(n_classes))
 
@@ -430,7 +426,7 @@ def recall_by_class(view: TrialView) -> np.ndarray:
 
 
 def percent(value: float) -> str:
-    """Return a share for a person.
+    """Return a share as text.
 
     Example:
         >>> percent(0.1234)

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions as arrays, and how well they are calibrated."""
+"""Out-of-fold predictions as arrays, and their reliability bins."""
 
 import io
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from ktune.metrics.calibration import Bin, reliability_bins
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Predictions of every row by the fold that did not train on it.
+    """Prediction of every row by the model of the fold that did not train on it.
 
     Attributes:
         row: Positions among the rows of the search.
-        fold: Which fold predicted the row.
+        fold: Index of the fold that predicted the row.
         target: As in ``Dataset.y``.
         prediction: Probabilities (n,) or (n, k), or numbers.
     """
@@ -31,7 +31,7 @@ def read_out_of_fold(content: bytes) -> OutOfFold:
     """Unpack ``TrialResult.out_of_fold``.
 
     Raises:
-        NotApplicable: There is nothing in it.
+        NotApplicable: The content is empty.
     """
     if not content:
         raise NotApplicable("the out-of-fold predictions were not read")
@@ -45,7 +45,7 @@ def read_out_of_fold(content: bytes) -> OutOfFold:
 
 
 def reliability(out_of_fold: OutOfFold, task: Task) -> tuple[Bin, ...]:
-    """Return bins of equally many rows, by the probability of the predicted class.
+    """Return bins of equal size, by the probability of the predicted class.
 
     Raises:
         NotApplicable: The task has no probability of one predicted class.

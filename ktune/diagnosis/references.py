@@ -1,4 +1,4 @@
-"""What is known of the data before the first trial, and how it is written down."""
+"""References of a search, measured before the first trial, and their JSON form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from ktune.diagnosis.view import Baselines, DataFacts
 
 @dataclass(frozen=True)
 class References:
-    """What trials are compared with: simple models, and facts about the data."""
+    """Scores of simple models, and facts about the data."""
 
     baselines: Baselines
     facts: DataFacts
@@ -28,14 +28,14 @@ def measure_references(
     *,
     seed: int,
 ) -> References:
-    """Train the simple models and search the data; it takes seconds.
+    """Train the simple models and find facts about the data; takes seconds.
 
     Args:
-        dataset: For task and feature names.
-        partition: Its split.
+        dataset: The data set, for task and feature names.
+        partition: Its partition.
         folds: The prepared folds of the search.
         metrics: All recorded metrics and the objective.
-        seed: Of the search.
+        seed: Seed of the search.
     """
     return References(
         measure_baselines(folds, dataset.task, metrics, seed=seed),
@@ -49,5 +49,5 @@ def references_as_dict(references: References) -> dict[str, Any]:
 
 
 def references_from_dict(record: Mapping[str, Any]) -> References:
-    """Return what `references_as_dict` was given."""
+    """Return references from the values of `references_as_dict`."""
     return References(Baselines(**record["baselines"]), DataFacts(**record["facts"]))

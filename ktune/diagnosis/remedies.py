@@ -1,7 +1,7 @@
-"""Remedies in the user's own terms: which of their parameters, in which direction.
+"""Remedies: parameters of the user's builder and the direction of their change.
 
-Parameters are recognised by the words in their names, since a builder may call them
-what it likes. Where none fits, the remedy says what to add to the builder.
+Parameters are recognised by words in their names, which the builder chooses freely.
+If no name matches, the remedy suggests an addition to the builder.
 """
 
 from collections.abc import Sequence
@@ -18,38 +18,38 @@ _AUGMENT = "augment"
 
 
 def regularise(view: TrialView) -> str:
-    """Say how to make the model fit its training rows less closely."""
+    """Return a remedy against overfitting."""
     parts = [
         _named(view, _DROPOUT, "raise")
         or "add dropout (`hp.Float('dropout', 0.0, 0.5)`)",
         _named(view, _SIZE, "lower"),
         _named(view, _PENALTY, "raise") or "add weight decay (optimizer 'adamw')",
     ]
-    advice = _sentence([part for part in parts if part])
-    return f"{advice} {_more_data(view)}"
+    remedy = _sentence([part for part in parts if part])
+    return f"{remedy} {_more_data(view)}"
 
 
 def strengthen(view: TrialView) -> str:
-    """Say how to let the model fit more."""
+    """Return a remedy against underfitting."""
     parts = [
         _named(view, _SIZE, "raise") or "use more or wider layers",
         _named(view, _DROPOUT, "lower"),
         _named(view, _PENALTY, "lower"),
         _named(view, _RATE, "raise"),
     ]
-    advice = _sentence([part for part in parts if part])
-    return f"{advice} If no size helps, the features may not tell the target."
+    remedy = _sentence([part for part in parts if part])
+    return f"{remedy} If no size helps, the features may not determine the target."
 
 
 def train_longer(view: TrialView) -> str:
-    """Say how to get further in training."""
+    """Return a remedy against training that ended too early."""
     epochs = 2 * max(view.result.epochs, 5)
     rate = _named(view, _RATE, "raise") or "raise the learning rate"
     return f"Allow more epochs (`--epochs {epochs}`), or {rate}."
 
 
 def calm(view: TrialView) -> str:
-    """Say how to make training steadier."""
+    """Return a remedy against unstable training."""
     rate = _named(view, _RATE, "lower") or "lower the learning rate"
     return (
         f"{rate[0].upper()}{rate[1:]} by a factor of 3 to 10; also: a larger "
@@ -59,13 +59,13 @@ def calm(view: TrialView) -> str:
 
 
 def names_like(view: TrialView, words: Sequence[str]) -> list[str]:
-    """Return the trial's parameters with any of the words in their names."""
+    """Return the parameters of a trial with any of the words in their names."""
     values = view.trial.values
     return [name for name in values if _means(name, words)]
 
 
 def show(value: Value) -> str:
-    """Return a value in few characters.
+    """Return a value as short text.
 
     Example:
         >>> show(0.00123456), show("adam")
@@ -82,7 +82,7 @@ def _means(name: str, words: Sequence[str]) -> bool:
 
 
 def _more_data(view: TrialView) -> str:
-    """Say how to get more to learn from, which helps most."""
+    """Return a remedy by more rows or by augmentation."""
     values = view.trial.values
     if values.get(_AUGMENT) is False:
         return "More training rows help most, or augmentation (`augment`, now False)."
@@ -96,7 +96,7 @@ def _more_data(view: TrialView) -> str:
 
 
 def _named(view: TrialView, words: Sequence[str], verb: str) -> str:
-    """Return "raise `dropout` (now 0.1)"; "" when no parameter has such a name."""
+    """Return "raise `dropout` (now 0.1)"; "" if no parameter has such a name."""
     numbers = [
         name
         for name in names_like(view, words)

@@ -1,9 +1,9 @@
-"""The door for diagnosis rules: one question about a trial or a search, one finding.
+"""The interface of diagnosis rules, and their findings.
 
-A rule is a class with a few attributes and one method. It sees a frozen view of plain
-data, answers with a `Finding` or None, and raises `NotApplicable` with the reason when
-the data cannot answer its question. To add one: one file here, one line in the table
-of `ktune.diagnosis`, one test file.
+A rule is a class with three attributes and one method. It receives a frozen view of a
+trial or a search, returns a `Finding` or None, and raises `NotApplicable` with the
+reason if the view lacks data. To add a rule: one file here, one line in the table of
+`ktune.diagnosis`, one test file.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ ViewT = TypeVar("ViewT", contravariant=True)
 
 
 class Verdict(StrEnum):
-    """What a trial is, in one word."""
+    """The result of a diagnosis in one word."""
 
     OVERFIT = "overfit"
     UNDERFIT = "underfit"
@@ -25,28 +25,28 @@ class Verdict(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     PROBLEM = "problem"
-    """The trial's score should not be relied on, or the model not be used."""
+    """The score is unreliable, or the model should not be used."""
     WARNING = "warning"
-    """Look before you use it."""
+    """Check the finding before you use the model."""
     TIP = "tip"
-    """Something that is likely to make the next search better."""
+    """The remedy will probably improve the next search."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has found.
+    """A finding of a rule.
 
     Attributes:
-        code: Of the rule, ``KT001`` …
-        title: Of the rule.
-        severity: How much it matters.
-        message: What was seen, with numbers.
-        remedy: What to do: which parameter, in which direction.
+        code: Code of the rule, ``KT001`` …
+        title: Title of the rule.
+        severity: Severity of the finding.
+        message: The observation, with numbers.
+        remedy: The parameters to change, and in which direction.
         evidence: The numbers of the message, by name.
-        verdict: What the finding makes of the trial; None: it does not decide.
+        verdict: The verdict on the trial; None: the finding does not decide.
     """
 
     code: str
@@ -59,21 +59,21 @@ class Finding:
 
 
 class NotApplicable(Exception):
-    """The data cannot answer the question of a rule; the text says why."""
+    """A rule cannot be applied to a view; the message gives the reason."""
 
 
 class Rule(Protocol[ViewT]):
-    """One question about a `TrialView` or a `SearchView`."""
+    """A diagnosis rule for a `TrialView` or a `SearchView`."""
 
     code: ClassVar[str]
     title: ClassVar[str]
     severity: ClassVar[Severity]
 
     def check(self, view: ViewT) -> Finding | None:
-        """Return what was found, or None when everything is in order.
+        """Return a finding, or None if there is no problem.
 
         Raises:
-            NotApplicable: The view does not hold what the question needs.
+            NotApplicable: The view lacks the data that the rule needs.
         """
         ...
 
@@ -86,7 +86,7 @@ def finding(
     verdict: Verdict | None = None,
     **evidence: float,
 ) -> Finding:
-    """Return a finding that carries the rule's code, title and severity."""
+    """Return a finding with the code, title and severity of a rule."""
     return Finding(
         code=rule.code,
         title=rule.title,

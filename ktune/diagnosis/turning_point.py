@@ -1,4 +1,4 @@
-"""Where validation loss turns up while training loss goes on falling."""
+"""The epoch from which validation loss rises while training loss falls."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ STANDARD_ERRORS = 2.0
 
 @dataclass(frozen=True)
 class TurningPoint:
-    """The lowest point of the validation loss, and what came after it.
+    """The minimum of the validation loss, and the changes after it.
 
     Attributes:
-        epoch: Counted from 0.
-        lost: Skill lost on validation rows from there to the last epoch.
-        gained: Skill gained on training rows meanwhile.
+        epoch: Epoch of the minimum, counted from 0.
+        lost: Skill lost on validation rows from the minimum to the last epoch.
+        gained: Skill gained on training rows over the same epochs.
         error: Standard error of ``lost`` over the folds.
     """
 
@@ -31,14 +31,14 @@ class TurningPoint:
 
 
 def find_turning_point(view: TrialView) -> TurningPoint | None:
-    """Return the turning point; None when validation loss does not turn up.
+    """Return the turning point; None if validation loss does not turn up.
 
-    It counts when validation loses at least 0.05 skill from its best epoch (of the
-    mean curve) to the last one, and twice the standard error over the folds, while
-    training has gained at least 0.05.
+    From the best epoch of the mean curve to the last one, validation must lose at
+    least 0.05 skill and twice the standard error over the folds, while training gains
+    at least 0.05.
 
     Raises:
-        NotApplicable: Too few epochs, or no curves.
+        NotApplicable: The trial has too few epochs, or no curves.
     """
     train, validation = skill_curves(view)
     if train.shape[1] < LEAST_EPOCHS:

@@ -1,4 +1,4 @@
-"""From findings to one word: the verdict of a trial, and of a search."""
+"""The verdict of a trial and of a search, derived from the findings of the rules."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ ViewT = TypeVar("ViewT")
 
 
 PRECEDENCE = (Verdict.FAILED, Verdict.UNSTABLE, Verdict.OVERFIT, Verdict.UNDERFIT)
-"""Which verdict wins. A score that cannot be trusted says nothing about fit, and a
-large gap means that training has fitted something."""
+"""Precedence of verdicts. An unreliable score does not show the fit, and a trial with a
+large gap does not underfit."""
 
 _SEVERITIES = tuple(Severity)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the rules say of a trial.
+    """The diagnosis of a trial.
 
     Attributes:
-        verdict: In one word.
-        findings: The most severe first.
-        not_applicable: Code of a rule to why it could not answer.
+        verdict: The verdict.
+        findings: The findings, the most severe first.
+        not_applicable: Code of a rule to the reason why it could not be applied.
     """
 
     verdict: Verdict
@@ -35,21 +35,21 @@ class Diagnosis:
 
     @property
     def reason(self) -> str:
-        """The message of the finding that decided; "" for a good trial."""
+        """The message of the deciding finding; "" for a good trial."""
         deciding = [f for f in self.findings if f.verdict is self.verdict]
         return deciding[0].message if deciding else ""
 
 
 @dataclass(frozen=True)
 class SearchDiagnosis:
-    """What the rules say of a search.
+    """The diagnosis of a search.
 
     Attributes:
-        best: Number of the best complete trial; None: there is none.
-        verdict: Of the best trial; failed when no trial is complete.
-        findings: About the search as a whole, the most severe first.
+        best: Number of the best complete trial; None: no complete trial.
+        verdict: Verdict of the best trial; failed if no trial is complete.
+        findings: Findings about the search, the most severe first.
         trials: Trial number to its diagnosis.
-        not_applicable: Code of a rule about searches to why it could not answer.
+        not_applicable: Code of a search rule to the reason why it could not be applied.
     """
 
     best: int | None
@@ -60,16 +60,16 @@ class SearchDiagnosis:
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """How many trials have each verdict; verdicts nobody has are left out."""
+        """Number of trials with each verdict, without zeros."""
         counts = Counter(diagnosis.verdict for diagnosis in self.trials.values())
         return {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
 def judge_trial(view: TrialView, rules: Sequence[Rule[TrialView]]) -> Diagnosis:
     """Return the diagnosis of a trial by the given rules."""
-    findings, not_applicable = _ask(view, rules)
-    said = {found.verdict for found in findings}
-    verdict = next((v for v in PRECEDENCE if v in said), Verdict.GOOD)
+    findings, not_applicable = _apply(view, rules)
+    verdicts = {finding.verdict for finding in findings}
+    verdict = next((v for v in PRECEDENCE if v in verdicts), Verdict.GOOD)
     return Diagnosis(verdict, findings, not_applicable)
 
 
@@ -80,12 +80,11 @@ def judge_search(
 ) -> SearchDiagnosis:
     """Return the diagnosis of a search and of each of its trials.
 
-    Trials are judged in the light of the whole search: what the best of them reaches
-    is known to be reachable.
+    The best score of the search is a reference for all its trials.
     """
     view = with_best_score(view)
     trials = {v.number: judge_trial(v, trial_rules) for v in view.trials}
-    findings, not_applicable = _ask(view, search_rules)
+    findings, not_applicable = _apply(view, search_rules)
     best = view.best
     return SearchDiagnosis(
         best=None if best is None else best.number,
@@ -97,7 +96,7 @@ def judge_search(
 
 
 def with_best_score(view: SearchView) -> SearchView:
-    """Return the search with the best validation score known to all its trials."""
+    """Return the search with its best validation score in the context of all trials."""
     scores = [score for v in view.complete if (score := skill_of(v)) is not None]
     context = replace(view.context, best_score=max(scores, default=None))
     trials = [replace(trial, context=context) for trial in view.trials]
@@ -105,7 +104,7 @@ def with_best_score(view: SearchView) -> SearchView:
 
 
 def skill_of(trial: TrialView) -> float | None:
-    """Return what a complete trial reaches in validation; None: not comparable."""
+    """Return the validation score of a complete trial; None: not comparable."""
     try:
         return float(measure_gap(trial).validation.mean())
     except NotApplicable:
@@ -117,18 +116,18 @@ def diagnosis_as_dict(diagnosis: Diagnosis | SearchDiagnosis) -> dict[str, Any]:
     return asdict(diagnosis)
 
 
-def _ask(
+def _apply(
     view: ViewT, rules: Sequence[Rule[ViewT]]
 ) -> tuple[tuple[Finding, ...], dict[str, str]]:
     findings: list[Finding] = []
     not_applicable: dict[str, str] = {}
     for rule in rules:
         try:
-            found = rule.check(view)
+            finding = rule.check(view)
         except NotApplicable as reason:
             not_applicable[rule.code] = str(reason)
             continue
-        if found is not None:
-            findings.append(found)
-    findings.sort(key=lambda found: _SEVERITIES.index(found.severity))
+        if finding is not None:
+            findings.append(finding)
+    findings.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return tuple(findings), not_applicable

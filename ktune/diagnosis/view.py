@@ -1,8 +1,8 @@
-"""What the rules look at: frozen views of plain data.
+"""The input of the rules: frozen views of plain data.
 
-Everything here can be rebuilt from what MLflow holds: a trial's ``trial.json`` gives
-its `Trial` and `TrialResult`, ``out_of_fold.npz`` the bytes of
-``TrialResult.out_of_fold``, and the parent run the rest.
+All views can be restored from MLflow: ``trial.json`` of a trial contains its `Trial`
+and `TrialResult`, ``out_of_fold.npz`` the bytes of ``TrialResult.out_of_fold``, and
+the parent run the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from ktune.trial import Trial, TrialResult, TrialState, Value
 
 @dataclass(frozen=True)
 class Baselines:
-    """What simple models reach on the validation rows, as means over the folds.
+    """Scores of simple models on the validation rows, as means over the folds.
 
     Attributes:
         constant: Metric to score of the best constant prediction.
         linear: Of a logistic or ridge regression; empty: not measured.
-        trees: Of a small forest of randomised trees; empty: not measured.
+        trees: Of a small forest of extremely randomised trees; empty: not measured.
     """
 
     constant: Mapping[str, float] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Baselines:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known of the data themselves and may explain a score.
+    """Facts about the data that may explain a score.
 
     Attributes:
-        best_feature: Name of the feature that predicts best alone; "" if unknown.
+        best_feature: Name of the most predictive single feature; "" if unknown.
         best_feature_score: Its cross-validated skill, 0 (none) … 1 (perfect).
         duplicates_in_folds: Share of validation rows with an equal row, target
             included, among the training rows of their fold. None: unknown.
-        duplicates_in_test: Share of test rows with an equal row among the others.
+        duplicates_in_test: Share of test rows with an equal row among all other rows.
     """
 
     best_feature: str = ""
@@ -52,18 +52,18 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Context:
-    """What all trials of a search have in common.
+    """The data that all trials of a search share.
 
     Attributes:
-        objective: What trials are judged by.
-        task: What is predicted.
+        objective: The first objective.
+        task: Task of the data.
         class_names: In the order of class numbers; empty for regression.
-        baselines: Of simple models on the same folds; None: not measured.
-        facts: About the data; None: not looked at.
-        best_score: Best validation mean of the yardstick (see `measures`) any trial
-            of the search has reached; None: nothing to compare with yet.
-        further: Objectives beside the leading one.
-        pick: Which trial of a Pareto front is taken.
+        baselines: Scores of simple models on the same folds; None: not measured.
+        facts: Facts about the data; None: not measured.
+        best_score: Best validation mean of the yardstick (see `measures`) over all
+            trials of the search; None: unknown.
+        further: The other objectives.
+        pick: The rule that selects a trial from the Pareto front.
     """
 
     objective: Objective
@@ -77,13 +77,13 @@ class Context:
 
     @property
     def goal(self) -> Goal:
-        """All objectives, and how one trial is taken."""
+        """All objectives, and the rule that selects one trial."""
         return Goal((self.objective, *self.further), self.pick)
 
 
 @dataclass(frozen=True)
 class TrialView:
-    """One trial as the rules see it."""
+    """A trial with its result and context."""
 
     trial: Trial
     result: TrialResult
@@ -96,11 +96,11 @@ class TrialView:
 
     @property
     def has_scores(self) -> bool:
-        """Whether there is anything to judge: at least one epoch was scored."""
+        """Whether at least one epoch was scored."""
         return self.result.state is not TrialState.FAILED and bool(self.result.folds)
 
     def curve(self, name: str) -> np.ndarray | None:
-        """Return a curve, shape (n_folds, n_epochs); None when it was not kept."""
+        """Return a curve, shape (n_folds, n_epochs); None if it was not recorded."""
         folds = self.result.curves.get(name)
         return None if not folds else np.array(folds, dtype=np.float64)
 
@@ -119,8 +119,8 @@ class ParameterView:
         name: As in ``Trial.values``.
         low: Smallest value; None for a choice.
         high: Largest value; None for a choice.
-        is_log: Whether it is searched on a logarithmic scale.
-        choices: The values of a choice, in the order declared.
+        is_log: Whether the sampling is logarithmic.
+        choices: The values of a choice, in the declared order.
         step: Distance of neighbouring values; None: continuous.
     """
 
@@ -133,7 +133,7 @@ class ParameterView:
 
     @property
     def n_values(self) -> float:
-        """How many values there are; infinite for a continuum."""
+        """Number of values; infinite for a continuous parameter."""
         if self.low is None or self.high is None:
             return len(self.choices)
         if self.step is None or self.is_log:
@@ -143,14 +143,14 @@ class ParameterView:
 
 @dataclass(frozen=True)
 class SearchView:
-    """A whole search as the rules see it.
+    """A search with its trials, context, space and test scores.
 
     Attributes:
         trials: In the order of their numbers.
-        context: What they have in common.
-        space: Parameter name to range; empty: not known.
-        test: Metric to score of the refitted best trial on the test set; empty:
-            there is none, or it was not measured yet.
+        context: The context of all trials.
+        space: Parameter name to range; empty: unknown.
+        test: Metric to test score of the refitted best trial; empty: no test set, or
+            not measured yet.
     """
 
     trials: Sequence[TrialView]
@@ -160,7 +160,7 @@ class SearchView:
 
     @property
     def complete(self) -> list[TrialView]:
-        """The trials that ran to their end."""
+        """The trials that were neither pruned nor failed."""
         return [view for view in self.trials if view.result.is_complete]
 
     @property

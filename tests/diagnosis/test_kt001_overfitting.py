@@ -56,7 +56,7 @@ def test_memorising_behind_early_stopping_is_overfitting():
     )
     found = Overfitting().check(view)
     assert found is not None
-    assert "by heart" in found.message
+    assert "memorises its training rows" in found.message
 
 
 def test_a_trial_that_learned_nothing_cannot_overfit():

@@ -1,4 +1,4 @@
-"""What is advised names the user's own parameters and the presets' options."""
+"""Remedies name the user's own parameters and the presets' options."""
 
 import pytest
 

@@ -43,11 +43,11 @@ class Case:
     """One planted case.
 
     Attributes:
-        name: What is planted.
+        name: The planted property.
         truth: Verdicts that are right.
         data: Seed to features and targets.
-        task: What is predicted.
-        network: What is trained.
+        task: Task of the data.
+        network: The trained network.
         fit: Epochs and early stopping.
         cv: Folds.
         with_references: Whether simple models and facts about the data are known.
@@ -193,7 +193,7 @@ HUGE = Net((128, 128))
 ALL_EPOCHS = {"early_stopping": False}
 
 CASES = (
-    # What cannot be learned is learned by heart.
+    # A model can only memorise noise.
     Case("noise labels, huge", (OVERFIT,), noise(), "binary", HUGE, {"epochs": 40}),
     Case("noise labels, all epochs", (OVERFIT,), noise(), "binary", HUGE,
          {"epochs": 40, **ALL_EPOCHS}),

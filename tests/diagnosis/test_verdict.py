@@ -20,7 +20,7 @@ from ktune.diagnosis import (
 )
 
 
-def test_a_trial_nobody_objects_to_is_good():
+def test_a_trial_without_findings_is_good():
     diagnosis = diagnose_trial(classification_view(0.95, 0.94))
     assert diagnosis.verdict is Verdict.GOOD
     assert diagnosis.reason == ""
