@@ -29,7 +29,7 @@ def test_overconfidence_is_found():
 def test_underconfidence_is_found():
     found = Miscalibrated().check(view_of(2000, 0.2))
     assert found is not None
-    assert "not confident enough" in found.message
+    assert "underconfident" in found.message
 
 
 def test_not_applicable_with_few_rows_or_to_numbers():
