@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from ktune.data.dataset import Task
 from ktune.diagnosis.remedies import regularise
 from ktune.diagnosis.rule import Finding, Severity, finding
 from ktune.diagnosis.turning_point import find_turning_point
@@ -54,9 +55,16 @@ class TurningUp:
 
     def _remedy(self, view: TrialView, epoch: int) -> str:
         kept = view.result.best_epoch
-        if kept is not None and kept > epoch + 1:
-            return (
-                "For good probabilities choose the epoch by loss "
-                f"(`--objective log_loss`). {regularise(view)}"
+        if kept is None or kept <= epoch + 1:
+            return regularise(view)
+        if view.context.task is Task.REGRESSION:
+            choice = (
+                "Choose the epoch by early stopping on the squared error "
+                "(`--objective rmse -S fit.early_stopping=5`)."
             )
-        return regularise(view)
+        else:
+            choice = (
+                "For good probabilities choose the epoch by loss "
+                "(`--objective log_loss`)."
+            )
+        return f"{choice} {regularise(view)}"

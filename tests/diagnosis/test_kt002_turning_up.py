@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from views import classification_view, with_curves
+from views import classification_view, regression_view, with_curves
 
 from ktune.diagnosis import NotApplicable
 from ktune.diagnosis.kt002_turning_up import TurningUp
@@ -41,3 +41,15 @@ def test_not_applicable_to_three_epochs():
     )
     with pytest.raises(NotApplicable, match="epochs"):
         TurningUp().check(view)
+
+
+def test_the_remedy_names_a_metric_of_the_task():
+    view = with_curves(
+        regression_view(0.9, 0.4),
+        train_r2=[np.linspace(0.4, 0.9, 10)] * 5,
+        val_r2=[np.linspace(0.6, 0.4, 10)] * 5,
+    )
+    found = TurningUp().check(view)
+    assert found is not None
+    assert "log_loss" not in found.remedy
+    assert "--objective rmse" in found.remedy
