@@ -5,6 +5,7 @@ Options override the fields of the experiment.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -143,42 +144,46 @@ def run(arguments: argparse.Namespace) -> int:
     # `kill` ends the search like Ctrl-C, so that all records are written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = make_listener(quiet=arguments.quiet or arguments.json)
-    try:
+    with contextlib.closing(listener):
         listener.on_phase(f"reading {arguments.file}")
-        return _search(arguments, changes, listener)
-    finally:
-        listener.close()
+        loaded = _load(arguments)
+        from ktune.tuner.search import search
+
+        result = search(
+            loaded,
+            tracking_uri=arguments.tracking_uri,
+            listener=listener,
+            is_smoke_test=arguments.smoke,
+            resume=arguments.resume,
+            warm_start=arguments.warm_start,
+            ensemble=arguments.ensemble,
+            storage=arguments.storage,
+            **changes,
+        )
+    _print(result, arguments)
+    return INTERRUPTED if _is_interrupted(result) else DONE
 
 
-def _search(
-    arguments: argparse.Namespace, changes: dict[str, Any], listener: Any
-) -> int:
+def _load(arguments: argparse.Namespace) -> Any:
+    """Load the experiment, with Keras on the backend that was asked for."""
     from ktune.utils.runtime import choose_backend, import_keras
 
     if arguments.backend is not None:
         choose_backend(arguments.backend)
     import_keras()
-    from ktune.cli.summary import print_search, search_as_dict
     from ktune.experiment.loading import load_experiment
-    from ktune.tuner.search import search
 
-    result = search(
-        load_experiment(arguments.file),
-        tracking_uri=arguments.tracking_uri,
-        listener=listener,
-        is_smoke_test=arguments.smoke,
-        resume=arguments.resume,
-        warm_start=arguments.warm_start,
-        ensemble=arguments.ensemble,
-        storage=arguments.storage,
-        **changes,
-    )
+    return load_experiment(arguments.file)
+
+
+def _print(result: Any, arguments: argparse.Namespace) -> None:
+    from ktune.cli.summary import print_search, search_as_dict
+
     if arguments.json:
         print_json(search_as_dict(result))
-    else:
-        print_search(result, sys.stdout)
-        _print_resume(result, arguments)
-    return INTERRUPTED if _is_interrupted(result) else DONE
+        return
+    print_search(result, sys.stdout)
+    _print_resume(result, arguments)
 
 
 def _is_interrupted(result: Any) -> bool:

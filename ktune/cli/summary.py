@@ -21,9 +21,14 @@ from ktune.models.ensembles.ensemble import (
 )
 from ktune.models.ensembles.selection import NestedEstimate
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, objective_value, read_file, read_trial
-from ktune.tracking.records import short
-from ktune.tracking.search_logger import parse_value
+from ktune.tracking.reader import (
+    RunView,
+    objective_value,
+    read_file,
+    read_trial,
+    read_values,
+)
+from ktune.tracking.records import short, values_text
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 from ktune.tuner.result import SearchResult
@@ -49,7 +54,8 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
     console.print(trials_table(result.trial_runs[:SHOWN_TRIALS], result))
     best = result.trial_runs[0]
     _print_pick(result, console)
-    console.print(f"Best values (trial {best.number}): {_values_text(best)}")
+    values = values_text(read_values(result.store, best))
+    console.print(f"Best values (trial {best.number}): {values}")
     _print_gain(result, console)
     _print_test(result, console)
     _print_verdict(result, console)
@@ -111,7 +117,7 @@ def trials_table(
     if with_values:
         table.add_column("values", overflow="fold")
     for run in runs:
-        values = [_values_text(run)] if with_values else []
+        values = [values_text(read_values(result.store, run))] if with_values else []
         front = [] if goal.is_single else ["*" if run.is_on_front else ""]
         table.add_row(
             str(run.number),
@@ -344,7 +350,7 @@ def _best_as_dict(result: SearchResult) -> dict[str, Any] | None:
         "trial": run.number,
         "run_id": run.run_id,
         "score": run.metrics.get(f"val_{result.objective.metric}"),
-        "values": {name: parse_value(text) for name, text in run.params.items()},
+        "values": read_values(result.store, run),
     }
 
 
@@ -384,12 +390,6 @@ def _verdict_text(run: RunView) -> str:
     """The verdict; of a trial that did not run to its end, that."""
     verdict = run.tags.get(names.VERDICT, run.state)
     return verdict if run.state == "complete" else run.state
-
-
-def _values_text(run: RunView) -> str:
-    return ", ".join(
-        f"{name}={short(parse_value(text))}" for name, text in run.params.items()
-    )
 
 
 def print_trial(

@@ -24,7 +24,6 @@ from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation.context import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import MODULE_PREFIX, load_experiment
-from ktune.metrics.threshold import Threshold, tune_threshold
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, read_file, read_folder
 from ktune.tracking.store import Store
@@ -195,26 +194,6 @@ def recorded_partition(
         groups=None if dataset.groups is None else dataset.groups[rows],
         in_time_order=dataset.times is not None,
     )
-
-
-def threshold_of_trial(
-    store: Store, context: SearchContext, trial_run_id: str
-) -> Threshold | None:
-    """Return the decision threshold the experiment asks for; None: none.
-
-    Args:
-        store: Where the trial stands.
-        context: Of its search.
-        trial_run_id: On whose out-of-fold predictions it is tuned, if it is.
-    """
-    wanted = context.experiment.threshold
-    if not isinstance(wanted, str):
-        return None if wanted is None else Threshold(wanted)
-    content = read_file(store, trial_run_id, names.OUT_OF_FOLD_FILE)
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return tune_threshold(
-            arrays["target"], arrays["prediction"], context.objective.metric
-        )
 
 
 def _load(experiment: Experiment) -> Dataset:

@@ -54,11 +54,16 @@ class StoreLocation:
             contains its password, so messages use `shown`.
         database: The SQLite file; None for a server.
         login: Login of an MLflow server, taken from the given address.
+        local_folder: The folder of the studies for a server; absolute, because a
+            builder may change the working folder later.
     """
 
     uri: str = field(repr=False)
     database: Path | None
     login: Login | None = field(default=None, repr=False)
+    local_folder: Path = field(
+        default_factory=DEFAULT_FOLDER.resolve, repr=False, compare=False
+    )
 
     @property
     def is_server(self) -> bool:
@@ -73,7 +78,7 @@ class StoreLocation:
     @property
     def folder(self) -> Path:
         """The folder of the studies, and of everything else for SQLite."""
-        return self.database.parent if self.database else DEFAULT_FOLDER.resolve()
+        return self.database.parent if self.database else self.local_folder
 
     @property
     def artifact_root(self) -> str | None:

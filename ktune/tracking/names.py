@@ -7,6 +7,7 @@
 | tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: does not count |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
 | tag | `ktune.failure` | why a trial failed; equal for trials with the same cause |
+| tag | `ktune.values` | of a trial: its values as JSON, unless they are too long |
 | tag | `ktune.batch_size` | of a trial retried with a smaller batch to save memory |
 | tag | `ktune.storage` | of a search with several drivers: the database of its study |
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
@@ -40,6 +41,7 @@ STATE = "ktune.state"
 INTERRUPTED = "interrupted"
 VERDICT = "ktune.verdict"
 FAILURE = "ktune.failure"
+VALUES = "ktune.values"
 BATCH = "ktune.batch_size"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"

@@ -55,7 +55,7 @@ def best_values(store: Store, search: RunView, count: int) -> list[dict[str, Any
     """Return the exact values of the best complete trials of a search."""
     ranked = rank_trials(list_trials(store, search), search.goal)
     complete = [run for run in ranked if run.state == "complete"]
-    return [dict(read_trial(store, run)[0].values) for run in complete[:count]]
+    return [read_values(store, run) for run in complete[:count]]
 
 
 def _runs_below(store: Store, search: RunView) -> list[RunView]:
@@ -187,6 +187,21 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
         StoreError: The artifact is missing or not readable.
     """
     return trial_from_json(json.loads(read_run_file(store, run, names.TRIAL_FILE)))
+
+
+def read_values(store: Store, run: RunView) -> dict[str, Any]:
+    """Return the values of a trial exactly as proposed.
+
+    They stand in a tag of its run. Earlier versions wrote no such tag: their values are
+    read from ``trial.json``, and are the text of the params where that file is gone.
+    """
+    text = run.tags.get(names.VALUES)
+    if text is not None:
+        return dict(json.loads(text))
+    try:
+        return dict(read_trial(store, run)[0].values)
+    except StoreError:
+        return dict(run.params)
 
 
 def read_run_file(store: Store, run: RunView, name: str) -> bytes:

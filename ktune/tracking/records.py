@@ -20,6 +20,7 @@ from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Val
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
 _MAX_KEY_LENGTH = 240  # MLflow refuses keys of more than 250
+_MAX_TAG_LENGTH = 5000  # the limit of older MLflow servers
 _MAX_PARAM_LENGTH = 6000  # MLflow cuts longer values with a warning
 
 RUN_STATUS = {
@@ -79,6 +80,7 @@ def trial_record(
             names.TRIAL_NUMBER: str(trial.number),
             names.STATE: result.state.value,
             "ktune.trainer": result.trainer,
+            **_values_tag(trial.values),
             **_batch_tags(result),
             **_failure_tags(result.failure),
         },
@@ -189,6 +191,12 @@ def _failure_tags(failure: Failure | None) -> dict[str, str]:
     if failure is None:
         return {}
     return {names.FAILURE: failure.reason[:5000]}
+
+
+def _values_tag(values: Mapping[str, Value]) -> dict[str, str]:
+    """Return the tag that keeps values with their types; none if it is too long."""
+    text = as_json_bytes(dict(values)).decode()
+    return {names.VALUES: text} if len(text) <= _MAX_TAG_LENGTH else {}
 
 
 def _batch_tags(result: TrialResult) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Log a search to MLflow: a parent run, and one child run per trial."""
 
-import ast
 import io
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -333,19 +332,6 @@ def description(
         f"| parameter | value |\n|---|---|\n{values}"
         + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
     )
-
-
-def parse_value(text: str) -> Any:
-    """Return the value a param's text stands for.
-
-    Example:
-        >>> parse_value("0.001"), parse_value("adam"), parse_value("True")
-        (0.001, 'adam', True)
-    """
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _goal_tags(goal: Goal) -> dict[str, str]:

@@ -229,14 +229,22 @@ def _write_below(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def open_store(tracking_uri: str | None = None, *, create: bool = False) -> Store:
-    """Open the store; create it if ``create``, and relocate it if it has moved.
+    """Open the store that an address names; see `open_at`."""
+    return open_at(find_store(tracking_uri), create=create)
+
+
+def open_at(location: StoreLocation, *, create: bool = False) -> Store:
+    """Open the store at a place; paths are mended if it has moved.
+
+    Args:
+        location: From `find_store`.
+        create: Make the store if there is none, and prepare it for a search.
 
     Raises:
-        ServerUnavailable: Its server does not answer.
-        StoreError: It does not exist (and ``create`` is not set), or is not readable
-            or writable.
+        ServerUnavailable: It is on a server that does not answer.
+        StoreError: There is none yet (and ``create`` is not set), or it cannot be
+            read or written.
     """
-    location = find_store(tracking_uri)
     if not location.exists and not create:
         raise StoreError(
             f"there is no MLflow store at {location.database} yet. Run a search first "

@@ -1,7 +1,9 @@
-"""One process at work on a search, from the first trial left to the last word."""
+"""Drive a search: run its trials, then refit, register and report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
@@ -37,97 +39,117 @@ _LEFT_TO_OTHERS = (
 )
 
 
+_Results: TypeAlias = list[tuple[Trial, TrialResult]]
+
+
+@dataclass
+class _End:
+    """How the run of a search ends."""
+
+    status: str = "FAILED"
+    reason: str = "an error"
+
+
 @dataclass(frozen=True, eq=False)
 class Driver:
-    """What one process needs to drive a search.
+    """One process that drives a search.
 
     Attributes:
         store: Where the search is recorded.
         logger: Its writer.
         study: The state of the searcher.
-        request: What is asked for.
-        ready: Data, folds and model, checked.
-        listener: Is told of progress.
+        request: How the search was asked for.
+        checked: The experiment bound to its data, as the pre-flight left it.
+        listener: Shows progress.
     """
 
     store: Store
     logger: SearchLogger
     study: DrivenStudy
     request: Request
-    ready: Preflight
+    checked: Preflight
     listener: Listener
 
     def drive(self) -> SearchResult:
-        """Search; if the server of the store is gone at the end, say how to go on."""
+        """Run all trials, finalize the search, and end its run, however it ends."""
         command = self.request.resume_command(self.logger.run_id)
         with telling_how_to_go_on(
             self.store, self.logger, command, self.listener.on_note
         ):
-            return self._drive()
+            with self._run_to_end() as end:
+                diagnoser = self._measure_references()
+                self._announce()
+                results = self._past_results(diagnoser)
+                outcome = self._make_loop(diagnoser, results).run()
+                status = "KILLED" if outcome.is_interrupted else "FINISHED"
+                end.status, end.reason = status, outcome.reason
+                self._flush(outcome)
+                fitted, registration = self._finalize(diagnoser, outcome, results)
+            view = find_search(self.store, self.logger.run_id)
+            return result_of(
+                self.store,
+                view,
+                outcome=outcome,
+                fitted=fitted,
+                registration=registration,
+            )
 
-    def _drive(self) -> SearchResult:
-        """Go through trials and closing; whatever happens, leave the books ended."""
-        status, reason = "FAILED", "an error"
+    @contextmanager
+    def _run_to_end(self) -> Iterator[_End]:
+        """End the run of the search after the block, by the error if there is one."""
+        end = _End()
         try:
-            diagnoser = self._appoint_judge()
-            self._introduce()
-            outcome, results = self._run_trials(diagnoser)
-            status = "KILLED" if outcome.is_interrupted else "FINISHED"
-            reason = outcome.reason
-            self._flush(outcome)
-            fitted, registration = self._close(diagnoser, outcome, results)
+            yield end
         except KeyboardInterrupt:
-            status, reason = "KILLED", "interrupted"
+            end.status, end.reason = "KILLED", "interrupted"
             raise
         except SearchAborted:
-            reason = "the first trials all failed for the same reason"
+            end.reason = "the first trials all failed for the same reason"
             raise
         except Exception as error:
             if is_unavailable(error):
-                status, reason = "KILLED", "the MLflow server went away"
+                end.status, end.reason = "KILLED", "the MLflow server went away"
             raise
         finally:
             with shielded():
                 self.study.leave(
-                    lambda: self.logger.finish(status=status, reason=reason)
+                    lambda: self.logger.finish(status=end.status, reason=end.reason)
                 )
-        view = find_search(self.store, self.logger.run_id)
-        return result_of(
-            self.store, view, outcome=outcome, fitted=fitted, registration=registration
-        )
 
-    def _appoint_judge(self) -> Diagnoser:
-        """Measure what trials are compared with, and record it."""
-        ready = self.ready
+    def _measure_references(self) -> Diagnoser:
+        """Measure and record the references that trials are compared with."""
+        context, dataset = self.checked.context, self.checked.dataset
         self.listener.on_phase("measuring simple models on the folds")
-        references = look_at_data(ready.context, ready.dataset)
+        references = look_at_data(context, dataset)
         self.logger.log_references(
-            references_as_dict(references), ready.context.objective.metric
+            references_as_dict(references), context.objective.metric
         )
-        return Diagnoser(ready.context, tuple(ready.dataset.class_names), references)
+        return Diagnoser(context, tuple(dataset.class_names), references)
 
-    def _introduce(self) -> None:
-        """Tell what is going to be searched, and who else is at it."""
-        context, listener = self.ready.context, self.listener
+    def _announce(self) -> None:
+        """Say what is searched, and which other drivers work on it."""
+        context, listener = self.checked.context, self.listener
         listener.on_search_start(
             context.experiment, context.objective, self.logger.run_id
         )
-        for note in self.ready.notes:
+        for note in self.checked.notes:
             listener.on_note(note)
         if places := self.study.other_addresses():
             listener.on_note(f"Other drivers on this search: {', '.join(places)}")
 
-    def _run_trials(
-        self, diagnoser: Diagnoser
-    ) -> tuple[LoopOutcome, list[tuple[Trial, TrialResult]]]:
-        experiment, past = self.ready.context.experiment, self.request.past
-        searcher = self._make_searcher()
+    def _past_results(self, diagnoser: Diagnoser) -> _Results:
+        """Diagnose the trials of the search that is resumed."""
+        past = self.request.past
         results = list(past.results.values()) if past else []
         for trial, result in results:
             diagnoser.judge(trial, result)
+        return results
+
+    def _make_loop(self, diagnoser: Diagnoser, results: _Results) -> SearchLoop:
+        """Return the loop over new trials, which adds to ``results``."""
 
         def track(trial: Trial, result: TrialResult) -> None:
-            if result.batch_size:  # who trains it again does so as it went at last
+            if result.batch_size:  # a refit begins with the size that fitted
                 trial = replace(trial, batch_size=result.batch_size)
             diagnosis = diagnoser.judge(trial, result)
             found = diagnosis_as_dict(diagnosis)
@@ -135,9 +157,10 @@ class Driver:
             # Predictions stand in MLflow now; keeping them here would add up.
             results.append((trial, replace(result, out_of_fold=b"")))
 
-        loop = SearchLoop(
-            searcher,
-            make_executor(experiment, work_with(self.ready.context)),
+        experiment = self.checked.context.experiment
+        return SearchLoop(
+            self._make_searcher(),
+            make_executor(experiment, work_with(self.checked.context)),
             track=track,
             listener=self.listener,
             trials=experiment.trials,
@@ -146,17 +169,16 @@ class Driver:
             outcome=self._outcome_so_far(),
             other_drivers=self.study,
         )
-        return loop.run(), results
 
     def _make_searcher(self) -> Searcher:
-        context = self.ready.context
+        context = self.checked.context
         with self.study.lock():
             return make_searcher(
                 context.experiment,
                 context.builder.declare,
                 goal=context.goal,
                 path=self.study,
-                epochs=context.builder.settings(self.ready.defaults).epochs,
+                epochs=context.builder.settings(self.checked.defaults).epochs,
                 start_from=context.experiment.start_from,
                 find_result=self._find_result(),
             )
@@ -182,14 +204,11 @@ class Driver:
                 raise KeyboardInterrupt from None
             raise
 
-    def _close(
-        self,
-        diagnoser: Diagnoser,
-        outcome: LoopOutcome,
-        results: list[tuple[Trial, TrialResult]],
+    def _finalize(
+        self, diagnoser: Diagnoser, outcome: LoopOutcome, results: _Results
     ) -> tuple[Refit | None, Registration | None]:
         """Refit, register and report, if this driver is the one to do it."""
-        store, logger, ready = self.store, self.logger, self.ready
+        store, logger, context = self.store, self.logger, self.checked.context
         if outcome.is_interrupted:
             if not self.study.is_shared:
                 with shielded():
@@ -198,21 +217,21 @@ class Driver:
         if not self.study.try_finalize():
             self.listener.on_note(_LEFT_TO_OTHERS)
             return None, None
-        self._take_in_others(diagnoser, results)
-        fitted, registration = refit_best(store, logger, ready, results, self.listener)
+        self._import_others(diagnoser, results)
+        fitted, registration = refit_best(
+            store, logger, context, results, self.listener
+        )
         finalize(store, logger, diagnoser, fitted, self.listener)
         if registration is not None:
             write_card(store, registration.name, registration.version)
             if self.request.ensemble is not None:
                 make_ensemble(
-                    store, logger, ready, self.request.ensemble, self.listener
+                    store, logger, context, self.request.ensemble, self.listener
                 )
         self.study.mark_finalized()
         return fitted, registration
 
-    def _take_in_others(
-        self, diagnoser: Diagnoser, results: list[tuple[Trial, TrialResult]]
-    ) -> None:
+    def _import_others(self, diagnoser: Diagnoser, results: _Results) -> None:
         """Add what other drivers have done, to judge the search by all its trials."""
         if space := self.study.space():
             self.logger.add_file(names.SPACE_FILE, as_json_bytes(space))

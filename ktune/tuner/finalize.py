@@ -1,11 +1,12 @@
-"""What is done once all trials are: refit, register, judge the whole, report."""
+"""Finalize a search: refit its best trial, register, diagnose, report."""
 
 from collections.abc import Iterator
 
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.errors import KtuneError
-from ktune.evaluation.recorded import threshold_of_trial
-from ktune.evaluation.refit import Refit, refit
+from ktune.evaluation.context import SearchContext
+from ktune.evaluation.recorded_refit import refit_recorded
+from ktune.evaluation.refit import Refit
 from ktune.listener import Listener
 from ktune.metrics.intervals import Estimate
 from ktune.metrics.ranking import front_of_results, rank_results
@@ -21,18 +22,17 @@ from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 from ktune.tuner.diagnoser import Diagnoser
-from ktune.tuner.preflight import Preflight
 
 
 def refit_best(
     store: Store,
     logger: SearchLogger,
-    ready: Preflight,
+    context: SearchContext,
     results: list[tuple[Trial, TrialResult]],
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
     """Refit, test and register the best complete trial; nothing if there is none."""
-    goal = ready.context.goal
+    goal = context.goal
     ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
         return None, None
@@ -41,23 +41,17 @@ def refit_best(
         logger.log_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
-    epochs = result.best_epoch + 1
     listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
-    run_id = logger.trial_runs[trial.number]
-    threshold = threshold_of_trial(store, ready.context, run_id)
-    if threshold is not None:
-        listener.on_note(threshold.describe())
-    fitted = refit(ready.context, trial, epochs=epochs, threshold=threshold)
+    run_id, epochs = logger.trial_runs[trial.number], result.best_epoch + 1
+    fitted = refit_recorded(store, context, trial, run_id, epochs=epochs)
+    if fitted.threshold is not None:
+        listener.on_note(fitted.threshold.describe())
     logger.log_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
     registration, decision = register_best(
         store,
-        ready.context,
-        Candidate(
-            search_run_id=logger.run_id,
-            trial_run_id=logger.trial_runs[trial.number],
-            fitted=fitted,
-        ),
+        context,
+        Candidate(search_run_id=logger.run_id, trial_run_id=run_id, fitted=fitted),
     )
     logger.log_model(
         f"{registration.name}/{registration.version}",
@@ -86,13 +80,13 @@ def finalize(
 def make_ensemble(
     store: Store,
     logger: SearchLogger,
-    ready: Preflight,
+    context: SearchContext,
     method: str,
     listener: Listener,
 ) -> None:
     """Make an ensemble of the trials; a search of one trial only does without."""
     search = find_search(store, logger.run_id)
-    ensembler = Ensembler(store, search, ready.context, listener)
+    ensembler = Ensembler(store, search, context, listener)
     try:
         ensembler.make(method)
     except KtuneError as error:  # the search itself has done what it should

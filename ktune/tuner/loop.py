@@ -95,7 +95,7 @@ class SearchLoop:
         try:
             while self._start_trials() or self._awaits_others():
                 if self._running:
-                    self._finish_one()
+                    self._end_trial(*self._executor.wait(self._report))
         except KeyboardInterrupt:
             note_interrupt()
             self.outcome.is_interrupted = True
@@ -164,8 +164,7 @@ class SearchLoop:
         is_limited = ConstraintViolated.__name__ in self.outcome.failed_kinds
         return FIRST_VIOLATIONS if is_limited else FIRST_FAILURES
 
-    def _finish_one(self) -> None:
-        trial, result = self._executor.wait(self._report)
+    def _end_trial(self, trial: Trial, result: TrialResult) -> None:
         del self._running[trial.number]
         if self._other_drivers:
             self._other_drivers.check_in()

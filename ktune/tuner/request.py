@@ -1,14 +1,13 @@
-"""What is asked of a search: the experiment as changed, and what to go on with."""
+"""How a search was asked for: its file, options, and the search it resumes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL
 
 from ktune.experiment.environment import read_environment, read_git_state
-from ktune.experiment.experiment import Experiment
 from ktune.experiment.loading import LoadedExperiment
 from ktune.experiment.sources import find_sources, read_sources
 from ktune.searchers.database import shown
@@ -19,21 +18,19 @@ from ktune.tuner.resume import Past
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is asked of a search.
+    """How a search was asked for.
 
     Attributes:
-        experiment: What to search, with all changes.
-        loaded: Where it comes from; None: from Python.
-        changes: Of its fields.
-        past: What to go on with; None: a new search.
-        ensemble: Method to make one by at the end; None: none is made.
+        loaded: The experiment with its file; None: it comes from Python.
+        changes: Fields of the experiment that options replace.
+        past: The search to resume; None: a new search.
+        ensemble: Method of the ensemble to make at the end; None: none is made.
         storage: Database of the study; None: a file beside the store.
     """
 
-    experiment: Experiment
     loaded: LoadedExperiment | None
-    changes: Mapping[str, Any]
-    past: Past | None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    past: Past | None = None
     ensemble: str | None = None
     storage: URL | None = None
 
@@ -61,14 +58,14 @@ class Request:
         where = f" --storage '{storage}'" if storage else ""
         return f"{self.command} --resume {run_id[:8]}{where}"
 
-    def start(self, ready: Preflight) -> SearchStart:
+    def start(self, checked: Preflight) -> SearchStart:
         """Return what is recorded of a search before its first trial."""
         loaded = self.loaded
-        dataset, partition = ready.dataset, ready.context.partition
+        dataset, partition = checked.dataset, checked.context.partition
         files = find_sources(loaded.path) if loaded else {}
         return SearchStart(
-            experiment=ready.context.experiment,
-            goal=ready.context.goal,
+            experiment=checked.context.experiment,
+            goal=checked.context.goal,
             data={
                 "name": dataset.name,
                 "digest": dataset.digest,
@@ -77,7 +74,7 @@ class Request:
                 "n_rows": len(partition.y),
                 "n_test_rows": 0 if partition.y_test is None else len(partition.y_test),
                 "n_outputs": dataset.n_outputs,
-                "input_shape": ready.context.data.input_shape,
+                "input_shape": checked.context.data.input_shape,
             },
             partition=partition,
             class_names=dataset.class_names,

@@ -21,9 +21,9 @@ from ktune.tracking.reader import (
     rank_trials,
     read_file,
     read_trial,
+    read_values,
     test_estimates,
 )
-from ktune.tracking.search_logger import parse_value
 from ktune.tracking.store import Store
 from ktune.trial import TrialResult
 from ktune.tuner.loop import LoopOutcome
@@ -115,7 +115,7 @@ class SearchResult:
         ``is_on_front`` if there are several objectives, ``run_id``.
         """
         runs = sorted(self.trial_runs, key=lambda run: run.number)
-        return pd.DataFrame([_row(run, self.goal) for run in runs])
+        return pd.DataFrame([_row(self.store, run, self.goal) for run in runs])
 
     @cached_property
     def best(self) -> BestTrial:
@@ -176,7 +176,7 @@ def result_of(store: Store, view: RunView, **found: Any) -> SearchResult:
     return SearchResult(store, view, **found)
 
 
-def _row(run: RunView, goal: Goal) -> dict[str, Any]:
+def _row(store: Store, run: RunView, goal: Goal) -> dict[str, Any]:
     scores = {
         name: value
         for name, value in run.metrics.items()
@@ -187,7 +187,7 @@ def _row(run: RunView, goal: Goal) -> dict[str, Any]:
         "trial": run.number,
         "state": run.state,
         "verdict": run.tags.get(names.VERDICT),
-        **{name: parse_value(text) for name, text in run.params.items()},
+        **read_values(store, run),
         **dict(sorted(scores.items(), reverse=True)),
         **deviations,
         "epochs": run.metrics.get("epochs"),

@@ -179,18 +179,18 @@ def inherit_options(
     return merged
 
 
-def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
+def check_unchanged(store: Store, search: RunView, checked: Preflight) -> None:
     """Check that new trials will compare with those there are.
 
     Raises:
         ExperimentError: Data, folds, objective or engine differ; naming them.
     """
-    experiment = ready.context.experiment
+    experiment = checked.context.experiment
     now = {name: getattr(experiment, name) for name in _FIXED}
     now |= {"sampler": experiment.chosen_sampler, "pruner": experiment.chosen_pruner}
     now = params_of(now)
-    now["objective"] = _goal_text(ready.context.goal)
-    now["data"] = ready.dataset.digest
+    now["objective"] = _goal_text(checked.context.goal)
+    now["data"] = checked.dataset.digest
     before = {
         name: search.params.get(name, _BEFORE_RECORDED.get(name, "")) for name in _FIXED
     }
@@ -202,7 +202,7 @@ def check_unchanged(store: Store, search: RunView, ready: Preflight) -> None:
         # Of some objects the text is an address in memory.
         if before[name] != now[name] and " at 0x" not in now[name]
     ]
-    problems = problems or _fold_problems(store, search, ready)
+    problems = problems or _fold_problems(store, search, checked)
     if problems:
         raise ExperimentError(
             f"search {search.run_id[:8]} cannot be resumed with other settings, since "
@@ -242,8 +242,8 @@ def _goal_text(goal: Goal) -> str:
     return ", ".join(f"{o.metric} ({o.direction})" for o in goal.objectives)
 
 
-def _fold_problems(store: Store, search: RunView, ready: Preflight) -> list[str]:
-    now = folds_arrays(ready.context.partition)
+def _fold_problems(store: Store, search: RunView, checked: Preflight) -> list[str]:
+    now = folds_arrays(checked.context.partition)
     content = read_file(store, search.run_id, names.FOLDS_FILE)
     with np.load(io.BytesIO(content), allow_pickle=False) as before:
         differing = [

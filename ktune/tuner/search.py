@@ -1,6 +1,6 @@
 """A search from beginning to end: `search`, and `load` for an earlier one."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ktune.errors import ExperimentError
@@ -9,35 +9,21 @@ from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import LoadedExperiment
 from ktune.listener import Listener
 from ktune.models.ensembles import require_method
-from ktune.searchers.database import Database, check_url
-from ktune.searchers.driven_study import DrivenStudy
-from ktune.searchers.local_study import LocalStudy
-from ktune.searchers.shared_study import SharedStudy
-from ktune.tracking.location import find_store
-from ktune.tracking.reader import RunView, best_values, find_search, study_file
-from ktune.tracking.search_logger import SearchLogger, SearchStart
-from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
-from ktune.tuner.driver import Driver
+from ktune.searchers.database import check_url
+from ktune.tracking.location import StoreLocation, find_store
+from ktune.tracking.reader import best_values, find_search
+from ktune.tracking.store import Store, open_at, open_store
 from ktune.tuner.preflight import Preflight, preflight, smoke_changes
 from ktune.tuner.progress import make_listener
 from ktune.tuner.request import Request
 from ktune.tuner.result import SearchResult, result_of
-from ktune.tuner.resume import (
-    Past,
-    check_unchanged,
-    find_past,
-    inherit_options,
-    interrupted_search,
-    n_left_waiting,
-    tell_changes,
-    write_all_waiting,
-)
+from ktune.tuner.resume import Past, find_past, inherit_options, write_all_waiting
+from ktune.tuner.session import open_driver
 from ktune.tuner.warnings import warnings_for
-from ktune.utils.interrupts import shielded
 from ktune.utils.runtime import import_keras, quiet_libraries, set_determinism
 
 WARM_VALUES = 5
-"""So many of the best values of an earlier search a warm start begins with."""
+"""Number of the best values of an earlier search that a warm start begins with."""
 
 
 def search(
@@ -79,32 +65,36 @@ def search(
         KtuneError: Something the user can mend; nothing is written if it shows
             before the first trial.
     """
-    loaded = experiment if isinstance(experiment, LoadedExperiment) else None
-    plain = loaded.experiment if loaded else experiment
-    assert isinstance(plain, Experiment)
     if ensemble is not None:
         require_method(ensemble)
-    address = None if storage is None else check_url(storage)
+    loaded = experiment if isinstance(experiment, LoadedExperiment) else None
+    request = Request(
+        loaded,
+        ensemble=ensemble,
+        storage=None if storage is None else check_url(storage),
+    )
+    plain = loaded.experiment if loaded else experiment
+    assert isinstance(plain, Experiment)
+    location = find_store(tracking_uri)  # `build` may change the working folder
     listener = listener or make_listener()
     try:
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with quiet_libraries():
-            is_shared = address is not None
-            past = _find_past(plain, resume, tracking_uri, listener, is_shared)
-            if past is not None:
-                changes = inherit_options(past.options, changes)
-            plain = override(plain, changes)
-            plain = _warmed(plain, warm_start, tracking_uri)
+            store = _open_existing(location, is_needed=bool(resume or warm_start))
+            past = _find_past(store, plain.name, resume, request, listener)
+            changes = inherit_options(past.options, changes) if past else changes
+            changes |= _values_to_start_from(
+                store, override(plain, changes), warm_start
+            )
             if is_smoke_test:
-                changes = {**changes, **smoke_changes(plain)}
-                plain = override(plain, changes)
-            if warm_start is not None:  # for who resumes it
-                changes["start_from"] = list(plain.start_from)
-            if address is not None:
-                _check_can_share(plain)
-            request = Request(plain, loaded, changes, past, ensemble, address)
-            return _search(request, tracking_uri, listener)
+                changes |= smoke_changes(override(plain, changes))
+            request = replace(request, changes=changes, past=past)
+            checked = _check(override(plain, changes), request, listener)
+            with connected(checked.context.experiment):
+                store = store or open_at(location, create=True)
+                with open_driver(store, request, checked, listener) as driver:
+                    return driver.drive()
     finally:
         listener.close()
 
@@ -126,124 +116,52 @@ def load(
     return result_of(store, find_search(store, reference))
 
 
-def _find_past(
-    experiment: Experiment,
-    resume: str | bool,
-    tracking_uri: str | None,
-    listener: Listener,
-    is_shared: bool,
-) -> Past | None:
-    if resume is False:
+def _open_existing(location: StoreLocation, *, is_needed: bool) -> Store | None:
+    """Open the store before the pre-flight; None: it is made after it.
+
+    A store that cannot be used is an error at once. A store that is not there yet is
+    not made before the experiment has passed the pre-flight.
+    """
+    if not location.exists and not is_needed:
         return None
-    store = open_store(tracking_uri)
+    return open_at(location, create=location.exists)
+
+
+def _find_past(
+    store: Store | None,
+    name: str,
+    resume: str | bool,
+    request: Request,
+    listener: Listener,
+) -> Past | None:
+    """Return the search to resume, once all that waits for the store is written."""
+    if store is None or resume is False:
+        return None
     write_all_waiting(store, listener.on_note)
-    return find_past(store, experiment.name, resume, is_shared=is_shared)
+    return find_past(store, name, resume, is_shared=request.storage is not None)
 
 
-def _check_can_share(experiment: Experiment) -> None:
-    if experiment.engine != "optuna":
+def _values_to_start_from(
+    store: Store | None, experiment: Experiment, warm_start: str | None
+) -> dict[str, Any]:
+    """Return the change that puts the best values of an earlier search first."""
+    if store is None or warm_start is None:
+        return {}
+    best = best_values(store, find_search(store, warm_start), WARM_VALUES)
+    return {"start_from": [*experiment.start_from, *best]}
+
+
+def _check(experiment: Experiment, request: Request, listener: Listener) -> Preflight:
+    """Run the pre-flight, and say what it warns of."""
+    if request.storage is not None and experiment.engine != "optuna":
         raise ExperimentError(
             "--storage is for several drivers on one search, and needs engine "
             f"'optuna'; got {experiment.engine!r}, whose oracle lives in the memory of "
             "one driver. Leave --storage out, or take --engine optuna"
         )
-
-
-def _warmed(
-    experiment: Experiment, warm_start: str | None, tracking_uri: str | None
-) -> Experiment:
-    """Let an experiment begin with the best values of an earlier search."""
-    if warm_start is None:
-        return experiment
-    store = open_store(tracking_uri)
-    found = best_values(store, find_search(store, warm_start), WARM_VALUES)
-    return override(experiment, {"start_from": [*experiment.start_from, *found]})
-
-
-def _search(
-    request: Request, tracking_uri: str | None, listener: Listener
-) -> SearchResult:
     listener.on_phase("checking data, folds and model")
-    set_determinism(request.experiment.deterministic)
-    # Says at once if it cannot be used; who resumes has read it already.
-    if request.past is None and find_store(tracking_uri).exists:
-        open_store(tracking_uri)
-    ready = preflight(request.experiment, tell=listener.on_phase)
-    for note in warnings_for(ready.dataset, ready.context):
+    set_determinism(experiment.deterministic)
+    checked = preflight(experiment, tell=listener.on_phase)
+    for note in warnings_for(checked.dataset, checked.context):
         listener.on_note(note)
-    with connected(ready.context.experiment):
-        return _open_and_drive(request, ready, tracking_uri, listener)
-
-
-def _open_and_drive(
-    request: Request, ready: Preflight, tracking_uri: str | None, listener: Listener
-) -> SearchResult:
-    base = None if request.storage is None else Database(request.storage)
-    store = open_store(tracking_uri, create=True)
-    start, tell = request.start(ready), listener.on_note
-    with quiet_mlflow(), store_errors(store.location):
-        past = request.past
-        if past is None:
-            _point_out_interrupted(store, request.experiment.name, listener)
-            logger = _open_logger(store, start, tell=tell)
-            study = _study_of(store, logger.run_id, request, ready, base)
-            with study.session():
-                return Driver(store, logger, study, request, ready, listener).drive()
-        check_unchanged(store, past.search, ready)
-        for note in tell_changes(past, request.experiment, request.changes):
-            listener.on_note(note)
-        study = _study_of(store, past.search.run_id, request, ready, base)
-        with study.session():
-            logger = _open_logger(store, start, past.search, tell=tell)
-            return Driver(store, logger, study, request, ready, listener).drive()
-
-
-def _study_of(
-    store: Store,
-    run_id: str,
-    request: Request,
-    ready: Preflight,
-    base: Database | None,
-) -> DrivenStudy:
-    name = request.experiment.name
-    if base is None:
-        return LocalStudy(study_file(store, run_id), name)
-    # Many searches stand in one database.
-    return SharedStudy(
-        base,
-        f"{name}/{run_id}",
-        ready.context.builder.declare,
-        is_new=request.past is None,
-    )
-
-
-def _open_logger(
-    store: Store,
-    start: SearchStart,
-    past: RunView | None = None,
-    *,
-    tell: Callable[[str], None],
-) -> SearchLogger:
-    """Open the books of the search; close them again if Ctrl-C came meanwhile."""
-    opened: list[SearchLogger] = []
-    try:
-        with shielded():
-            opened.append(SearchLogger(store, start, past, tell))
-    except KeyboardInterrupt:
-        for logger in opened:
-            logger.finish(status="KILLED", reason="interrupted")
-        raise
-    return opened[0]
-
-
-def _point_out_interrupted(store: Store, name: str, listener: Listener) -> None:
-    interrupted = interrupted_search(store, name)
-    if interrupted is not None:
-        listener.on_note(
-            f"Search {interrupted.run_id[:8]} of {name!r} was interrupted; to continue "
-            f"it, add: --resume {interrupted.run_id[:8]}"
-        )
-    if count := n_left_waiting(store):
-        listener.on_note(
-            f"{count} records of earlier searches wait to be written: ktune sync"
-        )
+    return checked

@@ -180,7 +180,7 @@ def registering():
 
     with (
         patch("ktune.tuner.driver.refit_best", refit_best),
-        patch("ktune.tuner.finalize.refit", refit_untrained),
+        patch("ktune.evaluation.recorded_refit.refit", refit_untrained),
     ):
         yield
 

@@ -268,7 +268,7 @@ def test_a_search_with_a_success_never_aborts(success_at):
 def test_the_listener_hears_of_trials_and_epochs():
     heard = []
 
-    class Listener(Listener):
+    class Hearing(Listener):
         def on_trial_start(self, trial):
             heard.append(("start", trial.number))
 
@@ -282,7 +282,7 @@ def test_the_listener_hears_of_trials_and_epochs():
         reports([0.1, 0.2], trial, report)
         return complete(0.2)
 
-    Bench(evaluate, trials=1, listener=Listener()).run()
+    Bench(evaluate, trials=1, listener=Hearing()).run()
     assert heard == [
         ("start", 0),
         ("epoch", 0, 0.1),

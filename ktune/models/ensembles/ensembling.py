@@ -10,7 +10,7 @@ import numpy as np
 
 from ktune.data.dataset import take_rows
 from ktune.evaluation.context import SearchContext
-from ktune.evaluation.recorded import threshold_of_trial
+from ktune.evaluation.recorded_refit import threshold_of_trial
 from ktune.evaluation.refit import Refit, Trained, measured, train_again
 from ktune.evaluation.training_task import fold_seeds
 from ktune.listener import Listener

@@ -1,15 +1,13 @@
 """Make an ensemble of an earlier search."""
 
 from ktune.errors import DataError
-from ktune.evaluation.recorded import read_recorded, rebuild
+from ktune.evaluation.recorded import rebuild
+from ktune.evaluation.recorded_search import open_search
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
 from ktune.models.ensembles import require_method
 from ktune.models.ensembles.ensemble import Ensemble
 from ktune.models.ensembles.ensembling import Ensembler
-from ktune.tracking.reader import find_run, find_search
-from ktune.tracking.store import open_store, quiet_mlflow, store_errors
-from ktune.utils.runtime import import_keras, quiet_libraries
 
 
 def ensemble(
@@ -40,17 +38,14 @@ def ensemble(
     """
     require_method(method)
     listener = listener or Listener()
-    store = open_store(tracking_uri)
-    import_keras()
-    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
-        run = find_run(store, reference)
-        search = find_search(store, run.run_id)
+    with open_search(reference, tracking_uri) as opened:
+        run, search = opened.run, opened.search
         listener.on_phase("setting up data and folds as recorded")
-        with rebuild(read_recorded(store, search), experiment=experiment) as rebuilt:
+        with rebuild(opened.read(), experiment=experiment) as rebuilt:
             if not rebuilt.is_same_data:
                 raise DataError(
                     f"the data of search {search.run_id[:8]} have changed since, so "
                     "its out-of-fold predictions are of other rows. Search again"
                 )
-            ensembler = Ensembler(store, search, rebuilt.context, listener)
+            ensembler = Ensembler(opened.store, search, rebuilt.context, listener)
             return ensembler.make(method, None if run.is_search else run)

@@ -5,16 +5,13 @@ import time
 from dataclasses import dataclass
 
 from ktune.errors import ExperimentError, UnknownReference
-from ktune.evaluation.recorded import (
-    Rebuilt,
-    read_recorded,
-    rebuild,
-    threshold_of_trial,
-)
-from ktune.evaluation.refit import Refit, Trained, measured, refit, train_again
+from ktune.evaluation.context import SearchContext
+from ktune.evaluation.recorded import rebuild
+from ktune.evaluation.recorded_refit import refit_recorded, threshold_of_trial
+from ktune.evaluation.recorded_search import OpenSearch, open_search
+from ktune.evaluation.refit import Refit, Trained, measured, train_again
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
-from ktune.metrics.threshold import Threshold
 from ktune.models.ensembles.blend import Mean
 from ktune.models.ensembles.combining import combine
 from ktune.models.promotion.promotion import Promotion
@@ -34,16 +31,8 @@ from ktune.tracking.model_registry import (
     find_champion,
     version_of_trial,
 )
-from ktune.tracking.reader import (
-    RunView,
-    best_trial,
-    find_run,
-    find_search,
-    read_trial,
-)
-from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.tracking.reader import RunView, read_trial
 from ktune.trial import Trial
-from ktune.utils.runtime import import_keras, quiet_libraries
 from ktune.utils.seeds import derive_seed
 
 
@@ -78,21 +67,17 @@ def promote(
     if n_refits < 1:
         raise ExperimentError(f"n_refits must be at least 1; got {n_refits}")
     listener = listener or Listener()
-    store = open_store(tracking_uri)
-    import_keras()
-    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
-        run = find_run(store, reference)
-        search = find_search(store, run.run_id)
-        trial_run = best_trial(store, search) if run.is_search else run
+    with open_search(reference, tracking_uri) as opened:
+        store, trial_run = opened.store, opened.trial_run
         _require_complete(trial_run)
-        present = find_champion(store, search.experiment)
+        present = find_champion(store, opened.search.experiment)
         version = version_of_trial(store, trial_run.run_id) if n_refits == 1 else None
         if present and version and present.version == version.version:
             return _stays(present)
         listener.on_phase("setting up data and folds as recorded")
-        recorded = read_recorded(store, search, trial_run.number)
+        recorded = opened.read(trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
-            work = _PromotionWork(store, search, trial_run, rebuilt, listener)
+            work = _PromotionWork(opened, rebuilt.context, listener)
             is_new = version is None or not rebuilt.is_same_data
             if version is None or is_new:
                 settled, decision = work.refit(n_refits, force=force)
@@ -133,12 +118,10 @@ def _stays(present: Registration) -> Promotion:
 
 @dataclass(frozen=True, eq=False)
 class _PromotionWork:
-    """What is needed to judge a trial's model."""
+    """Judges the model of a trial, refitted first if need be."""
 
-    store: Store
-    search: RunView
-    trial_run: RunView
-    rebuilt: Rebuilt
+    opened: OpenSearch
+    context: SearchContext
     listener: Listener
 
     def judge(
@@ -146,41 +129,40 @@ class _PromotionWork:
     ) -> tuple[Registration, Decision]:
         """Compare a registered version with the champion, and move an alias."""
         self.listener.on_phase(f"measuring version {version.version} and the champion")
-        context = self.rebuilt.context
+        context, store = self.context, self.opened.store
         ours = None
         if context.partition.x_test is not None:
             x_test = context.partition.x_test
-            ours = predictions_of_version(self.store, version, context, x_test)
-        decision = decide_champion(self.store, context, ours)
-        return settle(self.store, version, decision, force=force), decision
+            ours = predictions_of_version(store, version, context, x_test)
+        decision = decide_champion(store, context, ours)
+        return settle(store, version, decision, force=force), decision
 
     def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
         """Refit the trial for the epochs found best, register and judge it."""
-        context, run = self.rebuilt.context, self.trial_run
-        trial, result = read_trial(self.store, run)
+        context, store = self.context, self.opened.store
+        run = self.opened.trial_run
+        trial, result = read_trial(store, run)
         assert result.best_epoch is not None
         epochs = result.best_epoch + 1
         self.listener.on_phase(f"refitting trial {trial.number}")
-        threshold = threshold_of_trial(self.store, context, run.run_id)
         if n_refits == 1:
-            fitted = refit(context, trial, epochs=epochs, threshold=threshold)
+            fitted = refit_recorded(store, context, trial, run.run_id, epochs=epochs)
         else:
-            fitted = self._refit_often(trial, epochs, n_refits, threshold)
+            fitted = self._refit_often(trial, epochs, n_refits)
         self.listener.on_phase("measuring it and the champion")
         candidate = Candidate(
-            search_run_id=self.search.run_id,
+            search_run_id=self.opened.search.run_id,
             trial_run_id=run.run_id if n_refits == 1 else "",
             fitted=fitted,
             tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
         )
-        return register_best(self.store, context, candidate, force=force)
+        return register_best(store, context, candidate, force=force)
 
-    def _refit_often(
-        self, trial: Trial, epochs: int, n_refits: int, threshold: Threshold | None
-    ) -> Refit:
+    def _refit_often(self, trial: Trial, epochs: int, n_refits: int) -> Refit:
         """Refit under several seeds; return the mean of the models as one."""
         started = time.perf_counter()
-        context = self.rebuilt.context
+        context, opened = self.context, self.opened
+        threshold = threshold_of_trial(opened.store, context, opened.trial_run.run_id)
         trained = []
         for number in range(n_refits):
             self.listener.on_phase(f"refit {number + 1} of {n_refits}")

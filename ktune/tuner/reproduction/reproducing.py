@@ -12,8 +12,10 @@ from ktune.data.dataset import count_rows, take_rows
 from ktune.errors import ExperimentError, StoreError
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.evaluate import work_with
-from ktune.evaluation.recorded import read_recorded, rebuild, threshold_of_trial
-from ktune.evaluation.refit import Refit, predict, refit
+from ktune.evaluation.recorded import rebuild
+from ktune.evaluation.recorded_refit import refit_recorded
+from ktune.evaluation.recorded_search import open_search
+from ktune.evaluation.refit import Refit, predict
 from ktune.executors import make_executor
 from ktune.experiment.environment import read_environment
 from ktune.experiment.experiment import Experiment
@@ -21,15 +23,8 @@ from ktune.listener import Listener
 from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
 from ktune.tracking.model_registry import version_of_trial
-from ktune.tracking.reader import (
-    RunView,
-    best_trial,
-    find_run,
-    find_search,
-    read_file,
-    read_trial,
-)
-from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.tracking.reader import RunView, read_file, read_trial
+from ktune.tracking.store import Store
 from ktune.trainers import TRAINERS
 from ktune.trial import EpochReport, TrialResult, TrialState
 from ktune.tuner.reproduction.changes import Change, find_changes
@@ -40,7 +35,6 @@ from ktune.tuner.reproduction.comparison import (
     compare_results,
     overall,
 )
-from ktune.utils.runtime import import_keras, quiet_libraries
 
 TOLERANCE = 1e-3
 """Differences up to this are "within tolerance"."""
@@ -128,19 +122,15 @@ def reproduce(
     if not tolerance >= 0:
         raise ExperimentError(f"the tolerance must be at least 0; got {tolerance}")
     listener = listener or Listener()
-    store = open_store(tracking_uri)
-    import_keras()
-    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
-        run = find_run(store, reference)
-        search = find_search(store, run.run_id)
+    with open_search(reference, tracking_uri) as opened:
         listener.on_phase("setting up data and folds as recorded")
-        trial_run = best_trial(store, search) if run.is_search else run
-        recorded = read_recorded(store, search, trial_run.number)
+        run, trial_run = opened.run, opened.trial_run
+        recorded = opened.read(trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
-            work = _ReproductionWork(store, rebuilt.context, tolerance, listener)
+            work = _ReproductionWork(opened.store, rebuilt.context, tolerance, listener)
             comparisons = work.run_again(trial_run)
             if run.is_search:
-                comparisons += work.refit_again(search, trial_run)
+                comparisons += work.refit_again(opened.search, trial_run)
             changes = find_changes(recorded, rebuilt, read_environment())
     return Reproduction(
         run_id=run.run_id,
@@ -199,8 +189,9 @@ class _ReproductionWork:
             return []  # interrupted before it came to that
         trial, _ = read_trial(self.store, run)
         self.listener.on_phase(f"refitting trial {trial.number} again")
-        threshold = threshold_of_trial(self.store, self.context, run.run_id)
-        fitted = refit(self.context, trial, epochs=int(epochs), threshold=threshold)
+        fitted = refit_recorded(
+            self.store, self.context, trial, run.run_id, epochs=int(epochs)
+        )
         return [*self._test_scores(search, fitted), *self._outputs(run, fitted)]
 
     def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[RunComparison]:

@@ -1,0 +1,60 @@
+"""Open a search that stands in MLflow, to train something of it again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from ktune.evaluation.recorded import RecordedSearch, read_recorded
+from ktune.tracking.reader import RunView, best_trial, find_run, find_search
+from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.utils.runtime import import_keras, quiet_libraries
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSearch:
+    """A search of an open store.
+
+    Attributes:
+        store: The store.
+        run: The run that was asked for: the search or a trial of it.
+        search: The search.
+    """
+
+    store: Store
+    run: RunView
+    search: RunView
+
+    @cached_property
+    def trial_run(self) -> RunView:
+        """The trial that was asked for; of a search, its best one.
+
+        Raises:
+            UnknownReference: No trial of the search is complete.
+        """
+        return best_trial(self.store, self.search) if self.run.is_search else self.run
+
+    def read(self, trial: int | None = None) -> RecordedSearch:
+        """Read its record, with the sources a trial was run from; None: the last."""
+        return read_recorded(self.store, self.search, trial)
+
+
+@contextmanager
+def open_search(
+    reference: str, tracking_uri: str | None = None
+) -> Iterator[OpenSearch]:
+    """Open the store and find a search in it, with Keras loaded and logs quiet.
+
+    Args:
+        reference: The search, or a trial of it.
+        tracking_uri: Where MLflow's store is; see `ktune.search`.
+
+    Raises:
+        UnknownReference: There is no such run.
+        StoreError: The store cannot be used.
+    """
+    store = open_store(tracking_uri)
+    import_keras()
+    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
+        run = find_run(store, reference)
+        yield OpenSearch(store, run, find_search(store, run.run_id))
