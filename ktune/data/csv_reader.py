@@ -194,15 +194,15 @@ def _typed(
     given = layout.format
     must_be_numbers = expected.numbers if expected else ()
     try:
-        known = {"is_settled": expected is not None}
-        convention = find_convention(_candidates(table, given), given, **known)
+        known = expected is not None
+        convention = find_convention(_candidates(table, given), given, is_settled=known)
         if convention.decimal != ".":
             # A point does not begin decimals here: read such columns again.
             sure = _columns_of(table, "double")
             table = _parse(layout, path, names, dict.fromkeys(sure, "string"))
             marks = replace(given, decimal=convention.decimal)
             convention = find_convention(
-                _candidates(table, given), marks, sure=sure, **known
+                _candidates(table, given), marks, sure=sure, is_settled=known
             )
         typed = type_columns(table, convention, given, must_be_numbers)
     except DataError as error:
