@@ -167,6 +167,7 @@ def test_commands_of_shell_blocks_are_accepted(block):
         verb, *arguments = words
         assert verb in VERBS
         make_parser(verb).parse_args(arguments)
+        _check_options(verb, arguments)  # the parser also takes abbreviations
 
 
 @pytest.mark.parametrize("page", PAGES)
