@@ -14,6 +14,7 @@ import pandas as pd
 from ktune.data.array_source import Arrays
 from ktune.data.bundled import BundledTable, Digits
 from ktune.data.csv_reader import read_csv
+from ktune.data.dataset_source import Batches
 from ktune.data.excel_reader import read_excel
 from ktune.data.fashion_mnist_source import FashionMnist
 from ktune.data.image_folder_source import ImageFolder
@@ -31,6 +32,7 @@ __all__ = [
     "arrays",
     "breast_cancer",
     "csv",
+    "dataset",
     "diabetes",
     "digits",
     "excel",
@@ -202,6 +204,19 @@ def parquet(
 ) -> TableFile:
     """A parquet file; arguments as on `TableFile`."""
     return TableFile(path, read_parquet, target, test, drop, groups, time, name, task)
+
+
+def dataset(
+    train: Any,
+    test: Any = None,
+    *,
+    name: str = "dataset",
+    task: str | None = None,
+    kind: str | None = None,
+    class_names: Sequence[str] = (),
+) -> Batches:
+    """A ``tf.data.Dataset`` or ``keras.utils.PyDataset``; arguments as on `Batches`."""
+    return Batches(train, test, name, task, kind, tuple(class_names))
 
 
 def npz(

@@ -9,6 +9,7 @@ import pandas as pd
 from ktune.data.coding import TargetCoding, make_coding
 from ktune.data.dataset import Dataset, Inputs, Kind, Task, take_rows
 from ktune.data.features import as_inputs, check_row_counts, check_same_form
+from ktune.data.unsupported import check_forms
 from ktune.errors import DataError
 from ktune.utils.text import did_you_mean
 
@@ -44,6 +45,7 @@ def assemble(
         DataError: Something is malformed; the message says what, where and how to
             correct it.
     """
+    check_forms(x, y, name=name)
     wanted_task = None if task is None else as_task(task)
     inputs, found_kind = as_inputs(x, name=name, kind=_as_kind(kind))
     coding = make_coding(y, name=name, task=wanted_task, class_names=class_names)

@@ -1,7 +1,7 @@
 """From whatever ``Experiment.data`` may be to one data set."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import pandas as pd
 
 from ktune.data.array_source import Arrays
 from ktune.data.assembly import as_task
+from ktune.data.batches import is_dataset
 from ktune.data.dataset import Dataset
+from ktune.data.dataset_source import Batches
 from ktune.errors import DataError, KtuneError
 
 
@@ -22,7 +24,9 @@ def load_data(
         data: ``(X, y)``, ``(X, y, X_test, y_test)``, Keras's
             ``((X, y), (X_test, y_test))``, a source with ``load()``, a `Dataset`, or
             a function without arguments that returns any of these. X may be an
-            array, a DataFrame, or a dict of arrays.
+            array, a DataFrame, or a dict of arrays. A ``tf.data.Dataset`` or a
+            ``keras.utils.PyDataset`` is read into arrays; so is a pair of them, of
+            which the second is the test set.
         name: What to call data that have no name of their own.
         task: What the targets are, where they do not tell.
 
@@ -35,6 +39,10 @@ def load_data(
     """
     if isinstance(data, Dataset):
         return _with_task(data, task)
+    if is_dataset(data):
+        return Batches(data, name=name or "dataset", task=task).load()
+    if isinstance(data, tuple | list) and len(data) == 2 and all(map(is_dataset, data)):
+        return Batches(*data, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list):
         x, y, x_test, y_test = _take_apart(data)
         arrays = Arrays(x, y, x_test, y_test, name=name or "arrays", task=task)
@@ -127,6 +135,13 @@ def _explain(data: Any) -> str:
         return (
             f"data must be arrays, a source or a function; got {str(data)!r}. If this "
             f"is a path, use ktune.data.{_source_of(Path(data))}."
+        )
+    if isinstance(data, Iterable) and not isinstance(data, Mapping):
+        return (
+            f"data is a {type(data).__name__}, which is read once only; folds need "
+            "arrays. Collect its batches first:\n"
+            "    pairs = list(batches)\n"
+            "    data = tuple(np.concatenate(parts) for parts in zip(*pairs))"
         )
     return (
         "data must be (X, y), (X, y, X_test, y_test), a ktune.data source, or a "

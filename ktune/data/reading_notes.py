@@ -43,7 +43,7 @@ def _form(given: TableFormat, found: TableFormat) -> Iterator[str]:
         if getattr(found, field) not in usual and getattr(given, field) is None
     ]
     if marks:
-        yield f"found {', '.join(marks)}; give another value to change it."
+        yield f"found {', '.join(marks)}. Arguments of that name state another form."
 
 
 def _missing(

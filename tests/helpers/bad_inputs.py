@@ -210,6 +210,28 @@ DATA = {
         "e = csv(('a,b,y\\n' + ROWS).replace(',', ';'), separator=',')",
         "separator",
     ),
+    "a word among the numbers of a csv": (
+        "e = csv('a,b,y\\n' + ROWS.replace('30,2,a', 'thirty,2,a'))",
+        "column 'a' holds 'thirty' (row 30) among 59 numbers",
+    ),
+    "a class that is called None": (
+        "e = csv('a,b,y\\n' + ROWS.replace('a', 'None'))",
+        "not_missing=['None']",
+    ),
+    "numbers of two meanings": (
+        "e = csv(('a,b,y\\n' + ROWS).replace('1,', '1.000,').replace(',', ';')"
+        ".replace('.', ','))",
+        "thousands=','",
+    ),
+    "a csv without header": ("e = csv(ROWS)", "header=None"),
+    "a list of inputs": ("e = make(data=([X, X], y))", "one per input of the model"),
+    "several targets": ("e = make(data=(X, {'p': y, 'q': y}))", "data=(X, y['p'])"),
+    "raw texts": ("e = make(data=(['a b c'] * 60, y))", "kind='sequence'"),
+    "a dataset without end": (
+        "import tensorflow as tf\n"
+        "e = make(data=tf.data.Dataset.from_tensor_slices((X, y)).repeat())",
+        "dataset.take(n)",
+    ),
     "a csv of bytes": ("e = csv(bytes(range(256)) * 40)", "no readable csv file"),
     "a csv that is not packed": (
         "e = make(data=ktune.data.csv(put('t.csv.gz', 'text'), target='y'))",
