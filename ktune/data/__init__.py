@@ -1,8 +1,8 @@
-"""Where data come from: sources, each in a file of its own.
+"""Data sources, one per file.
 
-A source says where data are; nothing is read before ``load()``, which returns a
-checked `ktune.data.dataset.Dataset`. `load_data` takes everything
-``Experiment.data`` may be. Arrays, tables, files and functions are welcome as they are.
+A source describes data; ``load()`` reads them and returns a validated
+`ktune.data.dataset.Dataset`. `load_data` accepts all values of ``Experiment.data``:
+sources, arrays, tables, files and functions.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def mnist() -> Mnist:
 
 
 def fashion_mnist() -> FashionMnist:
-    """Pictures of clothes: 60,000 images of 28×28 and a test set of 10,000."""
+    """Images of clothes: 60,000 images of 28×28 and a test set of 10,000."""
     return FashionMnist()
 
 
@@ -140,7 +140,7 @@ def csv(
 ) -> TableFile:
     """A csv file; arguments as on `TableFile` and `ktune.data.TableFormat`.
 
-    Separator, encoding, and how numbers are written are found unless they are given.
+    Separator, encoding and number format are detected unless specified.
     """
     written = TableFormat(
         separator=separator,

@@ -1,4 +1,4 @@
-"""Arrays that are in memory already."""
+"""Arrays in memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,22 @@ from ktune.data.dataset import Dataset
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Features and targets as arrays, with a test set of their own or without.
+    """Features and targets as arrays, optionally with a test set.
 
     Attributes:
         x: Features of n rows: an array, a DataFrame, or a dict of arrays.
         y: Targets, shape (n,) or (n, k).
-        x_test: Features of the data's own test set, if it has one.
-        y_test: Its targets, written like ``y``.
-        name: Recorded with every search.
-        task: "binary", "multiclass", "multilabel" or "regression". None: read it off
-            the targets, as `ktune.data.coding` tells.
-        kind: "tabular", "image" or "sequence". None: read it off the features, as
-            `ktune.data.features` tells.
-        class_names: Names for the sorted labels; empty: the labels themselves.
-        groups: One label a row; rows of a group are never split.
-        times: A number or date a row; folds and test set then look ahead in time.
+        x_test: Features of the test set; None: no test set.
+        y_test: Targets of the test set, in the form of ``y``.
+        name: Name of the data set, recorded with every search.
+        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
+            from the targets, see `ktune.data.coding`.
+        kind: "tabular", "image" or "sequence". None: inferred from the features, see
+            `ktune.data.features`.
+        class_names: Names of the sorted labels; empty: the labels themselves.
+        groups: One label for each row; rows of a group are never split.
+        times: A number or date for each row; validation and test rows are then later
+            than training rows.
     """
 
     x: Any
@@ -38,7 +39,7 @@ class Arrays:
     times: Any = None
 
     def load(self) -> Dataset:
-        """Check the arrays and code the targets."""
+        """Validate the arrays and encode the targets."""
         return assemble(
             self.x,
             self.y,

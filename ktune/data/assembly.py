@@ -1,4 +1,4 @@
-"""Put a data set together: every source ends here, so every source is checked."""
+"""Assemble and validate a data set, for all sources."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,23 +27,23 @@ def assemble(
     groups: Any = None,
     times: Any = None,
 ) -> Dataset:
-    """Check features and targets, code the targets, and return the data set.
+    """Validate features and targets, encode the targets, and return the data set.
 
     Args:
         x: Features of n rows: an array, a DataFrame, or a dict of arrays.
-        y: Targets, shape (n,) or (n, k), as `ktune.data.coding` describes.
-        name: Recorded with every search.
-        x_test: Features of the data's own test set, if it has one.
-        y_test: Its targets, written like ``y``.
-        task: A `Task` by name, where the targets do not tell.
-        kind: A `Kind` by name, where the features do not tell.
-        class_names: Names for the sorted labels.
-        groups: One label a row; rows of a group are never split.
-        times: A number or date a row; the rows are put in this order.
+        y: Targets, shape (n,) or (n, k), see `ktune.data.coding`.
+        name: Name of the data set, recorded with every search.
+        x_test: Features of the test set; None: no test set.
+        y_test: Targets of the test set, in the form of ``y``.
+        task: Name of a `Task`; None: inferred from the targets.
+        kind: Name of a `Kind`; None: inferred from the features.
+        class_names: Names of the sorted labels.
+        groups: One label for each row; rows of a group are never split.
+        times: A number or date for each row; the rows are sorted by it.
 
     Raises:
-        DataError: Something is malformed; the message says what, where and how to
-            correct it.
+        DataError: The data are malformed; the message says where and how to correct
+            them.
     """
     check_forms(x, y, name=name)
     wanted_task = None if task is None else as_task(task)
@@ -72,7 +72,7 @@ def as_task(task: str) -> Task:
     """Return the task of a name.
 
     Raises:
-        DataError: There is none of that name.
+        DataError: The name is unknown.
     """
     return _member(Task, task, "task")
 
@@ -114,7 +114,7 @@ def _check_both(x_test: Any, y_test: Any, name: str) -> None:
 
 
 def _in_time_order(dataset: Dataset, times: Any) -> Dataset:
-    """Sort the rows by time, rows of the same time in the order they came in."""
+    """Sort the rows by time; rows of the same time keep their order."""
     name = dataset.name
     column = pd.Series(np.asarray(times).ravel()).infer_objects()
     is_time = pd.api.types.is_numeric_dtype(
@@ -145,7 +145,7 @@ def _in_time_order(dataset: Dataset, times: Any) -> Dataset:
 
 
 def _as_groups(groups: Any, n_rows: int, name: str) -> np.ndarray:
-    """Number the groups, so that their labels may be of any type."""
+    """Number the groups, whose labels may be of any type."""
     labels = pd.Series(np.asarray(groups).ravel())
     if len(labels) != n_rows or labels.isna().any():
         raise DataError(

@@ -1,4 +1,4 @@
-"""Small real data sets that scikit-learn ships: no download, same everywhere."""
+"""Small data sets bundled with scikit-learn, without download."""
 
 import importlib
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class BundledTable:
 
     Attributes:
         name: The part of ``sklearn.datasets.load_…`` after the underscore.
-        task: What is to be predicted.
+        task: Name of the task.
     """
 
     name: str
     task: str
 
     def load(self) -> Dataset:
-        """Read it; the order of the classes is scikit-learn's."""
+        """Read the table; the classes are in the order of scikit-learn."""
         bunch = _bunch(self.name, as_frame=True)
         class_names = tuple(str(name) for name in bunch.get("target_names", ()))
         return assemble(
@@ -37,19 +37,19 @@ class BundledTable:
 
 @dataclass(frozen=True)
 class Digits:
-    """1,797 handwritten digits of 8×8 pixels, a small relative of MNIST."""
+    """1,797 handwritten digits of 8×8 pixels, a small version of MNIST."""
 
     name: str = "digits"
 
     def load(self) -> Dataset:
-        """Read them as float32 images, shape (1797, 8, 8), ink from 0 to 1."""
+        """Read the images as float32 from 0 to 1, shape (1797, 8, 8)."""
         bunch = _bunch("digits")
-        # The files count 0 … 16; sixteenths are exact floats, so nothing is lost.
+        # Pixels are 0 … 16; sixteenths are exact floats, so scaling is lossless.
         images = (bunch.images / 16).astype(np.float32)
         return assemble(images, bunch.target, name=self.name, kind="image")
 
 
 def _bunch(name: str, **options: Any) -> Any:
-    # Costs a second, so it waits until somebody loads.
+    # The import takes a second, so it is delayed until a data set is loaded.
     datasets = importlib.import_module("sklearn.datasets")
     return getattr(datasets, f"load_{name}")(**options)

@@ -1,20 +1,20 @@
-"""Target coding: from labels as people write them to numbers a model learns.
+"""Encoding of targets as numbers for a model.
 
-How the task is read off the targets, unless ``task=`` says it:
+The task inferred from the targets, unless ``task=`` is set:
 
 | targets | task |
 |---|---|
 | text, booleans, pandas categories | classes |
 | whole numbers, at most 20 different ones, or exactly 0 … k-1 | classes |
-| the same as floats, if there are two of them or they count from 0 or 1 | classes |
+| whole numbers as floats, if there are two or they count from 0 or 1 | classes |
 | all other numbers | regression |
 | a matrix of 0 and 1 with a single 1 in each row | classes |
 | any other matrix of 0 and 1 | multilabel |
 | any other matrix of numbers | regression with several targets |
 
-Two classes make a binary task, more a multiclass one. Numbers are only taken for
-classes if a value has two rows on average, ten where there are more than 20 values:
-the years of 300 films are measurements, the labels of CIFAR-100 are classes.
+Two classes make a binary task, more classes a multiclass one. Numbers are classes only
+with at least two rows per value on average, or ten for more than 20 values: the years
+of 300 films are measurements, the labels of CIFAR-100 are classes.
 """
 
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ from ktune.data.numeric_targets import check_no_numeric_text, mixture
 from ktune.errors import DataError
 
 FEW_VALUES = 20
-"""Up to so many different whole numbers are classes, whatever the numbers are."""
+"""Maximum number of different whole numbers that are always classes."""
 
 
 @dataclass(frozen=True, eq=False)
 class TargetCoding:
-    """How targets are written as numbers; made from the training rows.
+    """The encoding of targets, fitted on the training rows.
 
     Attributes:
-        task: What is to be predicted.
-        class_names: Names in the order of the class numbers, of the labels in the
-            order of the columns; empty for regression.
-        labels: The values that become class 0, 1, …; None if targets are no labels.
+        task: Task of the targets.
+        class_names: Names of the classes in the order of their numbers, or of the
+            labels in the order of the columns; empty for regression.
+        labels: The values encoded as class 0, 1, …; None if targets are no labels.
     """
 
     task: Task
@@ -47,15 +47,15 @@ class TargetCoding:
     labels: np.ndarray | None = None
 
     def encode(self, y: Any, *, name: str) -> np.ndarray:
-        """Return targets as ``Dataset.y`` wants them.
+        """Return targets in the form of ``Dataset.y``.
 
         Args:
-            y: Targets, n of them, as arrays, lists, a Series or a DataFrame.
-            name: Of the data, for messages.
+            y: n targets as an array, list, Series or DataFrame.
+            name: Name of the data, for messages.
 
         Raises:
-            DataError: There are classes the coding does not know, another number of
-                columns, or things that are no numbers where numbers are needed.
+            DataError: There are unknown classes, another number of columns, or values
+                that are not numbers.
         """
         y = as_target_array(y, name=name)
         if self.task is Task.REGRESSION:
@@ -97,17 +97,17 @@ def make_coding(
     task: Task | None = None,
     class_names: tuple[str, ...] = (),
 ) -> TargetCoding:
-    """Read the coding off the training targets.
+    """Fit the encoding on the training targets.
 
     Args:
         y: Targets, shape (n,) or (n, k).
-        name: Of the data, for messages.
-        task: What the targets are, where they do not tell.
-        class_names: Names for the sorted labels (for the columns of a matrix), to be
-            shown instead of the labels.
+        name: Name of the data, for messages.
+        task: Task of the targets; None: inferred from them.
+        class_names: Names of the sorted labels (for a matrix, of the columns), shown
+            instead of the labels.
 
     Raises:
-        DataError: The targets are malformed, or there is nothing to learn.
+        DataError: The targets are malformed or constant.
     """
     array = as_target_array(y, name=name)
     _check_varied(array, name)
@@ -125,7 +125,7 @@ def make_coding(
 
 
 def infer_task(y: np.ndarray) -> Task:
-    """Return the task the targets suggest; see the table of this module.
+    """Return the task inferred from the targets; see the table of this module.
 
     Example:
         >>> infer_task(np.array([3, 7, 7, 3])).value
@@ -146,11 +146,11 @@ def infer_task(y: np.ndarray) -> Task:
 
 
 def as_target_array(y: Any, *, name: str) -> np.ndarray:
-    """Return targets as a plain array of booleans, numbers or text, none missing.
+    """Return targets as an array of booleans, numbers or text without missing values.
 
     Returns:
         Shape (n,) or (n, k); a single column becomes shape (n,). Text has type
-        object, numbers are in the machine's byte order.
+        object, numbers are in native byte order.
 
     Raises:
         DataError: Targets are ragged, missing, infinite, of mixed types or of rank 3.
@@ -177,16 +177,16 @@ def as_target_array(y: Any, *, name: str) -> np.ndarray:
 
 
 def shorten(names: tuple[str, ...], at_most: int = 10) -> str:
-    """Return the names for a message, the tail of many ones cut off."""
+    """Return the names for a message, truncated if there are many."""
     shown = ", ".join(repr(name) for name in names[:at_most])
     return shown + (f", … ({len(names)} in all)" if len(names) > at_most else "")
 
 
 def as_plain_array(values: Any) -> np.ndarray:
-    """Return values as an array, without turning numbers beside text into text.
+    """Return values as an array; numbers mixed with text stay numbers.
 
     Raises:
-        ValueError: They are ragged.
+        ValueError: The values are ragged.
     """
     array = np.asarray(values)
     is_array = hasattr(values, "dtype")
@@ -211,7 +211,7 @@ def _as_simple_type(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _as_one_type(array: np.ndarray, name: str) -> np.ndarray:
-    """Turn Python objects into booleans or numbers, or leave them all text."""
+    """Convert Python objects to booleans or numbers; text is unchanged."""
     missing = pd.isna(array)
     _raise_if_missing(missing, name)
     each = [_kind_of(item) for item in array.flat]
@@ -277,11 +277,11 @@ def _is_zeros_and_ones(y: np.ndarray) -> bool:
 
 
 def _are_class_labels(labels: np.ndarray, y: np.ndarray) -> bool:
-    """Whether the different numbers are labels rather than measurements."""
+    """Whether the distinct numbers are labels, not measurements."""
     is_float = labels.dtype.kind == "f"
     if is_float and not np.array_equal(labels, np.round(labels)):
         return False
-    # Python's integers: the difference of the ends may not fit the array's own type.
+    # Python's integers, because the difference may overflow the type of the array.
     first, last = int(labels[0]), int(labels[-1])
     counts_from = first if last - first == len(labels) - 1 else None
     if len(labels) > FEW_VALUES:

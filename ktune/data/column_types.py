@@ -1,4 +1,4 @@
-"""The types of a table's columns of text: numbers, clock times, or text indeed."""
+"""Types of the text columns of a table: numbers, clock times, or text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ from ktune.utils.text import count_of
 
 @dataclass(frozen=True, eq=False)
 class TypedTable:
-    """A table with its text taken as numbers and times where it holds them.
+    """A table with text columns converted to numbers and times where possible.
 
     Attributes:
         table: The PyArrow table.
-        convention: How its numbers are written.
-        missing: Words among numbers that were taken for missing ones, by column.
-        clocks: Columns of clock times, now in hours.
-        offered: Words of text columns that may stand for missing values.
+        convention: Format of its numbers.
+        missing: Words in columns of numbers that were read as missing, by column.
+        clocks: Columns of clock times, converted to hours.
+        offered: Words of text columns that may mean missing values.
     """
 
     table: Any
@@ -46,16 +46,16 @@ def find_convention(
     sure: Sequence[str] = (),
     is_settled: bool = False,
 ) -> Convention:
-    """Return the way in which the numbers of all columns are written.
+    """Return the number format of all columns.
 
     Args:
         columns: PyArrow arrays of text by column.
-        given: With the marks that the user knows.
-        sure: Columns that hold numbers for certain.
-        is_settled: Whether the format is known, so that other numbers are mistakes.
+        given: Table format of the user, which may set the number format.
+        sure: Columns that certainly contain numbers.
+        is_settled: Whether the format is known, so that other numbers are errors.
 
     Raises:
-        DataError: Two columns disagree, or two ways give different numbers.
+        DataError: Two columns have different formats, or the format is ambiguous.
     """
     allowed = _allowed(given)
     fitting = {
@@ -84,22 +84,22 @@ def type_columns(
     given: TableFormat,
     numbers: Sequence[str] = (),
 ) -> TypedTable:
-    """Take columns of text for numbers or clock times where they hold them.
+    """Convert text columns to numbers or clock times where possible.
 
     Args:
         table: A PyArrow table.
-        convention: How its numbers are written.
-        given: With the columns that stay text.
-        numbers: Columns that must hold numbers.
+        convention: Format of its numbers.
+        given: Table format of the user, which may set columns of text.
+        numbers: Columns that must contain numbers.
 
     Raises:
-        DataError: A value among numbers is none, and does not stand for a missing one.
+        DataError: A value in a column of numbers is neither a number nor missing.
     """
     import pyarrow
 
     missing: dict[str, tuple[MissingWord, ...]] = {}
     clocks, offered = [], {}
-    # "NA" may be a category of one column, and is no number in another all the same.
+    # A word of `MISSING` may be a category of one column and missing in another.
     values = [word for word in given.not_missing if word not in MISSING]
     for index, name in enumerate(table.column_names):
         column = table.column(index)
@@ -124,7 +124,7 @@ def type_columns(
 
 
 def _offered(column: Any, given: TableFormat) -> list[str]:
-    """Return the words of a text column that may stand for missing values."""
+    """Return the words of a text column that may mean missing values."""
     return [
         word
         for word in first_words(column)
@@ -140,7 +140,7 @@ def is_text(column: Any) -> bool:
 
 
 def missing_words(column: Any, words: Mapping[str, int]) -> tuple[MissingWord, ...]:
-    """Return where words stand in a column of text."""
+    """Return the first rows of words in a text column."""
     import pyarrow.compute as pc
 
     return tuple(
@@ -150,7 +150,7 @@ def missing_words(column: Any, words: Mapping[str, int]) -> tuple[MissingWord, .
 
 
 def first_words(column: Any, at_most: int = 1000) -> list[str]:
-    """Return the different words that a column of text begins with."""
+    """Return the first distinct words of a text column."""
     return [
         word
         for word in column.slice(0, 20 * at_most).unique().to_pylist()
@@ -159,13 +159,13 @@ def first_words(column: Any, at_most: int = 1000) -> list[str]:
 
 
 def _allowed(given: TableFormat) -> list[Convention]:
-    found = [
+    conventions = [
         convention
         for convention in CONVENTIONS
         if given.decimal in (None, convention.decimal)
         and given.thousands in (None, convention.thousands)
     ]
-    return found or [Convention(given.decimal or ".", given.thousands or "")]
+    return conventions or [Convention(given.decimal or ".", given.thousands or "")]
 
 
 def _fitting(column: Any, allowed: Sequence[Convention]) -> list[Convention]:
@@ -221,7 +221,7 @@ def _disagreement(
 
 
 def _marked(column: Any) -> str:
-    """Return a value that shows how the numbers of a column are written."""
+    """Return a value that shows the number format of a column."""
     words = first_words(column)
     return next((w for w in words if not w.strip("+-").isdigit()), words[0])
 
@@ -234,7 +234,7 @@ def _numbers_of(
     is_sure: bool,
     not_missing: Sequence[str],
 ) -> NumberColumn | None:
-    """Return what a column of numbers holds; None: it holds none."""
+    """Return the numbers of a text column; None if it is not a column of numbers."""
     words = first_words(column)
     if not is_sure and not may_hold_numbers(words):
         return None
@@ -275,7 +275,7 @@ def _hours_of_times(column: Any) -> Any:
 
 
 def _hours(column: Any) -> Any:
-    """Return the hours of a column of clock times; None: it holds others."""
+    """Return the hours of a column of clock times; None for other columns."""
     import pyarrow
 
     words = [word for word in column.unique().to_pylist() if word is not None]
@@ -288,5 +288,5 @@ def _hours(column: Any) -> Any:
 
 
 def with_convention(given: TableFormat, convention: Convention) -> TableFormat:
-    """Return the format with the marks in numbers that were found."""
+    """Return the table format with a number format."""
     return replace(given, decimal=convention.decimal, thousands=convention.thousands)

@@ -1,4 +1,4 @@
-"""The one loss a Keras model is compiled with: which it is, and what it says."""
+"""The loss of a compiled Keras model, and its properties."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +12,16 @@ REGRESSION_LOSSES = (
     "mean_squared_logarithmic_error",
     "poisson",
 )
-"""Losses of Keras that compare numbers with numbers, not classes with probabilities."""
+"""Losses of Keras for regression."""
 
 HINGE_LOSSES = ("categorical_hinge", "hinge", "squared_hinge")
 """Losses of Keras that take signed scores."""
 
 
 def compiled_loss(model: Any) -> Any:
-    """Return the loss a model is compiled with, out of a list or dict of one.
+    """Return the loss of a compiled model, also from a list or dict of one loss.
 
-    A list or dict of several losses is returned as it is.
+    A list or dict of several losses is returned unchanged.
 
     Example:
         >>> from types import SimpleNamespace
@@ -35,7 +35,7 @@ def compiled_loss(model: Any) -> Any:
 
 
 def loss_name(model: Any) -> str:
-    """Return the name of the loss in lower case: Keras's name, or the function's."""
+    """Return the name of the loss in lower case."""
     loss = compiled_loss(model)
     if isinstance(loss, str):
         return loss.lower()
@@ -44,7 +44,7 @@ def loss_name(model: Any) -> str:
 
 
 def keras_loss(model: Any) -> str | None:
-    """Return the name of the loss function if it is one of Keras; None: it is not.
+    """Return the name of a loss of Keras; None for other losses.
 
     ``"mse"``, ``keras.losses.MeanSquaredError()`` and the function of that name are
     all ``mean_squared_error``.
@@ -67,7 +67,7 @@ def is_regression_loss(model: Any) -> bool:
 
 
 def loss_object(loss: Any, targets: Any, outputs: Any) -> Any:
-    """Return a loss as Keras calls it in ``fit``, whatever form it was given in."""
+    """Return the loss object that Keras calls in ``fit``."""
     from keras.src.trainers.compile_utils import get_loss
 
     return get_loss(loss, targets, outputs)
@@ -78,7 +78,7 @@ def _named_in_keras(name: str) -> Any:
 
     try:
         return keras.losses.get(name)
-    except ValueError:  # "crossentropy" is chosen by Keras when it sees the targets
+    except ValueError:  # Keras resolves "crossentropy" by the targets in fit
         return None
 
 

@@ -1,4 +1,4 @@
-"""Where the rows of a csv file begin, and how its text and lines are written."""
+"""Layout of a csv file: encoding, separator, comments and first line."""
 
 import codecs
 import csv
@@ -26,12 +26,12 @@ _SEPARATOR_LINE = re.compile(rb'\s*"?sep=(.)"?\s*', re.I)
 
 @dataclass(frozen=True)
 class Layout:
-    """The rows of a csv file as UTF-8, and how they are written.
+    """The rows of a csv file as UTF-8, and their format.
 
     Attributes:
         content: Header and rows.
-        format: With separator, encoding and comment found.
-        skipped: How many lines stand before the content.
+        format: Table format with the detected separator, encoding and comment.
+        skipped: Number of lines before the content.
     """
 
     content: bytes
@@ -40,18 +40,18 @@ class Layout:
 
 
 def find_layout(content: bytes, given: TableFormat, path: Path) -> Layout:
-    """Bring the text of a csv file into UTF-8, and find separator and first line.
+    """Convert a csv file to UTF-8, and detect its separator and first line.
 
-    Excel's line ``sep=;`` is followed, and lines that begin with ``#`` before the
-    header are left out.
+    Excel's line ``sep=;`` is respected, and lines that begin with ``#`` before the
+    header are dropped.
 
     Args:
-        content: Of the file, unpacked.
-        given: How it is written, as far as the user says.
-        path: Of the file, for messages.
+        content: Uncompressed content of the file.
+        given: Table format of the user.
+        path: Path of the file, for messages.
 
     Raises:
-        DataError: The text is not in this encoding.
+        DataError: The text is not in the given encoding.
     """
     content, encoding = _as_utf8(content, given.encoding, path)
     content, skipped, separator = _without_separator_line(content)
@@ -68,7 +68,7 @@ def find_layout(content: bytes, given: TableFormat, path: Path) -> Layout:
 
 
 def find_separator(lines: Sequence[str]) -> str:
-    r"""Return the separator that cuts all lines into the same number of values.
+    r"""Return the separator that splits all lines into the same number of values.
 
     Example:
         >>> find_separator(["a;b", "1,5;2", "2,5;3"])
@@ -128,7 +128,7 @@ def _without_separator_line(content: bytes) -> tuple[bytes, int, str | None]:
 
 
 def _without_comments(content: bytes, comment: bytes) -> bytes:
-    """Leave out lines that begin with the mark, unless they go on inside quotes."""
+    """Drop lines that begin with the comment mark, unless they are inside quotes."""
     kept, quotes = [], 0
     for line in content.splitlines(keepends=True):
         if quotes % 2 == 0 and line.lstrip().startswith(comment):

@@ -1,4 +1,4 @@
-"""What every data source yields, and what a model may know about it."""
+"""The data set that a source returns, and its description for a builder."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]
 """Rows of features: one array, one table, or one array per named model input."""
 
 EXAMPLE_ROWS = 5
-"""How many raw rows a registered model brings as an example."""
+"""Number of raw rows in the input example of a registered model."""
 
 
 class Task(StrEnum):
-    """What is to be predicted."""
+    """The task of a model."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
@@ -33,7 +33,7 @@ class Task(StrEnum):
 
 
 class Kind(StrEnum):
-    """What the features are; it decides what ``preprocess="auto"`` does."""
+    """The kind of the features, which selects the preprocessing of "auto"."""
 
     TABULAR = "tabular"
     IMAGE = "image"
@@ -43,26 +43,28 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows, targets and what is known about them, before any split.
+    """Rows, targets and their metadata, before any split.
 
     Attributes:
-        name: Recorded with every search.
+        name: Name of the data set, recorded with every search.
         x: Features of ``n`` rows.
         y: Targets. Class numbers 0 … k-1, shape (n,), for classes; 0/1 of shape
             (n, k) for several labels; float32 of shape (n,) or (n, k) for regression.
-        task: What ``y`` is.
-        kind: What ``x`` is.
+        task: Task of ``y``.
+        kind: Kind of ``x``.
         class_names: In the order of the class numbers; empty for regression.
-        feature_names: Columns of a table; empty for images and the like.
-        x_test: Features of the data's own test set, if it has one.
-        y_test: Targets of the data's own test set, coded like ``y``.
-        groups: One label a row; rows of a group are never split. None: no groups.
-        times: Ascending, one a row; folds and test set look ahead. None: any order.
-        notes: What a person should know about how the data were read.
-        source_digest: Hash of what the data were decoded from, where decoding need not
-            give the same numbers on every machine (JPEG); "" otherwise.
-        reading: How the file of a table is written, as JSON values, so that new rows
-            are read alike; None for other data.
+        feature_names: Columns of a table; empty for other data.
+        x_test: Features of the test set of the source; None: no such test set.
+        y_test: Targets of that test set, encoded like ``y``.
+        groups: One label for each row; rows of a group are never split. None: no
+            groups.
+        times: Ascending, one for each row; validation and test rows are later than
+            training rows. None: any order.
+        notes: Notes for the user on how the data were read.
+        source_digest: Hash of the source files if decoding may give different numbers
+            on different machines (JPEG); "" otherwise.
+        reading: Format of the file of a table, as JSON values, for reading new rows
+            in the same way; None for other data.
     """
 
     name: str
@@ -82,14 +84,14 @@ class Dataset:
 
     @property
     def n_outputs(self) -> int:
-        """Classes, labels, or regression targets."""
+        """Number of classes, labels, or regression targets."""
         if self.task.is_classification:
             return len(self.class_names)
         return 1 if self.y.ndim == 1 else self.y.shape[1]
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are, without the data's own test set."""
+        """Number of rows, without the test set of the source."""
         return len(self.y)
 
     @property
@@ -108,13 +110,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What a build function may know about the data its model will see.
+    """The description of the data for a build function.
 
     Attributes:
         name: Name of the data set.
-        task: What is to be predicted.
+        task: Task of the data.
         input_shape: Shape of one preprocessed row, without the batch axis; a mapping
-            from input name to shape when there are several inputs.
+            from input name to shape for several inputs.
         n_outputs: Classes (2 for binary), labels, or regression targets.
         n_rows: Rows available for training and validation together.
         class_names: In the order of the class numbers; empty for regression.
@@ -138,14 +140,14 @@ def take_rows(x: Inputs, rows: np.ndarray) -> Inputs:
 
 
 def count_rows(x: Inputs) -> int:
-    """Return how many rows the inputs have."""
+    """Return the number of rows of the inputs."""
     if isinstance(x, Mapping):
         return len(next(iter(x.values())))
     return len(x)
 
 
 def input_shape(x: Inputs) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
-    """Return the shape of one row, per input name when there are several."""
+    """Return the shape of one row; for several inputs, by input name."""
     if isinstance(x, Mapping):
         return {name: part.shape[1:] for name, part in x.items()}
     return tuple(x.shape[1:])
@@ -169,7 +171,7 @@ def _hash_part(hasher: "hashlib._Hash", part: Inputs | None) -> None:
 def _hash_array(hasher: "hashlib._Hash", array: np.ndarray) -> None:
     hasher.update(str(array.shape).encode())
     if array.dtype.kind in "OUT":
-        # Text has no byte layout all platforms share; its repr has.
+        # The byte layout of text depends on the platform; its repr does not.
         for item in array.ravel().tolist():
             hasher.update(repr(item).encode() + b"\0")
         return

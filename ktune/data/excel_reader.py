@@ -30,22 +30,24 @@ _AS_CSV: dict[str, Any] = {
 def read_excel(
     path: Path, given: TableFormat = _AS_WRITTEN, expected: Expected | None = None
 ) -> ReadTable:
-    """Read a sheet; its cells are taken like the values of a csv file.
+    """Read a sheet; its cells are interpreted like the values of a csv file.
 
     Args:
-        path: The file.
-        given: With the name of the sheet, if there are several.
-        expected: What the columns must hold, if that is known.
+        path: Path of the file.
+        given: Table format of the user, with the sheet if there are several.
+        expected: Types of the columns of the training rows, if known.
 
     Raises:
-        DataError: It is missing or no workbook, or ``ktune[excel]`` is not installed.
+        DataError: The file is missing or not a workbook, or ``ktune[excel]`` is not
+            installed.
     """
     check_file(path)
     try:
-        book = pd.ExcelFile(path, engine="calamine")
-        with book:
-            sheet = _choose_sheet([str(s) for s in book.sheet_names], given.sheet, path)
-            cells = book.parse(
+        workbook = pd.ExcelFile(path, engine="calamine")
+        with workbook:
+            sheets = [str(sheet) for sheet in workbook.sheet_names]
+            sheet = _choose_sheet(sheets, given.sheet, path)
+            cells = workbook.parse(
                 sheet, header=None, dtype=object, na_filter=False
             ).to_numpy()
     except DataError:
@@ -90,7 +92,7 @@ def _as_csv(cells: Any) -> bytes:
 
 def _text(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
-        return str(int(cell))  # a workbook knows no whole numbers
+        return str(int(cell))  # a workbook stores all numbers as floats
     if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
         return cell.date().isoformat()
     return "" if cell is None else str(cell)

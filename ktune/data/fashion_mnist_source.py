@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, as large as MNIST and harder."""
+"""Fashion-MNIST: 70,000 images of clothes, as large as MNIST and harder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CLASS_NAMES = (
 )
 
 DEBIAN_FOLDER = Path("/usr/share/datasets")
-"""Where Debian's package dataset-fashion-mnist puts its folder."""
+"""Folder of Debian's package dataset-fashion-mnist."""
 
 _URL = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -40,10 +40,10 @@ _URL = (
 
 @dataclass(frozen=True)
 class FashionMnist:
-    """Pictures of clothes, 28×28 pixels, with their own test set of 10,000.
+    """Images of clothes, 28×28 pixels, with a test set of 10,000.
 
-    Looked for in the folder ``KTUNE_DATA_DIR`` names, in Keras's cache, where Debian
-    installs it, and on the internet.
+    Read from the folder ``KTUNE_DATA_DIR``, the cache of Keras, the folder of the
+    Debian package, or the internet, in this order.
 
     Source:
         Xiao, Rasul, Vollgraf, Fashion-MNIST, arXiv 1708.07747.
@@ -55,7 +55,7 @@ class FashionMnist:
         """Read the images as uint8, shape (n, 28, 28).
 
         Raises:
-            DataError: They are nowhere to be found.
+            DataError: The images are in none of these places.
         """
         images = self._find() or download("fashion_mnist", _URL)
         if images is None:

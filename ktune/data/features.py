@@ -1,6 +1,6 @@
-"""Features: checked, in one of three forms, and of a known kind.
+"""Validation of features, and their kind.
 
-How the kind is read off the features, unless ``kind=`` says it:
+The kind inferred from the features, unless ``kind=`` is set:
 
 | features | kind |
 |---|---|
@@ -9,7 +9,7 @@ How the kind is read off the features, unless ``kind=`` says it:
 | an array of rank 3 of any other type | sequence |
 | a dict of arrays | several |
 
-An integer array of rank 2 holds token numbers only if ``kind="sequence"`` says so.
+An integer array of rank 2 is an array of tokens only with ``kind="sequence"``.
 """
 
 import datetime
@@ -26,18 +26,18 @@ from ktune.utils.text import count_of
 
 
 def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, Kind]:
-    """Check features and bring them into one of the forms of ``Dataset.x``.
+    """Validate features and convert them to one of the forms of ``Dataset.x``.
 
     Args:
         x: An array, nested lists, a DataFrame, or a dict of arrays.
-        name: Of the data, for messages.
-        kind: What the features are, where their shape does not tell.
+        name: Name of the data, for messages.
+        kind: Kind of the features; None: inferred from shape and type.
 
     Returns:
-        The features and their kind. Numbers are in the machine's byte order.
+        The features and their kind. Numbers are in native byte order.
 
     Raises:
-        DataError: They are empty, ragged, infinite, or of a type no model takes.
+        DataError: The features are empty, ragged, infinite, or of an unsupported type.
     """
     if isinstance(x, Mapping):
         return _as_several(x, name), Kind.SEVERAL
@@ -57,10 +57,10 @@ def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, K
 
 
 def infer_kind(x: np.ndarray, *, name: str) -> Kind:
-    """Return the kind an array's rank and type suggest.
+    """Return the kind inferred from rank and type of an array.
 
     Raises:
-        DataError: They suggest none.
+        DataError: The kind is ambiguous.
     """
     if x.ndim == 2:
         return Kind.TABULAR
@@ -77,10 +77,10 @@ def infer_kind(x: np.ndarray, *, name: str) -> Kind:
 
 
 def as_table(frame: pd.DataFrame, *, name: str) -> pd.DataFrame:
-    """Check a table and return it with plain column types and a fresh index.
+    """Validate a table and return it with plain column types and a new index.
 
     Raises:
-        DataError: Columns are duplicate, infinite, or hold dates or objects.
+        DataError: Columns are duplicate or infinite, or contain dates or objects.
     """
     columns = [str(column) for column in frame.columns]
     duplicate = {column for column in columns if columns.count(column) > 1}
@@ -102,11 +102,11 @@ def as_table(frame: pd.DataFrame, *, name: str) -> pd.DataFrame:
 
 
 def check_same_form(x: Inputs, x_test: Inputs, *, name: str) -> Inputs:
-    """Return the test features, in the order of the training columns.
+    """Return the test features in the order of the training columns.
 
     Raises:
-        DataError: They differ from the training features in columns, input names,
-            shape of a row, or type.
+        DataError: The test features differ from the training features in columns,
+            input names, shape of a row, or type.
     """
     if type(x) is not type(x_test):
         raise DataError(
@@ -158,13 +158,13 @@ def _as_several(x: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
         where = f"{name}: input {key!r}"
         if part.dtype == object:
             raise DataError(f"{where} holds text or objects; numbers are needed.")
-        # Nothing imputes missing values of several inputs, so none may be missing.
+        # Missing values of several inputs are not imputed.
         _check_finite(part, where, allow_missing=False)
     return {k: p.reshape(-1, 1) if p.ndim == 1 else p for k, p in parts.items()}
 
 
 def _table_of_objects(x: np.ndarray, kind: Kind, name: str) -> pd.DataFrame:
-    """Text and numbers side by side are a table; anything else is a mistake."""
+    """Return an array of text and numbers as a table; refuse other objects."""
     has_scalars = all(np.ndim(item) == 0 for item in x.flat)
     if kind is not Kind.TABULAR or x.ndim != 2 or not has_scalars:
         raise DataError(
@@ -280,10 +280,10 @@ def _same_shape(
 
 
 def check_row_counts(x: Inputs, y: np.ndarray, *, name: str) -> None:
-    """Check that there are as many targets as rows of features.
+    """Check that features and targets have the same number of rows.
 
     Raises:
-        DataError: There are more of one than of the other.
+        DataError: The numbers differ.
     """
     if count_rows(x) != len(y):
         raise DataError(

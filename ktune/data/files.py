@@ -1,4 +1,4 @@
-"""What all sources that read files check first."""
+"""Checks of files, folders and column names, for sources that read files."""
 
 import re
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from ktune.utils.text import did_you_mean
 
 
 def check_file(path: Path) -> None:
-    """Check that there is a file with something in it.
+    """Check that a file exists and is not empty.
 
     Raises:
-        DataError: With the folder looked into and the nearest name there.
+        DataError: The message names the folder and the nearest file name.
     """
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; a file is needed.")
@@ -23,10 +23,10 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Check that there is a folder of that name.
+    """Check that a folder exists.
 
     Raises:
-        DataError: With the folder looked into and the nearest name there.
+        DataError: The message names the parent folder and the nearest name.
     """
     if path.is_file():
         raise DataError(f"{path}: this is a file; a folder is needed.")
@@ -35,7 +35,7 @@ def check_folder(path: Path) -> None:
 
 
 def suspicious_column(names: Sequence[str]) -> str | None:
-    """Say what is wrong with the names of columns; None: nothing."""
+    """Return a problem with the names of columns; None: no problem."""
     duplicate = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
     if duplicate:
         count = list(names).count(duplicate[0])
@@ -49,7 +49,7 @@ def suspicious_column(names: Sequence[str]) -> str | None:
 
 
 def header_hint(names: Sequence[str]) -> str:
-    """Return a hint for names of columns that look like values, or "".
+    """Return a hint for column names that look like values, or "".
 
     Example:
         >>> header_hint(["5.1", "3.5", "setosa"])

@@ -1,4 +1,4 @@
-"""Cut off the test set and make the folds every trial of a search is judged on."""
+"""Hold out the test set and make the folds of a search."""
 
 import hashlib
 import math
@@ -21,17 +21,17 @@ from ktune.errors import DataError, ExperimentError
 from ktune.utils.seeds import derive_seed
 
 N_BINS = 10
-"""Bins of a regression's target to stratify by."""
+"""Number of bins of a regression target for stratification."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Row positions of one fold, within the rows that are not test rows.
+    """Row positions of one fold, among all rows without the test rows.
 
     Attributes:
         index: 0, 1, 2, …
-        train: Positions trained on, ascending.
-        validation: Positions the fold is judged on, ascending.
+        train: Positions of training rows, ascending.
+        validation: Positions of validation rows, ascending.
     """
 
     index: int
@@ -41,19 +41,20 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """The data of a search, split once: rows for trials, rows for the final test.
+    """The data of a search, split once into rows for trials and test rows.
 
     Attributes:
-        x: Features of the rows trials may use.
-        y: Their targets.
+        x: Features of the rows for trials.
+        y: Targets of these rows.
         folds: The folds of ``x``, the same for every trial.
-        rows: Their positions in the data set.
-        x_test: Features of the untouched test set; None when there is none.
-        y_test: Its targets.
-        test_rows: Their positions in the data set; None when the data came with a
-            test set of their own, or there is none.
-        groups: The group of each of the rows; None: there are none.
-        in_time_order: Whether the rows are, so that folds have to look ahead.
+        rows: Positions of these rows in the data set.
+        x_test: Features of the untouched test set; None: no test set.
+        y_test: Targets of the test set.
+        test_rows: Positions of the test rows in the data set; None if the source has
+            its own test set, or there is none.
+        groups: Group of each row; None: no groups.
+        in_time_order: Whether the rows are sorted by time, so that validation rows
+            must be later than training rows.
     """
 
     x: Inputs
@@ -68,7 +69,7 @@ class Partition:
 
     @property
     def test_digest(self) -> str:
-        """Hash of which rows are test rows; "" when there are none."""
+        """Hash of the positions of the test rows; "" without a test set."""
         if self.y_test is None:
             return ""
         if self.test_rows is None:
@@ -85,20 +86,19 @@ def split(
     seed: int,
     stratify: str = "auto",
 ) -> Partition:
-    """Cut off the test set first, then make the folds from the rest.
+    """Hold out the test set, then make the folds from the other rows.
 
     Args:
-        dataset: The whole data.
+        dataset: The data set.
         cv: Number of folds, or any scikit-learn splitter.
-        test_size: Share of rows held out, in [0, 1). Ignored when the data have a
-            test set of their own; 0 means no untouched test set.
-        seed: Of the search; it decides about the folds. The test rows do not depend
-            on it, so that models of several searches are measured on the same rows
-            and none of them has trained on these.
-        stratify: See `make_folds`; it holds for the test rows as well.
+        test_size: Share of rows held out, in [0, 1). Ignored if the source has its
+            own test set; 0 means no untouched test set.
+        seed: Seed of the search, for the folds. The test rows do not depend on it, so
+            that several searches share them and never train on them.
+        stratify: See `make_folds`; applies to the test rows as well.
 
     Raises:
-        DataError: Too few rows of a class (or in all) for the split asked for.
+        DataError: There are too few rows, of a class or in total, for the split.
         ExperimentError: The splitter does not fit the data.
     """
     if dataset.x_test is not None or test_size == 0:
@@ -132,11 +132,11 @@ def reshuffle(
     """Return the same rows in other folds.
 
     Args:
-        partition: Made by `split`.
+        partition: A partition of `split`.
         cv: Number of folds.
-        task: Tells whether to stratify.
+        task: Task of the data; classes are stratified.
         stratify: See `make_folds`.
-        seed: Of the folds.
+        seed: Seed of the folds.
 
     Raises:
         ExperimentError: ``cv`` is a splitter, or time fixes the folds.
@@ -168,17 +168,17 @@ def make_folds(
     stratify: str = "auto",
     class_names: tuple[str, ...] = (),
 ) -> tuple[Fold, ...]:
-    """Make folds by an int (stratified for classes, groups kept whole) or splitter.
+    """Make folds by an int (stratified for classes, groups not split) or a splitter.
 
     Args:
         cv: An int of at least 2, or a splitter with scikit-learn's ``split``.
         y: Targets, shape (n,) or (n, k).
-        task: Tells whether to stratify.
-        groups: One label a row, or None.
+        task: Task of the data; classes are stratified.
+        groups: One label for each row, or None.
         in_time_order: Train on earlier rows and validate on the next ones.
-        seed: Of the search.
-        stratify: "auto": classes; "bins": also the tenths of a regression's target;
-            "none": nothing.
+        seed: Seed of the search.
+        stratify: "auto": by class; "bins": for a regression also by tenths of the
+            target; "none": not stratified.
         class_names: For messages, in the order of the class numbers.
 
     Returns:
@@ -186,7 +186,8 @@ def make_folds(
 
     Raises:
         DataError: A class has fewer rows than there are folds.
-        ExperimentError: The splitter rejects the data or yields an empty side.
+        ExperimentError: The splitter rejects the data, or a fold has no training or no
+            validation rows.
     """
     if isinstance(cv, int):
         strata = None if in_time_order else make_strata(y, task, stratify, cv)
@@ -216,10 +217,10 @@ def make_folds(
 def make_strata(
     y: np.ndarray, task: Task, stratify: str, n_folds: int = 2
 ) -> np.ndarray | None:
-    """Return labels whose shares all parts of a split are to have; None: none.
+    """Return the labels for a stratified split; None: not stratified.
 
     Raises:
-        ExperimentError: Bins are asked for targets that are not one number a row.
+        ExperimentError: Bins are requested for several targets.
     """
     if stratify == "none" or task is Task.MULTILABEL:
         return None
@@ -238,7 +239,7 @@ def make_strata(
 
 
 def fold_of_rows(folds: Iterable[Fold], n_rows: int) -> np.ndarray:
-    """Return for each row the last fold that validates on it, -1 for none."""
+    """Return the last fold that validates on each row; -1 for none."""
     assignment = np.full(n_rows, -1, dtype=np.int16)
     for fold in folds:
         assignment[fold.validation] = fold.index

@@ -1,4 +1,4 @@
-"""Decode image files, none of which is trusted."""
+"""Decode untrusted image files."""
 
 import hashlib
 import io
@@ -16,11 +16,11 @@ import numpy as np
 from ktune.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
-"""Files with other endings are no images; their letters may be large or small."""
+"""Suffixes of image files, in upper or lower case; other files are ignored."""
 
 MOST_PIXELS = 50_000_000
-"""Larger images are refused before they are decoded: a few hundred bytes can unpack to
-gigabytes of one colour."""
+"""Larger images are refused before decoding: a few hundred bytes can unpack to
+gigabytes."""
 
 MOST_BYTES = 2**29
 
@@ -29,11 +29,11 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What every image is made into.
+    """The common form of all decoded images.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
+        height: Height in pixels.
+        width: Width in pixels.
         greyscale: One channel instead of red, green and blue.
     """
 
@@ -49,13 +49,13 @@ class ImageForm:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What became of one file.
+    """The result of decoding one file.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
         digest: Hash of its bytes.
-        pixels: As uint8; None: it cannot be decoded.
-        problem: Why not.
+        pixels: Pixels as uint8; None: decoding failed.
+        problem: The reason of the failure.
     """
 
     path: Path
@@ -65,9 +65,9 @@ class Decoded:
 
 
 def decode(path: Path, form: ImageForm) -> Decoded:
-    """Read one image file, turn it upright, and bring it into form.
+    """Read one image file, rotate it upright, and convert it to the common form.
 
-    Never raises for what is wrong with the file.
+    Problems of the file are returned, not raised.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -92,25 +92,25 @@ def decode(path: Path, form: ImageForm) -> Decoded:
         MemoryError,
     ) as error:
         # Pillow's decoders raise any of these for damaged files.
-        told = "no image" if "cannot identify" in str(error) else str(error)
-        return Decoded(path, digest, problem=f"damaged: {told}")
+        reason = "no image" if "cannot identify" in str(error) else str(error)
+        return Decoded(path, digest, problem=f"damaged: {reason}")
 
 
 class _TooLarge(Exception):
-    """More pixels than an image of a data set has."""
+    """An image has more pixels than `MOST_PIXELS`."""
 
 
 def _pixels(content: bytes, form: ImageForm) -> np.ndarray:
     from PIL import Image, ImageOps
 
     image: Any = Image.open(io.BytesIO(content), formats=_FORMATS)
-    width, height = image.size  # read off the header, nothing is decoded yet
+    width, height = image.size  # from the header, before decoding
     if width * height > MOST_PIXELS:
         raise _TooLarge(
             f"too large: {width}×{height} pixels, more than {MOST_PIXELS:,}"
         )
     mode = "L" if form.greyscale else "RGB"
-    # JPEG can be decoded at a half, quarter or eighth of its size, much faster.
+    # Decoding a JPEG at a half, quarter or eighth of its size is much faster.
     image.draft(mode, (2 * form.width, 2 * form.height))
     image = _eight_bits(ImageOps.exif_transpose(image)).convert(mode)
     size = (form.width, form.height)
@@ -121,7 +121,7 @@ def _pixels(content: bytes, form: ImageForm) -> np.ndarray:
 
 @contextmanager
 def pillow_set_up() -> Iterator[None]:
-    """Let our own limit of pixels be the only one, and no oddity of a file be told."""
+    """Disable Pillow's own limit of pixels and its warnings about files."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS
@@ -135,7 +135,7 @@ def pillow_set_up() -> Iterator[None]:
 
 
 def _eight_bits(image: Any) -> Any:
-    """Bring sixteen bits to eight; Pillow's own conversion cuts off at 255."""
+    """Convert sixteen bits to eight; Pillow's own conversion clips at 255."""
     from PIL import Image
 
     if not image.mode.startswith("I"):
@@ -145,13 +145,13 @@ def _eight_bits(image: Any) -> Any:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the images below a folder, in an order all machines share.
+    """Return the images below a folder, in the same order on all machines.
 
     Raises:
         DataError: The folder cannot be read.
     """
     try:
-        found = [
+        paths = [
             path
             for path in folder.rglob("*")
             if path.suffix.lower() in SUFFIXES
@@ -160,4 +160,4 @@ def find_images(folder: Path) -> list[Path]:
         ]
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error}).") from error
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())

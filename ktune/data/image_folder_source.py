@@ -1,4 +1,4 @@
-"""Images in folders, one folder a class."""
+"""Images in folders, one folder for each class."""
 
 import hashlib
 import os
@@ -30,16 +30,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A folder with one folder of images a class, as Keras's own loader takes it.
+    """A folder with one folder of images for each class, in the layout of Keras.
 
     Attributes:
-        path: Of the folder, absolute or from the working folder.
+        path: Path of the folder, absolute or relative to the working folder.
         size: Height and width to resize to; an int for squares.
         greyscale: One channel instead of three.
-        test: A folder likewise that is the data's own test set.
-        on_corrupt: "refuse": files that are no whole image end it with all their
-            names; "skip": they are left out, counted and named.
-        name: Recorded with every search. None: the name of the folder.
+        test: A folder of the same layout with the test set; None: no test set.
+        on_corrupt: "refuse": raise an error that names all damaged images; "skip":
+            skip them with a note that counts and names them.
+        name: Name of the data set, recorded with every search. None: the name of the
+            folder.
     """
 
     path: str | Path
@@ -50,7 +51,7 @@ class ImageFolder:
     name: str | None = None
 
     def load(self) -> Dataset:
-        """Decode all images, several at a time, as uint8 of shape (n, h, w, c)."""
+        """Decode all images in threads, as uint8 of shape (n, h, w, c)."""
         form = self._form()
         path = Path(self.path).expanduser()
         training = _read(path, form, self.on_corrupt, _class_names(path))
@@ -95,7 +96,7 @@ class ImageFolder:
 
 @dataclass(frozen=True, eq=False)
 class _Images:
-    """What a folder holds, decoded."""
+    """The decoded images of a folder."""
 
     folder: Path
     x: np.ndarray
@@ -146,7 +147,7 @@ def _read(
 
 
 def _decode_all(paths: Sequence[Path], form: ImageForm) -> Iterator[Decoded]:
-    # Threads do: Pillow lets others run while it decodes and resizes.
+    # Threads suffice: Pillow releases the GIL while it decodes and resizes.
     with pillow_set_up(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = pool.map(lambda path: decode(path, form), paths)
         yield from counted(images, total=len(paths), what="decoding images")
@@ -160,17 +161,21 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         if entry.is_dir() and not entry.name.startswith((".", "__"))
     )
     if len(names) < 2:
-        found = f"only {names[0]!r}" if names else "none"
+        present = f"only {names[0]!r}" if names else "none"
         raise DataError(
             f"{folder}: a folder for each class is needed, at least two; there is "
-            f"{found}."
+            f"{present}."
         )
     _check_not_split_before(folder, names)
     return tuple(names)
 
 
 def _check_not_split_before(folder: Path, names: Sequence[str]) -> None:
-    """Find out whether it is a folder of train and test folders instead."""
+    """Refuse a folder of train and test folders.
+
+    Raises:
+        DataError: All folders have names of parts of the data.
+    """
     splits = {"train", "training", "test", "testing", "val", "valid", "validation"}
     if {name.lower() for name in names} <= splits:
         raise DataError(
@@ -193,9 +198,9 @@ def _check_files(
 
 
 def _check_classes(training: Path, folder: Path, class_names: tuple[str, ...]) -> None:
-    found = _class_names(folder)
-    if found != class_names:
-        differing = sorted(set(found) ^ set(class_names))
+    names = _class_names(folder)
+    if names != class_names:
+        differing = sorted(set(names) ^ set(class_names))
         raise DataError(
             f"{folder}: the classes differ from those of {training}: "
             f"{', '.join(differing)} is in one of them only."

@@ -1,4 +1,4 @@
-"""Image sets in Keras's own file layouts: where they may lie and how they are read."""
+"""Image sets in the file layouts of Keras: find, read and download them."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from ktune.data.unpacking import array_sizes, check_unpacked, read_gzip
 from ktune.errors import DataError
 
 DATA_DIR = "KTUNE_DATA_DIR"
-"""Environment variable that names the folder searched first."""
+"""Environment variable with the folder that is searched first."""
 
 _NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
 _IDX_NAMES = (
@@ -26,7 +26,7 @@ _IDX_UNSIGNED_BYTES = 0x08
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images and labels as Keras's ``load_data`` returns them.
+    """Images and labels in the form of Keras's ``load_data``.
 
     Attributes:
         x: Images, uint8, shape (n, 28, 28).
@@ -42,10 +42,10 @@ class ImageSet:
 
 
 def own_folder() -> Path | None:
-    """Return the folder ``KTUNE_DATA_DIR`` names; None: it is not set.
+    """Return the folder ``KTUNE_DATA_DIR``; None if the variable is not set.
 
     Raises:
-        DataError: It names something that is no folder.
+        DataError: The path is not a folder.
     """
     named = os.environ.get(DATA_DIR)
     if not named:
@@ -59,22 +59,22 @@ def own_folder() -> Path | None:
 
 
 def keras_folder() -> Path:
-    """Return where Keras keeps the data sets it has downloaded."""
+    """Return the cache folder of Keras for data sets."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     return Path(home).expanduser() / "datasets"
 
 
 def find_image_set(folder: Path, *, npz: str, idx: str) -> ImageSet | None:
-    """Read an image set from a folder, if it is there.
+    """Read an image set from a folder; return None if the folder has none.
 
     Args:
-        folder: Where to look.
-        npz: Name of Keras's npz file.
-        idx: Name of the subfolder that may hold the four original IDX files, packed
-            with gzip or not.
+        folder: The folder.
+        npz: Name of the npz file of Keras.
+        idx: Name of the subfolder of the four original IDX files, compressed with gzip
+            or not.
 
     Raises:
-        DataError: It is there but cannot be read, or is something else.
+        DataError: A file cannot be read, or has other content.
     """
     if (folder / npz).is_file():
         return read_npz(folder / npz)
@@ -84,12 +84,12 @@ def find_image_set(folder: Path, *, npz: str, idx: str) -> ImageSet | None:
 
 
 def read_npz(path: Path) -> ImageSet:
-    """Read Keras's npz layout: arrays x_train, y_train, x_test, y_test.
+    """Read the npz layout of Keras: arrays x_train, y_train, x_test, y_test.
 
     Raises:
-        DataError: The file is damaged or holds something else.
+        DataError: The file is damaged or has other content.
     """
-    # Not `keras.datasets…load_data`: it deletes a file whose hash it does not know.
+    # `keras.datasets…load_data` would delete a file with an unknown hash.
     try:
         check_unpacked(path, sum(array_sizes(path).values()))
         with np.load(path, allow_pickle=False) as stored:
@@ -109,7 +109,7 @@ def read_idx_folder(folder: Path) -> ImageSet:
     """Read the four original files, the layout of Keras's fashion-mnist cache.
 
     Raises:
-        DataError: One is missing or damaged.
+        DataError: A file is missing or damaged.
     """
     arrays = []
     for name in _IDX_NAMES:
@@ -121,10 +121,10 @@ def read_idx_folder(folder: Path) -> ImageSet:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, packed with gzip or not.
+    """Read one IDX file of unsigned bytes, compressed with gzip or not.
 
     Raises:
-        DataError: The file is damaged or holds something else.
+        DataError: The file is damaged or has other content.
 
     Source:
         http://yann.lecun.com/exdb/mnist ("the IDX file format").
@@ -144,26 +144,25 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def download(name: str, url: str) -> ImageSet | None:
-    """Let Keras download an image set; None: the internet cannot be reached.
+    """Download an image set by Keras; return None without internet.
 
     Args:
-        name: Of the module in ``keras.datasets``.
-        url: Of a file it needs, to see first whether it can be reached.
+        name: Name of the module in ``keras.datasets``.
+        url: URL of one of its files, to test the connection.
     """
-    # Importing Keras takes seconds, and its download knows no time limit, so look
-    # before leaping.
+    # Importing Keras takes seconds, and its download has no time limit.
     if not can_reach(url):
         return None
     try:
         train, test = _load_by_keras(name)
     except Exception:
-        # Keras raises bare Exception for every way a download can fail.
+        # Keras raises a bare Exception for every failure of a download.
         return None
     return ImageSet(*train, *test)
 
 
 def can_reach(url: str, seconds: float = 4.0) -> bool:
-    """Whether a server answers; asked in a thread, as looking up its name may hang."""
+    """Whether a server answers; in a thread, because the name lookup may hang."""
     answers: list[bool] = []
     asking = threading.Thread(
         target=lambda: answers.append(_answers(url, seconds)), daemon=True

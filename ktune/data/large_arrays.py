@@ -1,4 +1,4 @@
-"""Arrays too large for memory lie in a file that the system maps and pages."""
+"""Arrays too large for memory, as memory-mapped files."""
 
 import os
 import shutil
@@ -10,24 +10,24 @@ from ktune.errors import DataError
 from ktune.utils.runtime import memory_bytes
 
 MEMORY_SHARE = 0.125
-"""Share of the machine's memory from which on an array is mapped to a file."""
+"""Share of the machine's memory above which an array is mapped to a file."""
 
 _CHUNK_BYTES = 2**26
 
 
 def is_large(n_bytes: float) -> bool:
-    """Whether an array of so many bytes is better mapped than held in memory."""
+    """Whether an array of this many bytes is mapped to a file."""
     return n_bytes > MEMORY_SHARE * memory_bytes()
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """Return an array to be filled: in memory, or mapped to a file if it is large.
+    """Return an uninitialised array, mapped to a file if it is large.
 
-    The file has no name and goes with the array, however the process ends. It lies in
-    the system's folder for temporary files, which ``TMPDIR`` names.
+    The file has no name, so the system deletes it with the array, however the process
+    ends. Its folder is that of temporary files (``TMPDIR``).
 
     Raises:
-        DataError: There is no room for the file.
+        DataError: The disk has no space for the file.
     """
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -35,12 +35,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
         _reserve(file.fileno(), n_bytes)
-        # As a plain array: a memmap's arithmetic gives memmaps that map nothing.
+        # A plain array, because arithmetic on a memmap returns memmaps without file.
         return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
 
 
 def take(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the rows at the given positions, mapped to a file if they are large."""
+    """Return the rows at the given positions, mapped to a file if large."""
     shape = (len(rows), *x.shape[1:])
     if not is_large(len(rows) * _row_bytes(x)):
         return x[rows]
@@ -51,7 +51,7 @@ def take(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def chunks(x: np.ndarray) -> list[slice]:
-    """Return slices that go through the rows of an array some megabytes at a time."""
+    """Return slices of rows of some megabytes each."""
     size = max(1, _CHUNK_BYTES // max(1, _row_bytes(x)))
     return [slice(start, start + size) for start in range(0, len(x), size)]
 
@@ -61,14 +61,14 @@ def _row_bytes(x: np.ndarray) -> int:
 
 
 def _reserve(file: int, n_bytes: int) -> None:
-    """Take the room now: writing to a mapped file on a full disk ends the process.
+    """Allocate the file, because writing to it on a full disk would kill the process.
 
-    Half of what is free is left to others: a zip bomb shall not fill the disk.
+    At most half of the free space is used, so that a zip bomb cannot fill the disk.
     """
     free = shutil.disk_usage(tempfile.gettempdir()).free
     try:
         if n_bytes > free / 2:
-            raise OSError("it would take more than half of what is free")
+            raise OSError("it would take more than half of the free space")
         os.truncate(file, n_bytes)
         if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
             os.posix_fallocate(file, 0, n_bytes)

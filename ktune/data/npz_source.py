@@ -1,4 +1,4 @@
-"""Arrays in NumPy's npz file."""
+"""Arrays in an npz file of NumPy."""
 
 import zipfile
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LAYOUTS = (
     ("x", "y", "x_test", "y_test"),
     ("X", "y", "X_test", "y_test"),
 )
-"""Names looked for: features, targets, and the same of a test set, if there is one."""
+"""Default names: features, targets, and optionally those of a test set."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,18 @@ class Npz:
     """Features and targets as arrays of one npz file.
 
     Attributes:
-        path: Of the file, absolute or from the working folder.
+        path: Path of the file, absolute or relative to the working folder.
         x: Name of the array of features. None: one of `LAYOUTS`.
-        y: Name of the array of targets. None: likewise.
-        x_test: Name of the features of a test set. None: none, or as in `LAYOUTS`
-            where ``x`` and ``y`` are not named.
-        y_test: Name of its targets.
-        groups: Name of an array of one label a row; rows of a group are never split.
-        times: Name of an array of one time a row; folds and test set look ahead.
-        name: Recorded with every search. None: the name of the file.
+        y: Name of the array of targets. None: one of `LAYOUTS`.
+        x_test: Name of the features of a test set. None: no test set, or as in
+            `LAYOUTS` if ``x`` and ``y`` are None.
+        y_test: Name of the targets of the test set.
+        groups: Name of an array of one label for each row; rows of a group are never
+            split.
+        times: Name of an array of one time for each row; validation and test rows are
+            later than training rows.
+        name: Name of the data set, recorded with every search. None: the name of the
+            file.
         task: As on `ktune.data.array_source.Arrays`.
         kind: Likewise.
         class_names: Likewise.
@@ -56,7 +59,7 @@ class Npz:
     class_names: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
-        """Read the arrays and check them."""
+        """Read and validate the arrays."""
         path = Path(self.path).expanduser()
         check_file(path)
         arrays = _read(path, self._names)
@@ -69,7 +72,7 @@ class Npz:
         )
 
     def _names(self, path: Path, known: list[str]) -> dict[str, str]:
-        """Return which array is what."""
+        """Return the name of the array for each part of the data set."""
         named = {
             part: getattr(self, part)
             for part in ("x", "y", "x_test", "y_test", "groups", "times")
@@ -119,16 +122,16 @@ def _read(path: Path, choose: Any) -> dict[str, np.ndarray]:
                 for part, name in wanted.items()
             }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, MemoryError) as error:
-        told = str(error) or type(error).__name__
-        if "pickle" in told.lower():
-            told = "it holds Python objects, which could run code when read"
+        reason = str(error) or type(error).__name__
+        if "pickle" in reason.lower():
+            reason = "it holds Python objects, which could run code when read"
         raise DataError(
-            f"{path}: no readable npz file of plain arrays ({told})."
+            f"{path}: no readable npz file of plain arrays ({reason})."
         ) from error
 
 
 def _unpacked(path: Path, name: str) -> np.ndarray:
-    """Unpack a large array piece by piece: it need not fit into memory, nor twice."""
+    """Unpack a large array in chunks, because it may not fit into memory."""
     with zipfile.ZipFile(path) as packed, packed.open(f"{name}.npy") as file:
         shape, is_fortran, dtype = _read_header(file)
         if dtype.hasobject:
@@ -146,7 +149,7 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _fill(part: np.ndarray, file: IO[bytes]) -> None:
-    """Read bytes until an array is full."""
+    """Fill an array with bytes from a file."""
     room = memoryview(part.reshape(-1).view(np.uint8))
     while room:
         n_read = file.readinto(room)  # type: ignore[attr-defined]

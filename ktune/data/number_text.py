@@ -1,4 +1,4 @@
-"""Numbers and clock times that are written as text: decimal commas, marks, strays."""
+"""Numbers and clock times as text: decimal commas, missing values, strays."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ MARKS = frozenset((
     "#name?", "#null!", "\\n"
 ))
 # fmt: on
-"""Words, in lower case, that stand for a missing value among numbers."""
+"""Words, in lower case, for a missing value in a column of numbers."""
 
 _SPACES = "[\u00a0\u2007\u2009\u202f]"
 _CLOCK = re.compile(
@@ -28,11 +28,11 @@ _FEW_NUMBERS = 10
 
 @dataclass(frozen=True)
 class Convention:
-    """How numbers are written.
+    """A number format.
 
     Attributes:
-        decimal: Before the decimals.
-        thousands: Between groups of three digits; "": there are no groups.
+        decimal: Decimal separator.
+        thousands: Separator of groups of three digits; "": no groups.
     """
 
     decimal: str = "."
@@ -40,7 +40,7 @@ class Convention:
 
     @cached_property
     def pattern(self) -> str:
-        """A regular expression of all numbers, for Python and RE2 alike."""
+        """A regular expression of all numbers, for Python and for RE2."""
         decimal, thousands = re.escape(self.decimal), re.escape(self.thousands)
         whole = r"\d+"
         if self.thousands:
@@ -63,18 +63,18 @@ CONVENTIONS = (
     PLAIN,
     *(Convention(*marks) for marks in (",", ".,", ",.", ". ", ", ", ".'", ",'")),
 )
-"""All ways in which numbers are looked for, the plain one first."""
+"""All number formats that are detected, the plain one first."""
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """How many values of a column of text are numbers.
+    """Counts of the values of a text column by their type.
 
     Attributes:
-        n_numbers: Rows that hold a number.
-        n_distinct: Different values that are numbers.
-        marks: Words that stand for a missing value, and in how many rows.
-        strays: Words that are neither, likewise.
+        n_numbers: Number of rows with a number.
+        n_distinct: Number of distinct values that are numbers.
+        marks: Number of rows of each word for a missing value.
+        strays: Number of rows of each other word.
     """
 
     n_numbers: int
@@ -84,9 +84,9 @@ class NumberColumn:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether it is a column of numbers, a few strays perhaps among them.
+        """Whether it is a column of numbers, possibly with a few strays.
 
-        A column of few different numbers, such as 0, 1, 2 and "3+", holds categories.
+        A column of few distinct numbers, such as 0, 1, 2 and "3+", has categories.
         """
         if not self.n_numbers or not self.strays:
             return bool(self.n_numbers)
@@ -99,11 +99,11 @@ class NumberColumn:
 
 
 def examine(column: Any, convention: Convention) -> NumberColumn:
-    """Count the numbers in a column of text.
+    """Count numbers, missing values and strays in a text column.
 
     Args:
-        column: A PyArrow array of strings, null where a value is missing.
-        convention: How numbers are written.
+        column: A PyArrow array of strings, null for missing values.
+        convention: Format of the numbers.
     """
     import pyarrow.compute as pc
 
@@ -122,7 +122,7 @@ def examine(column: Any, convention: Convention) -> NumberColumn:
 
 
 def convert(column: Any, convention: Convention) -> Any:
-    """Return the numbers of a column of text, null where a value is none."""
+    """Return the numbers of a text column, null for other values."""
     import pyarrow
     import pyarrow.compute as pc
 
@@ -138,19 +138,19 @@ def convert(column: Any, convention: Convention) -> Any:
 
 
 def may_hold_numbers(words: Sequence[str]) -> bool:
-    """Whether half of the first words are numbers: worth to look at them all."""
+    """Whether at least half of the first words are numbers."""
     sample = [word for word in words[:_SAMPLE] if not is_mark(word)]
     found = sum(any(c.fits(word) for c in CONVENTIONS) for word in sample)
     return 2 * found >= len(sample) > 0
 
 
 def is_mark(word: str) -> bool:
-    """Whether a word among numbers stands for a missing one."""
+    """Whether a word in a column of numbers means a missing value."""
     return word.strip().lower() in MARKS or not word.strip()
 
 
 def are_numbers_with_units(words: Sequence[str]) -> bool:
-    """Whether words are numbers with the same sign around each, such as "12 %".
+    """Whether words are numbers with the same unit, such as "12 %".
 
     Example:
         >>> are_numbers_with_units(["12,5 €", "3 €"])
@@ -167,7 +167,7 @@ def are_numbers_with_units(words: Sequence[str]) -> bool:
 
 
 def hours_of(word: str) -> float | None:
-    """Return a clock time in hours; None: it is none.
+    """Return a clock time in hours; None for other words.
 
     Example:
         >>> hours_of("14:30"), hours_of("2:30 pm"), hours_of("25:00")

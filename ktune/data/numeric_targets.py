@@ -1,4 +1,4 @@
-"""Targets that are numbers, or nearly: text among numbers, numbers written as text."""
+"""Checks of targets with numbers as text, or with text among numbers."""
 
 from collections import Counter
 from typing import Any
@@ -15,17 +15,17 @@ _FEW_VALUES = 20
 
 
 def check_no_numeric_text(y: np.ndarray, *, name: str, task: Task | None) -> None:
-    """Refuse targets of text that are measurements with a stray word, or none.
+    """Refuse text targets that are numbers, possibly with a few other words.
 
-    Taken for class names, each number would be a class of its own.
+    As class names, each number would be a separate class.
 
     Args:
-        y: Targets without missing ones.
-        name: Of the data, for messages.
-        task: What the targets are, if that is known.
+        y: Targets without missing values.
+        name: Name of the data, for messages.
+        task: Task of the targets, if known.
 
     Raises:
-        DataError: With the word, its row and the remedy.
+        DataError: The message names the word, its row and the remedy.
     """
     if y.dtype != object or y.ndim != 1:
         return
@@ -52,12 +52,12 @@ def check_no_numeric_text(y: np.ndarray, *, name: str, task: Task | None) -> Non
 
 
 def mixture(array: np.ndarray, kinds: list[str], name: str) -> str:
-    """Return the message about targets of several types, with the rarest of them.
+    """Return the message about targets of several types, with the rarest one.
 
     Args:
         array: The targets, as objects.
-        kinds: The type of each, in words.
-        name: Of the data.
+        kinds: Type of each target, in words.
+        name: Name of the data.
     """
     counts = Counter(kinds)
     rarest = counts.most_common()[-1][0]

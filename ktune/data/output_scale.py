@@ -1,4 +1,4 @@
-"""On which scale the outputs of a classifier are: probabilities, logits or scores."""
+"""The scale of the outputs of a classifier: probabilities, logits or scores."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,46 +13,46 @@ _MARK = "_ktune_output_scale"
 
 
 class OutputScale(StrEnum):
-    """What the outputs of a classifier are."""
+    """The scale of the outputs of a classifier."""
 
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
-    """Any number; sigmoid or softmax makes a probability of it."""
+    """Any number; sigmoid or softmax converts it to a probability."""
     SCORES = "scores"
-    """From -1 to 1, as tanh gives them to a hinge loss."""
+    """From -1 to 1, as of tanh with a hinge loss."""
     UNKNOWN = "unknown"
 
 
 def set_output_scale(model: Any, scale: str) -> None:
-    """Note on a model what its outputs are, because the experiment says so."""
+    """Mark a model with the output scale of the experiment."""
     setattr(model, _MARK, OutputScale(scale))
 
 
 def output_scale(model: Any, task: Task, n_outputs: int) -> OutputScale:
-    """Return the scale of a compiled model's outputs.
+    """Return the scale of the outputs of a compiled model.
 
-    The experiment's word comes first, then the activation of the last layer, then the
-    loss. A loss of Keras says by ``from_logits`` what it takes; one of the user's own
-    is tried on a few values.
+    The setting of the experiment has precedence over the activation of the last layer,
+    and that over the loss. A loss of Keras has ``from_logits``; a user's own loss is
+    evaluated at a few values.
 
     Args:
         model: A compiled Keras model with one output.
-        task: What is predicted; the outputs of a regression are in units.
+        task: Task of the model; for a regression the scale has no effect.
         n_outputs: Number of classes or labels.
     """
     if task is Task.REGRESSION:
         return OutputScale.PROBABILITIES
-    found = getattr(model, _MARK, None)
-    if found is None:
-        found = _found_out(model, task, n_outputs)
-        setattr(model, _MARK, found)
-    return OutputScale(found)
+    scale = getattr(model, _MARK, None)
+    if scale is None:
+        scale = _infer_scale(model, task, n_outputs)
+        setattr(model, _MARK, scale)
+    return OutputScale(scale)
 
 
 def scale_of_spec(spec: Mapping[str, Any]) -> OutputScale:
-    """Return the scale that was recorded with a registered model.
+    """Return the scale recorded with a registered model.
 
-    Models of earlier versions record only whether outputs are logits.
+    Models of earlier versions record only whether the outputs are logits.
     """
     if "output_scale" in spec:
         return OutputScale(spec["output_scale"])
@@ -60,7 +60,7 @@ def scale_of_spec(spec: Mapping[str, Any]) -> OutputScale:
 
 
 def last_activation(model: Any) -> str | None:
-    """Return the name of the activation a model ends in; None: it does not tell."""
+    """Return the name of the last activation of a model; None: unknown."""
     layer = _last_layer(model)
     while layer is not None and hasattr(layer, "layers"):
         layer = _last_layer(layer)
@@ -76,15 +76,15 @@ def _last_layer(model: Any) -> Any:
     outputs = getattr(model, "outputs", None)
     if outputs and len(outputs) == 1:
         history = getattr(outputs[0], "_keras_history", None)
-        found = getattr(history, "operation", None)
-        if found is not None and found is not model:
-            return found
+        layer = getattr(history, "operation", None)
+        if layer is not None and layer is not model:
+            return layer
     is_sequential = type(model).__name__ == "Sequential"
     layers = getattr(model, "layers", None)
     return layers[-1] if is_sequential and layers else None
 
 
-def _found_out(model: Any, task: Task, n_outputs: int) -> OutputScale:
+def _infer_scale(model: Any, task: Task, n_outputs: int) -> OutputScale:
     activation = last_activation(model)
     if activation in ("sigmoid", "softmax"):
         return OutputScale.PROBABILITIES
@@ -93,7 +93,7 @@ def _found_out(model: Any, task: Task, n_outputs: int) -> OutputScale:
     is_bounded = activation == "tanh" and form is None
     if scale is None:
         return OutputScale.SCORES if is_bounded else OutputScale.UNKNOWN
-    if scale is LossScale.MARGINS:  # without bounds they are ranked like logits
+    if scale is LossScale.MARGINS:  # unbounded margins are ranked like logits
         return OutputScale.SCORES if is_bounded else OutputScale.LOGITS
     return OutputScale(scale.value)
 

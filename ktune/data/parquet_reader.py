@@ -14,7 +14,7 @@ def read_parquet(
     """Read a parquet file.
 
     Raises:
-        DataError: It is missing, damaged or no parquet file.
+        DataError: The file is missing, damaged or not a parquet file.
     """
     import pyarrow
     from pyarrow import parquet
@@ -24,7 +24,7 @@ def read_parquet(
         about = parquet.read_metadata(str(path))
         groups = (about.row_group(index) for index in range(about.num_row_groups))
         packed = sum(group.total_byte_size for group in groups)
-        # Repeated values take no room there: count a byte for each at least.
+        # Repeated values are compressed to nothing: count at least a byte for each.
         check_unpacked(path, max(packed, about.num_rows * about.num_columns))
         table = parquet.read_table(str(path))
     except (pyarrow.ArrowException, OSError) as error:
@@ -33,7 +33,7 @@ def read_parquet(
     if problem:
         raise DataError(f"{path}: {problem}")
     for index, field in enumerate(table.schema):
-        if pyarrow.types.is_decimal(field.type):  # money, mostly; a float will do
+        if pyarrow.types.is_decimal(field.type):  # NumPy has no decimals
             numbers = table.column(index).cast(pyarrow.float64())
             table = table.set_column(index, field.name, numbers)
     frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)

@@ -1,15 +1,15 @@
-"""From raw rows to what a model sees: fitted on training rows only, fold by fold.
+"""Preprocessing of rows, fitted on the training rows of each fold.
 
-What ``preprocess="auto"`` does:
+``preprocess="auto"`` by kind of features:
 
-| features | become |
+| features | preprocessing |
 |---|---|
-| numbers of a table | the median where missing, then standardised |
-| at most 100 categories | a column each (one-hot), one more for missing ones |
-| more categories | 128 columns by a hash of the name |
-| free text | an error: drop it, or give a transformer |
-| images | 0 … 1 |
-| sequences of numbers | standardised by feature; tokens stay as they are |
+| numbers of a table | median for missing values, then standardised |
+| at most 100 categories | one-hot, with a column for missing values |
+| more categories | 128 columns by feature hashing |
+| free text | an error: drop the column, or pass a transformer |
+| images | scaled to 0 … 1 |
+| sequences of numbers | standardised by feature; tokens are unchanged |
 """
 
 from collections.abc import Mapping
@@ -36,30 +36,30 @@ from ktune.data.targets import TargetScaling, fit_target_scaling
 from ktune.errors import DataError, ExperimentError
 
 MISSING = "(missing)"
-"""The category of a value that is missing."""
+"""The category of missing values."""
 
 MOST_CATEGORIES = 100
-"""A column of more categories is hashed; with so many or fewer, each gets a column."""
+"""Maximum number of categories for one-hot encoding; columns with more are hashed."""
 
 N_HASHES = 128
-"""Columns a hashed one becomes."""
+"""Number of columns of a hashed column."""
 
 WORDS_OF_TEXT = 4.0
-"""Words of a value on average, from which on different values are sentences."""
+"""Mean number of words from which different values are free text."""
 
 FULL_SCALES = (1.0, 255.0, 65535.0)
-"""The value of full light in images: scaled already, of 8 bits, of 16 bits."""
+"""Largest pixel value: of scaled images, of 8 bits, of 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class FittedPreprocessing:
-    """Preprocessing whose numbers are known; it travels with the model.
+    """Fitted preprocessing, saved with the model.
 
-    A row becomes ``transformer(row) * scale + shift``; None stands for "leave it".
+    A row becomes ``transformer(row) * scale + shift``; None means no such step.
 
     Attributes:
         transformer: A fitted scikit-learn transformer.
-        scale: Factor, a number or one a feature (last axis).
+        scale: Factor: a number, or one for each feature (last axis).
         shift: Summand, likewise.
     """
 
@@ -69,11 +69,11 @@ class FittedPreprocessing:
 
     @property
     def is_identity(self) -> bool:
-        """Whether rows only change their number type."""
+        """Whether rows are only converted to another number type."""
         return self.transformer is None and self.scale is None
 
     def transform(self, x: Inputs) -> Inputs:
-        """Return what the model sees of these rows, floats as float32."""
+        """Return the rows as inputs of the model, floats as float32."""
         if isinstance(x, Mapping):
             return {name: as_model_numbers(part) for name, part in x.items()}
         if self.transformer is not None:
@@ -102,18 +102,18 @@ class FittedPreprocessing:
 
 @dataclass(frozen=True, eq=False)
 class PreparedFold:
-    """A fold as a trainer takes it.
+    """A fold with preprocessed features, the input of a trainer.
 
     Attributes:
         index: 0, 1, 2, …
-        x: Preprocessed features of all rows; the very same object in every fold
-            where preprocessing has nothing to fit, so that it is held once.
+        x: Preprocessed features of all rows; the same object in all folds if the
+            preprocessing has nothing to fit, to save memory.
         y: Targets as in ``Dataset.y``.
-        train: Row positions to train on. A position may occur more than once.
-        train_sample: Row positions on which the train-side scores are read.
-        validation: Row positions to validate on; empty when refitting.
-        target_scaling: Of the training rows of a regression, for models that learn
-            their targets scaled; None for classes and labels.
+        train: Positions of training rows; a position may occur more than once.
+        train_sample: Positions of the training rows that are scored.
+        validation: Positions of validation rows; empty for a refit.
+        target_scaling: Scaling of the targets of a regression, for models that learn
+            scaled targets; None for classes and labels.
     """
 
     index: int
@@ -133,7 +133,7 @@ def prepare_folds(
     Args:
         partition: The data of the search.
         preprocess: None, "auto" or a scikit-learn transformer.
-        kind: What the features are.
+        kind: Kind of the features.
     """
     shared: Inputs | None = None
     prepared = []
@@ -152,7 +152,7 @@ def prepare_folds(
 def prepare_refit(
     partition: Partition, preprocess: Any, kind: Kind
 ) -> tuple[PreparedFold, FittedPreprocessing]:
-    """Prepare one fold that trains on every row that is not a test row."""
+    """Prepare one fold that trains on all rows but the test rows."""
     rows = np.arange(len(partition.y))
     fitted = fit_preprocessing(preprocess, partition.x, partition.y, rows, kind)
     nothing = np.array([], dtype=np.int64)
@@ -169,7 +169,7 @@ def prepare_refit(
 
 
 def needs_fit(preprocess: Any, kind: Kind) -> bool:
-    """Whether preprocessing learns anything from the rows."""
+    """Whether the preprocessing is fitted to rows."""
     if preprocess is None:
         return False
     return preprocess != "auto" or kind in (Kind.TABULAR, Kind.SEQUENCE)
@@ -182,11 +182,11 @@ def fit_preprocessing(
 
     Args:
         preprocess: None, "auto" or a scikit-learn transformer, which is cloned.
-        x: Raw features of all rows. Of the other rows only the *schema* is read:
-            which columns there are and which categories a column may hold.
-        y: Targets of all rows, for transformers that want them.
-        rows: Positions to fit on.
-        kind: What the features are.
+        x: Raw features of all rows. Of the other rows only the *schema* is used: the
+            columns and their categories.
+        y: Targets of all rows, for supervised transformers.
+        rows: Positions of the rows to fit on.
+        kind: Kind of the features.
 
     Raises:
         ExperimentError: The transformer rejects the rows, or there are several inputs.
@@ -208,10 +208,10 @@ def fit_preprocessing(
 
 
 def plain_table(table: Any) -> Any:
-    """Return rows as transformers get them, the same whatever type they came in.
+    """Return rows in the form for transformers, independent of their number type.
 
-    Numbers become float64, so that a model registered with float32 rows gives the very
-    same bits for float64 ones; categories become text, missing ones NaN.
+    Numbers become float64, so that a model registered with float32 rows gives
+    identical predictions for float64 rows; categories become text, missing ones NaN.
     """
     if not isinstance(table, pd.DataFrame):
         return table.astype(np.float64) if table.dtype.kind in "fiub" else table
@@ -227,7 +227,7 @@ def plain_table(table: Any) -> Any:
 
 
 def _as_category(value: Any) -> Any:
-    """Write a category as text: 1, 1.0 and "1" are the same one."""
+    """Return a category as text; 1, 1.0 and "1" are the same category."""
     if pd.isna(value):
         return np.nan
     is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
@@ -235,19 +235,19 @@ def _as_category(value: Any) -> Any:
 
 
 def text_columns(table: pd.DataFrame) -> list[str]:
-    """Return the names of the columns that hold categories rather than numbers."""
+    """Return the names of the columns with categories."""
     return [str(name) for name in table.columns if is_text(table[name])]
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether a column holds categories rather than numbers."""
+    """Whether a column has categories, not numbers."""
     return not (
         pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
     )
 
 
 def as_model_numbers(x: Any) -> np.ndarray:
-    """Return an array a Keras model takes: float32, or integers as they are."""
+    """Return an array for a Keras model: float32, or unchanged integers."""
     array = np.asarray(x)
     if array.dtype.kind == "f" or array.dtype.kind == "b":
         return array.astype(np.float32, copy=False)
@@ -275,10 +275,10 @@ def _prepared_fold(fold: Fold, x: Inputs, y: np.ndarray) -> PreparedFold:
 
 
 def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
-    """Evenly spread training rows, as many as validation rows.
+    """Return evenly spread training rows, at least as many as validation rows.
 
-    Scoring them is a share of the epoch's cost, and a train score more precise than
-    the validation score it is compared with would tell nothing more.
+    Scoring all training rows would make epochs slower, and a training score that is
+    more precise than the validation score is of no use.
     """
     size = min(len(fold.train), max(len(fold.validation), at_least))
     return fold.train[np.linspace(0, len(fold.train) - 1, size).astype(np.int64)]
@@ -297,7 +297,7 @@ def _fit_transformer(
 
 
 def _pixel_scale(x: np.ndarray) -> FittedPreprocessing:
-    # A fixed factor, not one learned from the rows, so there is nothing to leak.
+    # One of few fixed factors, not fitted to rows, so validation rows do not leak.
     largest = float(x.max())
     full = next((scale for scale in FULL_SCALES if largest <= scale), largest)
     is_scaled = full == 1.0 and np.issubdtype(x.dtype, np.floating)
@@ -309,7 +309,7 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
         return FittedPreprocessing()
     features = x.reshape(-1, x.shape[-1]).astype(np.float64)
     mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
-    # A constant deviates by rounding alone; dividing by that would blow it up.
+    # The deviation of a constant is a rounding error; dividing by it would explode.
     is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     scale = 1.0 / np.where(is_constant, 1.0, deviation)
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
@@ -319,9 +319,9 @@ _CATEGORIES = "categories"
 
 
 def known_categories(transformer: Any) -> dict[str, list[str]]:
-    """Return the categories of each text column that ``"auto"`` has encoded.
+    """Return the categories of each column that ``"auto"`` has encoded.
 
-    A transformer of the user's own decides itself what to do about unknown ones.
+    Empty for a user's own transformer, which handles unknown categories itself.
     """
     parts = getattr(transformer, "transformers_", ())
     for name, part, columns in parts:
@@ -349,21 +349,21 @@ def _table_transformer(x: Inputs) -> Any:
     few = [name for name in text if not is_hashed(table[name])]
     if few:
         parts.append((_CATEGORIES, _category_encoder(table[few]), few))
-    # One at a time, so that equal words in two columns do not meet.
+    # One hasher for each column, so that equal words of two columns do not collide.
     parts += [(f"hashed {name}", _hasher(), [name]) for name in text if name not in few]
     return ColumnTransformer(parts)
 
 
 def is_hashed(column: pd.Series) -> bool:
-    """Whether a column of categories has too many of them for a column each."""
+    """Whether a column has too many categories for one-hot encoding."""
     return int(column.nunique()) > MOST_CATEGORIES
 
 
 def _check_no_free_text(column: pd.Series) -> None:
-    """Refuse sentences: as categories they would all be different.
+    """Refuse free text, whose values are nearly all different categories.
 
     Raises:
-        ExperimentError: The column holds them.
+        ExperimentError: The column has free text.
     """
     known = column.dropna()
     n_different = int(known.nunique())
@@ -379,7 +379,7 @@ def _check_no_free_text(column: pd.Series) -> None:
 
 
 def _category_encoder(columns: pd.DataFrame) -> Any:
-    """One-hot, over every category of the data so that all folds are equally wide."""
+    """Return a one-hot encoder of all categories, so that folds have equal columns."""
     categories = [sorted(set(columns[name].dropna()) | {MISSING}) for name in columns]
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=MISSING),
@@ -390,10 +390,10 @@ def _category_encoder(columns: pd.DataFrame) -> Any:
 
 
 def _hasher() -> Any:
-    """Hash categories into a fixed number of columns; nothing is fitted.
+    """Return a hasher of categories into a fixed number of columns.
 
-    The hash is the same on every machine, and a category never seen before finds a
-    place, too. Every part is scikit-learn's, so the model loads without ktune.
+    The hash is the same on all machines and works for new categories. All parts are
+    from scikit-learn, so the model loads without ktune.
 
     Source:
         Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML

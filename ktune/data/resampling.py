@@ -1,4 +1,4 @@
-"""Random over- and undersampling, of a fold's training rows and of nothing else."""
+"""Random over- and undersampling of the training rows of a fold."""
 
 from dataclasses import replace
 
@@ -12,21 +12,21 @@ from ktune.utils.seeds import derive_seed
 def resample_fold(
     fold: PreparedFold, how: str | None, *, seed: int, is_classification: bool
 ) -> PreparedFold:
-    """Return the fold with equally many training rows of every class.
+    """Return the fold with the same number of training rows of every class.
 
-    The rows scored, of training and validation alike, stay as they are: scores speak
-    of the data as they occur.
+    Training and validation rows for scoring are not resampled, so that scores refer
+    to the original distribution.
 
     Args:
-        fold: As prepared.
-        how: "over": rows of the rarer classes occur several times, as many as the most
-            frequent class has; "under": as many rows of each class are kept as the
-            rarest has. None: nothing.
-        seed: Of the fold.
+        fold: The prepared fold.
+        how: "over": rows of rarer classes are repeated up to the number of the most
+            frequent class; "under": rows of each class are dropped down to the number
+            of the rarest class. None: no resampling.
+        seed: Seed of the fold.
         is_classification: Whether each row has exactly one class.
 
     Raises:
-        ExperimentError: There are no classes.
+        ExperimentError: The task has no classes.
     """
     if how is None:
         return fold
@@ -44,7 +44,7 @@ def resample_fold(
 
 
 def _drawn(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``size`` of the rows; all of them and some once more if need be."""
+    """Return ``size`` rows drawn at random; if too few, all rows and repeated ones."""
     if size <= len(rows):
         return rng.choice(rows, size, replace=False)
     return np.concatenate([rows, rng.choice(rows, size - len(rows))])

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, made equally long."""
+"""Sequences of different lengths, padded to one length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,23 +19,22 @@ class Sequences:
     """A list of sequences, padded or cut to one length.
 
     Attributes:
-        sequences: One a row: tokens, shape (steps,) and whole numbers; or measurements,
-            shape (steps,) or (steps, features).
-        y: Targets, one a sequence.
-        x_test: Sequences of the data's own test set, if it has one.
-        y_test: Its targets.
-        length: Steps of every row. None: those of the longest training sequence.
-        padding: "pre": short sequences begin with ``value`` and long ones lose their
-            beginning, so that the end is the last a recurrent layer sees; "post": the
-            other way round.
-        value: What is padded with; tokens should not use it themselves.
-        name: Recorded with every search.
+        sequences: One for each row: tokens, shape (steps,) and whole numbers; or
+            measurements, shape (steps,) or (steps, features).
+        y: Targets, one for each sequence.
+        x_test: Sequences of the test set; None: no test set.
+        y_test: Targets of the test set.
+        length: Steps of every row. None: the length of the longest training sequence.
+        padding: "pre": pad and truncate at the beginning, so that a recurrent layer
+            reads the original end last; "post": pad and truncate at the end.
+        value: The padding value; tokens should not use it.
+        name: Name of the data set, recorded with every search.
         task: As on `ktune.data.array_source.Arrays`.
         class_names: Likewise.
         groups: Likewise.
 
-    Measurements are standardised with the padding among them, unless ``preprocess`` is
-    None; so for `keras.layers.Masking` say ``preprocess=None``.
+    Measurements are standardised including the padding, unless ``preprocess`` is None;
+    so use ``preprocess=None`` with `keras.layers.Masking`.
     """
 
     sequences: Sequence[Any]
@@ -51,7 +50,7 @@ class Sequences:
     groups: Any = None
 
     def load(self) -> Dataset:
-        """Pad the sequences and check them."""
+        """Pad and validate the sequences."""
         self._check_arguments()
         steps = _as_steps(self.sequences, self.name)
         length = self.length or max(len(row) for row in steps)
@@ -102,7 +101,7 @@ class Sequences:
 
 
 def _as_steps(sequences: Sequence[Any], name: str) -> list[np.ndarray]:
-    """Return every sequence as an array of numbers of one type and width."""
+    """Return all sequences as arrays of the same number type and features."""
     if not len(sequences):
         raise DataError(f"{name}: there are no sequences.")
     steps = [_as_numbers(row, index, name) for index, row in enumerate(sequences)]
@@ -117,7 +116,7 @@ def _as_steps(sequences: Sequence[Any], name: str) -> list[np.ndarray]:
             )
     common = np.result_type(*{row.dtype for row in steps if len(row)})
     if common.kind == "f" and not widths[0]:
-        # One measurement a step: layers want an axis of features.
+        # Recurrent layers need an axis of features for single measurements, too.
         widths[0] = (1,)
     return [row.reshape(len(row), *widths[0]).astype(common) for row in steps]
 

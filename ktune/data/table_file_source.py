@@ -16,7 +16,7 @@ from ktune.utils.text import count_of
 
 
 class TableReader(Protocol):
-    """Reads a file of one kind."""
+    """A reader of files of one format."""
 
     def __call__(
         self, path: Path, given: TableFormat, expected: Expected | None = None
@@ -26,22 +26,23 @@ class TableReader(Protocol):
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file of rows and columns, and perhaps one more with the test rows.
+    """A table in a file, optionally with a second file of test rows.
 
     Attributes:
-        path: Of the file, absolute or from the working folder.
-        read: Reads a file of this kind.
+        path: Path of the file, absolute or relative to the working folder.
+        read: Reader of the format.
         target: Name of the target column; several names for several targets.
-        test: A file of the same columns that is the data's own test set.
+        test: A file of the same columns with the test set; None: no test set.
         drop: Columns that are neither features nor target, such as an id.
-        groups: Name of a column whose rows of equal value are never split; it is no
-            feature.
-        time: Name of a column of dates or numbers; folds and test set then look
-            ahead in time, and it is no feature.
-        name: Recorded with every search. None: the name of the file.
-        task: "binary", "multiclass", "multilabel" or "regression". None: read it off
-            the targets, as `ktune.data.coding` tells.
-        format: How the file is written, as far as that is known.
+        groups: Name of a column of groups, which is no feature; rows of a group are
+            never split.
+        time: Name of a column of dates or numbers, which is no feature; validation
+            and test rows are then later than training rows.
+        name: Name of the data set, recorded with every search. None: the name of the
+            file.
+        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
+            from the targets, see `ktune.data.coding`.
+        format: Table format of the user.
     """
 
     path: str | Path
@@ -56,7 +57,7 @@ class TableFile:
     format: TableFormat = field(default_factory=TableFormat)
 
     def load(self) -> Dataset:
-        """Read the file, take features and targets apart and check them."""
+        """Read the file, and split and validate features and targets."""
         path = Path(self.path).expanduser()
         read = self.read(path, self.format)
         table = Table(
@@ -78,7 +79,7 @@ class TableFile:
         )
 
     def _read_test(self, train: ReadTable) -> pd.DataFrame | None:
-        """Read the test rows, written and typed like the training rows."""
+        """Read the test rows in the format and with the types of the training rows."""
         if self.test is None:
             return None
         path = Path(self.test).expanduser()
@@ -91,7 +92,7 @@ class TableFile:
 
 
 def number_columns(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the columns that hold numbers."""
+    """Return the columns of numbers."""
     return tuple(
         str(name)
         for name in frame.columns
@@ -101,10 +102,10 @@ def number_columns(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _check_targets(path: Path, read: ReadTable, targets: Sequence[str]) -> None:
-    """Name the word that was read as a missing target: it may be a class.
+    """Check that no word was read as a missing target, because it may be a class.
 
     Raises:
-        DataError: A target is missing.
+        DataError: A target is missing; the message names the word.
     """
     for name in targets:
         words = [word for word in read.missing.get(name, ()) if word.word.strip()]

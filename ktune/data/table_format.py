@@ -1,4 +1,4 @@
-"""How a table is written in a file: separator, numbers, words for missing values."""
+"""The format of a table in a file: separator, numbers, words for missing values."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -7,24 +7,24 @@ from typing import Any
 import pandas as pd
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
-"""Words for a missing value, in numbers and text alike."""
+"""Words for a missing value, in columns of numbers and of text."""
 
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How a table is written; None: found in the file.
+    """The format of a table; None: detected from the file.
 
     Attributes:
-        separator: Between two values of a line.
-        decimal: Before the decimals of a number.
-        thousands: Between groups of three digits; "": there are no groups.
-        encoding: Of the text.
-        header: Whether the first line names the columns.
-        names: Of the columns, for a file without header; empty: "0", "1", ….
-        comment: Beginning of lines that are no rows; "": there are none.
-        missing: Words for a missing value, beside `MISSING`.
+        separator: Separator of the values of a line.
+        decimal: Decimal separator of numbers.
+        thousands: Separator of groups of three digits; "": no groups.
+        encoding: Encoding of the text.
+        header: Whether the first line has the names of the columns.
+        names: Names of the columns of a file without header; empty: "0", "1", ….
+        comment: Beginning of comment lines; "": no comments.
+        missing: Words for a missing value, in addition to `MISSING`.
         not_missing: Words of `MISSING` that are values, such as a class "None".
-        text: Columns that hold text, also where the text looks like numbers.
+        text: Columns of text, also if the text looks like numbers.
         sheet: Name of the sheet of a workbook.
     """
 
@@ -55,29 +55,29 @@ class TableFormat:
 
 
 def format_from_dict(values: Mapping[str, Any] | None) -> TableFormat:
-    """Return the format that `TableFormat.as_dict` wrote; unknown fields are left out.
+    """Return the format from `TableFormat.as_dict`; unknown fields are ignored.
 
     Example:
         >>> format_from_dict({"decimal": ",", "missing": ["?"], "later": 1}).missing
         ('?',)
     """
     known = {item.name for item in fields(TableFormat)}
-    fields_given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in (values or {}).items()
         if name in known
     }
-    return TableFormat(**fields_given)
+    return TableFormat(**arguments)
 
 
 @dataclass(frozen=True)
 class MissingWord:
-    """A word of one column that stands for a missing value.
+    """A word of one column that means a missing value.
 
     Attributes:
-        word: As written in the file; "" for an empty cell.
-        count: In how many rows.
-        row: The first of them, counted from 0.
+        word: The word in the file; "" for an empty cell.
+        count: Number of rows with the word.
+        row: The first of these rows, counted from 0.
     """
 
     word: str
@@ -87,14 +87,13 @@ class MissingWord:
 
 @dataclass(frozen=True, eq=False)
 class ReadTable:
-    """A table as it was read.
+    """A table read from a file.
 
     Attributes:
         frame: Rows and columns.
-        format: How to read a file of the same form; None for files that carry their
-            types (parquet).
-        missing: The words that were read as missing, by column.
-        notes: What a person should know about the reading.
+        format: Format for reading similar files; None for files with types (parquet).
+        missing: Words that were read as missing, by column.
+        notes: Notes for the user on how the file was read.
     """
 
     frame: pd.DataFrame

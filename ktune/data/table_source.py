@@ -1,4 +1,4 @@
-"""A DataFrame that is in memory already."""
+"""A DataFrame in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,20 +16,20 @@ from ktune.utils.text import count_of, did_you_mean
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of features with its target in one column or several.
+    """A table with features and one or several target columns.
 
     Attributes:
         frame: Rows and columns. Text columns are categories.
         target: Name of the target column; several names for several targets.
-        test: A table of the same columns that is the data's own test set.
+        test: A table of the same columns with the test set; None: no test set.
         drop: Columns that are neither features nor target, such as an id.
-        groups: Name of a column whose rows of equal value are never split; it is no
-            feature.
-        time: Name of a column of dates or numbers; folds and test set then look
-            ahead in time, and it is no feature.
-        name: Recorded with every search.
-        task: "binary", "multiclass", "multilabel" or "regression". None: read it off
-            the targets, as `ktune.data.coding` tells.
+        groups: Name of a column of groups, which is no feature; rows of a group are
+            never split.
+        time: Name of a column of dates or numbers, which is no feature; validation
+            and test rows are then later than training rows.
+        name: Name of the data set, recorded with every search.
+        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
+            from the targets, see `ktune.data.coding`.
     """
 
     frame: pd.DataFrame
@@ -42,7 +42,7 @@ class Table:
     task: str | None = None
 
     def load(self) -> Dataset:
-        """Take features, target and groups apart and check them."""
+        """Split and validate features, targets and groups."""
         test = self.test
         dataset = assemble(
             self._features(self.frame),
@@ -73,10 +73,10 @@ class Table:
 
 
 def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
-    """Check that a table has a column of that name, and only one.
+    """Check that a table has exactly one column of a name.
 
     Raises:
-        DataError: With the columns there are and the nearest spelling.
+        DataError: The message lists the columns and the nearest name.
     """
     known = [str(label) for label in frame.columns]
     count = list(frame.columns).count(column)
@@ -93,7 +93,7 @@ def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
 
 
 def describe(dataset: Dataset, targets: Sequence[str]) -> str:
-    """Say in a sentence what a table was taken for: rows, target, kinds of columns."""
+    """Return a sentence about a table: rows, target, kinds of columns."""
     frame = dataset.x
     assert isinstance(frame, pd.DataFrame)
     text = [name for name in frame.columns if frame[name].dtype == object]
@@ -128,7 +128,7 @@ def _counts_text(frame: pd.DataFrame, columns: list[str], at_most: int = 5) -> s
 
 
 def as_list(names: str | Sequence[str] | None) -> list[str]:
-    """Return the names of one column, of several, or of none."""
+    """Return a list of one, several or no names of columns."""
     if names is None:
         return []
     return [names] if isinstance(names, str) else list(names)

@@ -1,4 +1,4 @@
-"""In which form a compiled loss wants the targets of classes."""
+"""The form of the targets of classes that a compiled loss expects."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from ktune.data.loss_probe import TargetForm, probe_target_form
 
 
 def target_form(model: Any, task: Task, n_outputs: int) -> TargetForm | None:
-    """Return how a model's loss wants classes; None: as one column of 0 and 1.
+    """Return the form of targets for the loss of a model; None: one column of 0 and 1.
 
-    A loss of Keras says so by its name; one of the user's own is tried. Where trying
-    does not tell either, a name with "sparse" stands for class numbers.
+    The name of a loss of Keras determines the form; a user's own loss is evaluated. If
+    its values are inconclusive, a name with "sparse" means class numbers.
     """
     known = keras_loss(model)
     name, is_own = known or loss_name(model), known is None
@@ -25,14 +25,14 @@ def target_form(model: Any, task: Task, n_outputs: int) -> TargetForm | None:
 
 
 def has_one_output(model: Any, task: Task) -> bool:
-    """Whether a row has one output: two classes need no more."""
+    """Whether the model has one output column, which suffices for two classes."""
     shape = getattr(model, "output_shape", None)
     if isinstance(shape, tuple):
         return bool(shape[-1] == 1)
-    # A subclassed model does not tell its shape. Two columns of class probabilities
-    # go with a categorical loss, one column with any other.
+    # The shape of a subclassed model is unknown. A categorical loss has two columns of
+    # probabilities, any other loss one column.
     return task is Task.BINARY and "categorical" not in loss_name(model)
 
 
 _CHOSEN_BY_KERAS = ("crossentropy", "ce")
-"""Short names for which Keras looks at targets and outputs; one-hot rows are clear."""
+"""Short names that Keras resolves by targets and outputs; one-hot is unambiguous."""

@@ -1,4 +1,4 @@
-"""Between ktune's targets and what a compiled Keras model wants and returns."""
+"""Conversion of targets for a compiled Keras model, and of its outputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,15 @@ from ktune.errors import TrialFailed
 _MARK = "_ktune_learns_scaled_targets"
 
 OUTSIDE = 1e-3
-"""How far outputs may be from probabilities before they are none."""
+"""Tolerance within which outputs are probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
 class TargetScaling:
-    """Mean and deviation of the targets of a regression, of training rows alone.
+    """Mean and deviation of regression targets over training rows.
 
-    A net begins near 0 ± 1; targets of 150 ± 80 it has to find first, for which small
-    learning rates need a hundred epochs and large ones diverge.
+    The initial outputs of a network are near 0 ± 1. Unscaled targets of 150 ± 80 take
+    a hundred epochs with small learning rates, and large ones diverge.
 
     Attributes:
         mean: Shape () or (k,).
@@ -34,16 +34,16 @@ class TargetScaling:
     deviation: np.ndarray
 
     def apply(self, y: np.ndarray) -> np.ndarray:
-        """Return targets as 0 ± 1."""
+        """Return standardised targets."""
         return ((y - self.mean) / self.deviation).astype(np.float32)
 
     def undo(self, y: np.ndarray) -> np.ndarray:
-        """Return targets in their own units again."""
+        """Return targets in their original unit."""
         return (y * self.deviation + self.mean).astype(np.float32)
 
 
 def fit_target_scaling(y: np.ndarray, rows: np.ndarray) -> TargetScaling | None:
-    """Return the scaling of these training rows; None: targets are no measurements."""
+    """Return the scaling of the training rows; None for classes and labels."""
     if y.dtype.kind != "f":
         return None
     known = y[rows].astype(np.float64)
@@ -52,7 +52,7 @@ def fit_target_scaling(y: np.ndarray, rows: np.ndarray) -> TargetScaling | None:
 
 
 def let_learn_scaled_targets(model: Any) -> None:
-    """Mark a model whose targets are to be scaled for training."""
+    """Mark a model that is trained on scaled targets."""
     setattr(model, _MARK, True)
 
 
@@ -62,14 +62,14 @@ def learns_scaled_targets(model: Any) -> bool:
 
 
 def in_units(model: Any, scaling: TargetScaling) -> Any:
-    """Return the trained model with one more layer, which undoes the scaling."""
+    """Return the trained model with a last layer that undoes the scaling."""
     import keras
 
     mean, deviation = scaling.mean.tolist(), scaling.deviation.tolist()
     layer = keras.layers.Rescaling(deviation, offset=mean, name="target_units")
     if hasattr(model, "inputs") and model.inputs:
         whole = keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
-    else:  # a subclassed model is no graph that could be continued
+    else:  # a subclassed model has no graph to extend
         whole = keras.Sequential([model, layer], name=model.name)
     optimizer = keras.optimizers.deserialize(
         keras.optimizers.serialize(model.optimizer)
@@ -85,17 +85,17 @@ def encode_targets(
     n_outputs: int,
     scaling: TargetScaling | None = None,
 ) -> np.ndarray:
-    """Return targets in the form the model's loss wants.
+    """Return targets in the form that the loss of a model requires.
 
     Class numbers become one-hot rows for a ``categorical_crossentropy`` and a
-    float32 column for a model with one output; a sparse loss takes them as they are.
+    float32 column for a model with one output; a sparse loss takes class numbers.
 
     Args:
         y: Targets as in ``Dataset.y``.
         model: A compiled Keras model with one output.
-        task: What ``y`` is.
+        task: Task of ``y``.
         n_outputs: Number of classes, labels or regression targets.
-        scaling: Of a regression's targets, for a model that learns them scaled.
+        scaling: Scaling of regression targets, for a model that learns them scaled.
 
     Returns:
         An array with the same number of rows.
@@ -119,17 +119,17 @@ def as_predictions(
     scale: OutputScale,
     scaling: TargetScaling | None = None,
 ) -> np.ndarray:
-    """Return a model's outputs as ``compute_metrics`` takes predictions.
+    """Return the outputs of a model as predictions for ``compute_metrics``.
 
     Args:
-        outputs: What ``model.predict`` returns, shape (n, k).
-        task: What is predicted.
-        scale: Whether outputs of classes are probabilities, logits or scores.
-        scaling: What the model's outputs are scaled by; None: they are in units.
+        outputs: Outputs of ``model.predict``, shape (n, k).
+        task: Task of the model.
+        scale: Scale of the outputs of a classifier.
+        scaling: Scaling of the targets; None: outputs are in the original unit.
 
     Raises:
-        TrialFailed: The outputs are not finite, or their scale is not known and they
-            are no probabilities.
+        TrialFailed: The outputs are not finite, or their scale is unknown and they
+            are not probabilities.
     """
     outputs = np.asarray(outputs, dtype=np.float32)
     if not np.isfinite(outputs).all():

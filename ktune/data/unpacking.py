@@ -1,4 +1,4 @@
-"""Unpack no more than the machine can hold: few bytes may stand for very many."""
+"""Unpack compressed files within a limit, as a protection against zip bombs."""
 
 import gzip
 import io
@@ -10,16 +10,16 @@ from ktune.errors import DataError
 from ktune.utils.runtime import memory_bytes
 
 MEMORY_SHARE = 0.5
-"""Share of the machine's memory that one unpacked file may take."""
+"""Maximum size of an unpacked file, as a share of the machine's memory."""
 
 _CHUNK_BYTES = 2**24
 
 
 def check_unpacked(path: Path, n_bytes: float) -> None:
-    """Refuse a file that unpacks to more than memory has room for.
+    """Refuse a file that unpacks to more than the limit.
 
     Raises:
-        DataError: It does; nothing is unpacked yet.
+        DataError: The size exceeds the limit.
     """
     if n_bytes > MEMORY_SHARE * memory_bytes():
         raise DataError(
@@ -29,10 +29,10 @@ def check_unpacked(path: Path, n_bytes: float) -> None:
 
 
 def read_packed(stream: Any, path: Path) -> bytes:
-    """Read what a packed stream holds, as long as there is room for it.
+    """Read a compressed stream up to the limit.
 
     Raises:
-        DataError: There is not.
+        DataError: The content exceeds the limit.
     """
     whole = io.BytesIO()
     while part := stream.read(_CHUNK_BYTES):
@@ -42,17 +42,17 @@ def read_packed(stream: Any, path: Path) -> bytes:
 
 
 def read_gzip(path: Path) -> bytes:
-    """Return what a gzip file holds.
+    """Return the content of a gzip file.
 
     Raises:
-        DataError: It is more than there is room for.
+        DataError: The content exceeds the limit.
     """
     with gzip.open(path) as stream:
         return read_packed(stream, path)
 
 
 def array_sizes(path: Path) -> dict[str, int]:
-    """Return how many bytes each array of an npz file unpacks to."""
+    """Return the unpacked size in bytes of each array of an npz file."""
     with zipfile.ZipFile(path) as packed:
         return {
             info.filename.removesuffix(".npy"): info.file_size

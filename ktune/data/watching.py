@@ -1,4 +1,4 @@
-"""Let somebody watch a source at work that takes its time."""
+"""Progress messages of sources that take long to load."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ _watcher: ContextVar[Callable[[str], None] | None] = ContextVar("watcher", defau
 
 @contextmanager
 def watched(by: Callable[[str], None]) -> Iterator[None]:
-    """Have ``by`` called with a line of text every few seconds of work."""
+    """Call ``by`` with a progress message every few seconds of the block."""
     token = _watcher.set(by)
     try:
         yield
@@ -24,16 +24,16 @@ def watched(by: Callable[[str], None]) -> Iterator[None]:
 
 
 def counted(items: Iterable[_T], *, total: int, what: str) -> Iterator[_T]:
-    """Yield the items, telling whoever watches how many there have been.
+    """Yield the items, and send the number of items so far to the watcher.
 
     Args:
-        items: What is worked on.
-        total: How many there will be.
-        what: The work in words, for instance "decoding images".
+        items: The items of the work.
+        total: Number of items.
+        what: Description of the work, for instance "decoding images".
     """
-    tell, said = _watcher.get(), time.monotonic()
+    watcher, last_message = _watcher.get(), time.monotonic()
     for number, item in enumerate(items, 1):
         yield item
-        if tell is not None and time.monotonic() - said > SECONDS_BETWEEN:
-            said = time.monotonic()
-            tell(f"{what}: {number:,} of {total:,}")
+        if watcher is not None and time.monotonic() - last_message > SECONDS_BETWEEN:
+            last_message = time.monotonic()
+            watcher(f"{what}: {number:,} of {total:,}")

@@ -147,7 +147,7 @@ CSV_MISTAKES = {
 
 @pytest.mark.parametrize("case", CSV_MISTAKES)
 def test_a_malformed_csv_is_explained(case, tmp_path):
-    content, options, told = CSV_MISTAKES[case]
+    content, options, message = CSV_MISTAKES[case]
     (tmp_path / "people.csv").write_text("a,y\n1,0\n")
     name = options.pop("path", "people.csv") if content is None else "given.csv"
     if content is not None:
@@ -158,7 +158,7 @@ def test_a_malformed_csv_is_explained(case, tmp_path):
     source = ktune.data.csv(tmp_path / name, **{"target": "y", **options})
     with pytest.raises(DataError, match=None) as caught:
         load_data(source)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_npz_arrays_are_found_by_their_usual_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "options", "told"),
+    ("arrays", "options", "message"),
     [
         ({"a": X, "b": Y}, {}, "no arrays x and y"),
         ({"x": X, "y": Y}, {"x": "xx", "y": "y"}, "Did you mean 'x'?"),
@@ -198,11 +198,11 @@ def test_npz_arrays_are_found_by_their_usual_names(tmp_path):
         ({"x": X + np.inf, "y": Y}, {}, "inf"),
     ],
 )
-def test_a_malformed_npz_is_explained(arrays, options, told, tmp_path):
+def test_a_malformed_npz_is_explained(arrays, options, message, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError) as caught:
         load_data(ktune.data.npz(tmp_path / "a.npz", **options))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_npz_that_is_none_or_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
@@ -245,7 +245,7 @@ def test_a_sequence_can_be_read_back_from_its_padding(lengths):
 
 
 @pytest.mark.parametrize(
-    ("rows", "options", "told"),
+    ("rows", "options", "message"),
     [
         ([], {}, "no sequences"),
         ([[], []], {}, "empty"),
@@ -257,7 +257,7 @@ def test_a_sequence_can_be_read_back_from_its_padding(lengths):
         ([[1.0], [np.nan]], {}, "NaN"),
     ],
 )
-def test_malformed_sequences_are_explained(rows, options, told):
+def test_malformed_sequences_are_explained(rows, options, message):
     with pytest.raises(DataError) as caught:
         load_data(ktune.data.sequence(rows, [0, 1], task="binary", **options))
-    assert told in str(caught.value)
+    assert message in str(caught.value)

@@ -97,11 +97,11 @@ def test_corrupt_files_are_refused_with_all_their_names(folder):
     (folder / "dog" / "no.jpg").write_bytes(b"not an image")
     with pytest.raises(DataError) as caught:
         load_data(ktune.data.image_folder(folder))
-    told = str(caught.value)
-    assert "2 files are corrupt" in told
-    assert "cat/1.png (damaged" in told
-    assert "dog/no.jpg (damaged: no image)" in told
-    assert "on_corrupt='skip'" in told
+    message = str(caught.value)
+    assert "2 files are corrupt" in message
+    assert "cat/1.png (damaged" in message
+    assert "dog/no.jpg (damaged: no image)" in message
+    assert "on_corrupt='skip'" in message
 
 
 def test_corrupt_files_are_skipped_counted_and_named_when_asked(folder):
@@ -141,17 +141,17 @@ def test_an_image_that_unpacks_to_gigabytes_is_refused_undecoded(folder):
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_whoever_watches_is_told_how_far_decoding_is(folder, monkeypatch):
+def test_decoding_reports_its_progress(folder, monkeypatch):
     monkeypatch.setattr("ktune.data.watching.SECONDS_BETWEEN", -1.0)
-    told = []
-    with watched(by=told.append):
+    message = []
+    with watched(by=message.append):
         load_data(ktune.data.image_folder(folder))
-    assert told[0] == "decoding images: 1 of 6"
-    assert len(told) == 6
+    assert message[0] == "decoding images: 1 of 6"
+    assert len(message) == 6
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"path": "no"}, "no such folder"),
         ({"path": "pets/cat/0.png"}, "this is a file"),
@@ -164,7 +164,7 @@ def test_whoever_watches_is_told_how_far_decoding_is(folder, monkeypatch):
         ({"test": "hollow"}, "differ"),
     ],
 )
-def test_what_is_no_folder_of_classes_is_explained(options, told, folder, tmp_path):
+def test_what_is_no_folder_of_classes_is_explained(options, message, folder, tmp_path):
     for name in ("split/train", "split/test", "hollow/a", "hollow/b"):
         (tmp_path / name).mkdir(parents=True)
     given = {"path": folder, **options}
@@ -173,4 +173,4 @@ def test_what_is_no_folder_of_classes_is_explained(options, told, folder, tmp_pa
             given[key] = tmp_path / given[key]
     with pytest.raises(DataError) as caught:
         load_data(ktune.data.image_folder(given.pop("path"), **given))
-    assert told in str(caught.value)
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""What is too large for memory is mapped to a file, and nothing else changes."""
+"""Arrays too large for memory are mapped to a file, without other changes."""
 
 import numpy as np
 import pytest

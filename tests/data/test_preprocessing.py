@@ -349,7 +349,7 @@ def test_a_hundred_categories_have_a_column_each():
 
 
 def test_free_text_is_refused_with_the_remedy():
-    texts = [f"a review of {i} words that nobody else has written" for i in range(200)]
+    texts = [f"a review of {i} words that occur only once" for i in range(200)]
     frame = pd.DataFrame({"review": texts, "age": np.arange(200.0)})
     rows = np.arange(200)
     with pytest.raises(ExperimentError, match=r"'review' holds free text.*Tfidf"):

@@ -98,11 +98,11 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_is_read_and_said(form, tmp_path):
-    content, options, told = FORMS[form]
+    content, options, message = FORMS[form]
     dataset = load(tmp_path, content, **options)
     assert dataset.x.iloc[:, 0].tolist() == NUMBERS
     assert dataset.task is Task.BINARY
-    assert told in " ".join(dataset.notes)
+    assert message in " ".join(dataset.notes)
 
 
 GROUPS = {
@@ -235,10 +235,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_table_that_is_not_clear_is_refused_with_the_remedy(case, tmp_path):
-    content, options, told = REFUSED[case]
+    content, options, message = REFUSED[case]
     with pytest.raises(DataError) as raised:
         load(tmp_path, content, **options)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert len(str(raised.value)) < 400
 
 

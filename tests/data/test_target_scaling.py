@@ -1,4 +1,4 @@
-"""Targets of a regression: learnt as 0 ± 1, told in their own units."""
+"""Targets of a regression: scaled for training, reported in their original unit."""
 
 import numpy as np
 import pytest

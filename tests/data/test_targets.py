@@ -12,7 +12,7 @@ CLASSES = np.array([2, 0, 1])
 
 
 def compiled(loss, width=None):
-    """What a compiled model says of itself; a subclassed one keeps its width back."""
+    """A stand-in for a compiled model; without width, like a subclassed one."""
     known = {} if width is None else {"output_shape": (None, width)}
     return SimpleNamespace(loss=loss, **known)
 
