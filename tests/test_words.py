@@ -15,7 +15,6 @@ import ktune
 PACKAGE = Path(ktune.__file__).parent
 
 UNFINISHED = (
-    "data",
     "evaluation",
     "models",
     "tuner",

@@ -1,4 +1,4 @@
-"""Rows out of a ``tf.data.Dataset`` or a ``keras.utils.PyDataset``."""
+"""Rows of a ``tf.data.Dataset`` or a ``keras.utils.PyDataset``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,15 +16,15 @@ _INFINITE = -1
 
 
 def is_dataset(data: Any) -> bool:
-    """Whether something is a ``tf.data.Dataset`` or a ``keras.utils.PyDataset``."""
+    """Whether data are a ``tf.data.Dataset`` or a ``keras.utils.PyDataset``."""
     return _is_tf_dataset(data) or _is_py_dataset(data)
 
 
 def count_elements(data: Any, name: str) -> int | None:
-    """Return the number of batches or rows; None: it is not known.
+    """Return the number of batches or rows; None if unknown.
 
     Raises:
-        DataError: There is no end.
+        DataError: The dataset is infinite.
     """
     if _is_py_dataset(data):
         size = data.num_batches
@@ -57,15 +57,15 @@ def batches_of(data: Any, name: str) -> Iterator[dict[str, np.ndarray]]:
 def collect(
     batches: Iterator[dict[str, np.ndarray]], size: int | None, name: str
 ) -> dict[str, np.ndarray]:
-    """Return all rows, in a file that is mapped where they are large.
+    """Return all rows, mapped to a file if they are large.
 
     Args:
-        batches: As `batches_of` yields them.
-        size: How many there are; None: not known.
-        name: Of the data, for messages.
+        batches: Batches of `batches_of`.
+        size: Number of batches; None: unknown.
+        name: Name of the data, for messages.
 
     Raises:
-        DataError: There is none, their shapes differ, or they do not end.
+        DataError: There are no batches, their shapes differ, or they are too many.
     """
     first = next(batches, None)
     if first is None:
@@ -98,7 +98,7 @@ def _is_py_dataset(data: Any) -> bool:
 
 
 def _is_batched(spec: Any) -> bool:
-    """Whether the first axis of an element counts rows, as Keras's ``fit`` takes it."""
+    """Whether the first axis of an element is the batch axis, as in Keras's ``fit``."""
     if not isinstance(spec, tuple) or len(spec) != 2:
         return True
     x, y = spec
@@ -121,7 +121,7 @@ def _arrays(element: Any, name: str) -> dict[str, np.ndarray]:
 
 
 def _problem(element: Any) -> str | None:
-    """Return the reason why an element is no ``(x, y)``, and the line that makes it."""
+    """Return the reason why an element is not ``(x, y)``, with a remedy."""
     n_parts = len(element) if isinstance(element, tuple | list) else 1
     if n_parts == 3:
         return (

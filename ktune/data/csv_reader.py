@@ -1,4 +1,4 @@
-"""Read a csv file as a table, with every malformed line found."""
+"""Read a csv file as a table, and report malformed lines."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ from ktune.errors import DataError
 from ktune.utils.text import count_of
 
 PACKED = (".gz", ".bz2", ".zst", ".lz4", ".br")
-"""Endings of packed files that PyArrow unpacks."""
+"""Suffixes of compressed files that PyArrow supports."""
 
 _LARGEST_BLOCK = 2**31 - 1
 _AS_WRITTEN = TableFormat()
@@ -31,7 +31,7 @@ _AS_WRITTEN = TableFormat()
 
 @dataclass(frozen=True)
 class Expected:
-    """What the columns must hold: the types of the training rows.
+    """The types of the columns of the training rows, required of other rows.
 
     Attributes:
         numbers: Columns of numbers.
@@ -45,19 +45,19 @@ def read_csv(
     given: TableFormat = _AS_WRITTEN,
     expected: Expected | None = None,
 ) -> ReadTable:
-    """Read a csv file, packed (``.gz``, ``.bz2`` …) or not.
+    """Read a csv file, compressed (``.gz``, ``.bz2`` …) or not.
 
     The type of a column is inferred from all its values: whole numbers, numbers,
-    booleans, dates, clock times (as hours), or else text.
+    booleans, dates, clock times (as hours), otherwise text.
 
     Args:
-        path: The file.
-        given: How it is written, as far as the user says; the rest is found.
-        expected: What the columns must hold, if that is known.
+        path: Path of the file.
+        given: Table format of the user; the rest is detected.
+        expected: Types of the columns of the training rows, if known.
 
     Raises:
-        DataError: It is missing, empty, ragged, not in this encoding, or holds a
-            value among numbers that is none.
+        DataError: The file is missing, empty, ragged, not in the given encoding, or has
+            other values in a column of numbers.
     """
     return read_text(read_content(path), path, given, expected)
 
@@ -83,11 +83,11 @@ def read_text(
     found = replace(
         found,
         text=tuple(_text_columns(typed.table)),
-        # Other files of this form may have other ones, or none.
+        # Similar files may have another encoding and comments, or none.
         encoding=given.encoding,
         comment=given.comment,
     )
-    # Columns are handed over one by one, so that they are not all held twice.
+    # Columns are converted one by one, so that they are not all in memory twice.
     frame = typed.table.to_pandas(
         date_as_object=False, self_destruct=True, split_blocks=True
     ).rename(columns=str)
@@ -95,10 +95,10 @@ def read_text(
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a file, unpacked.
+    """Return the uncompressed content of a file.
 
     Raises:
-        DataError: It is missing, empty or not readable.
+        DataError: The file is missing, empty or not readable.
     """
     import pyarrow
 
@@ -113,7 +113,7 @@ def read_content(path: Path) -> bytes:
 
 
 def _column_names(layout: Layout, path: Path) -> list[str] | None:
-    """Return the names of a file without header; None: line 1 has them."""
+    """Return the column names of a file without header; None: line 1 is the header."""
     given = layout.format
     if given.header and not given.names:
         return None
@@ -134,7 +134,7 @@ def _parse(
     names: Sequence[str] | None,
     types: Mapping[str, Any],
 ) -> Any:
-    """Parse the rows; columns without a type in ``types`` get theirs by inference."""
+    """Parse the rows; the types of columns that are not in ``types`` are inferred."""
     ragged: list[Any] = []
     given = layout.format
     text = dict.fromkeys(given.text, "string")
@@ -167,8 +167,8 @@ def _parse_rows(
     with _silent_about_encoding():
         return csv.read_csv(
             pyarrow.BufferReader(content),
-            # Types are inferred from the first block, so all of the file is one; and
-            # with one thread a malformed row knows its number.
+            # Types are inferred from the first block, so the file is one block; only
+            # with one thread a malformed row has a number.
             read_options=csv.ReadOptions(
                 block_size=min(content.size + 1, _LARGEST_BLOCK),
                 use_threads=False,
@@ -190,14 +190,14 @@ def _typed(
     names: Sequence[str] | None,
     expected: Expected | None,
 ) -> tuple[Any, dict[str, tuple[MissingWord, ...]]]:
-    """Settle the types, and find the words that were read as missing."""
+    """Return the typed table, and the words that were read as missing."""
     given = layout.format
     must_be_numbers = expected.numbers if expected else ()
     try:
         known = expected is not None
         convention = find_convention(_candidates(table, given), given, is_settled=known)
         if convention.decimal != ".":
-            # A point does not begin decimals here: read such columns again.
+            # The point is not the decimal separator: read such columns again as text.
             sure = _columns_of(table, "double")
             table = _parse(layout, path, names, dict.fromkeys(sure, "string"))
             marks = replace(given, decimal=convention.decimal)
@@ -208,8 +208,8 @@ def _typed(
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     words = _empty_words(layout, names, table)
-    for name, found in typed.missing.items():
-        words[name] = (*words.get(name, ()), *found)
+    for name, missing in typed.missing.items():
+        words[name] = (*words.get(name, ()), *missing)
     return typed, words
 
 
@@ -232,7 +232,7 @@ def _columns_of(table: Any, kind: str) -> list[str]:
 def _empty_words(
     layout: Layout, names: Sequence[str] | None, table: Any
 ) -> dict[str, tuple[MissingWord, ...]]:
-    """Return by column the words that stand where values are missing."""
+    """Return the words that were read as missing, by column."""
     import pyarrow.compute as pc
 
     columns = [name for name in table.column_names if table.column(name).null_count]
@@ -246,17 +246,17 @@ def _empty_words(
         column_types=dict.fromkeys(columns, "string"),
         strings_can_be_null=False,
     )
-    found = {}
+    result = {}
     for name in columns:
         written = raw.column(name)
         words = pc.value_counts(written.filter(table.column(name).is_null()))
         counts = {item["values"]: item["counts"] for item in words.to_pylist()}
-        found[name] = missing_words(written, counts)
-    return found
+        result[name] = missing_words(written, counts)
+    return result
 
 
 def _without_empty_last(table: Any) -> Any:
-    """Drop the column that a separator at the end of each line makes."""
+    """Drop the empty column of a separator at the end of each line."""
     last = table.num_columns - 1
     if last > 0 and table.column_names[last] == "":
         column = table.column(last)
@@ -267,9 +267,9 @@ def _without_empty_last(table: Any) -> Any:
 
 @contextlib.contextmanager
 def _silent_about_encoding() -> Iterator[None]:
-    """Keep quiet about a ragged row in another encoding: the error tells of it.
+    """Hide errors about a ragged row in another encoding, which is reported later.
 
-    PyArrow decodes the row for its handler where no exception can get out.
+    PyArrow decodes the row for its handler, and prints exceptions instead of raising.
     """
     before = sys.unraisablehook
 

@@ -22,19 +22,19 @@ from ktune.data.watching import counted
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Rows as Keras's ``fit`` takes them, batched or one by one.
+    """A dataset for Keras's ``fit``, with batches or single rows.
 
-    They are read once into arrays, so that folds and digests keep their meaning.
+    The rows are read once into arrays, so that folds and digest are well-defined.
 
     Attributes:
         train: A ``tf.data.Dataset`` or ``keras.utils.PyDataset`` of ``(x, y)``.
-        test: One more that is the data's own test set.
-        name: Recorded with every search.
-        task: "binary", "multiclass", "multilabel" or "regression". None: read it off
-            the targets, as `ktune.data.coding` tells.
-        kind: "tabular", "image" or "sequence". None: read it off the features, as
-            `ktune.data.features` tells.
-        class_names: Names for the sorted labels; empty: those of
+        test: A dataset of the same form with the test set; None: no test set.
+        name: Name of the data set, recorded with every search.
+        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
+            from the targets, see `ktune.data.coding`.
+        kind: "tabular", "image" or "sequence". None: inferred from the features, see
+            `ktune.data.features`.
+        class_names: Names of the sorted labels; empty: those of
             ``image_dataset_from_directory``, or the labels themselves.
     """
 
@@ -46,7 +46,7 @@ class Batches:
     class_names: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
-        """Read all rows, check them and code the targets."""
+        """Read and validate all rows, and encode the targets."""
         rows, note = _read(self.train, self.name)
         test: Mapping[str, np.ndarray] | None = None
         if self.test is not None:
@@ -68,7 +68,7 @@ class Batches:
 
 
 def _read(data: Any, name: str) -> tuple[Mapping[str, np.ndarray], str]:
-    """Return all rows, and a note on what differs between two readings."""
+    """Return all rows, and a note on differences between two readings."""
     size = count_elements(data, name)
     watched = counted(batches_of(data, name), total=size or 0, what=f"reading {name}")
     rows = collect(iter(watched), size, name)

@@ -1,4 +1,4 @@
-"""From whatever ``Experiment.data`` may be to one data set."""
+"""Load a data set from any value of ``Experiment.data``."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -27,8 +27,8 @@ def load_data(
             array, a DataFrame, or a dict of arrays. A ``tf.data.Dataset`` or a
             ``keras.utils.PyDataset`` is read into arrays; so is a pair of them, of
             which the second is the test set.
-        name: What to call data that have no name of their own.
-        task: What the targets are, where they do not tell.
+        name: Name of data without a name of their own.
+        task: Task of the targets; None: inferred from them.
 
     Raises:
         DataError: The data are missing or malformed, or ``data`` is none of these.
@@ -50,10 +50,10 @@ def load_data(
     if callable(getattr(data, "load", None)) and not isinstance(data, type):
         return _load_source(data, task)
     if callable(data):
-        found = _call(data)
-        if found is not data:
+        result = _call(data)
+        if result is not data:
             called = getattr(data, "__name__", "function")
-            return load_data(found, name=name or called, task=task)
+            return load_data(result, name=name or called, task=task)
     raise DataError(_explain(data))
 
 
@@ -89,7 +89,7 @@ def _take_apart(data: tuple[Any, ...] | list[Any]) -> tuple[Any, Any, Any, Any]:
         return x, y, x_test, y_test
     raise DataError(
         "data must be (X, y) or (X, y, X_test, y_test); got a "
-        f"{type(data).__name__} of {len(data)} things."
+        f"{type(data).__name__} of {len(data)} items."
     )
 
 
@@ -114,12 +114,12 @@ def _call(function: Callable[[], Any]) -> Any:
 
 
 def _source_of(path: Path) -> str:
-    given = {
+    calls = {
         ".csv": "csv({!r}, target='…')",
         ".parquet": "parquet({!r}, target='…')",
         ".npz": "npz({!r})",
     }
-    call = given.get(path.suffix.lower())
+    call = calls.get(path.suffix.lower())
     if call is not None:
         return call.format(str(path))
     return "csv(path, target='…'), parquet, npz or image_folder"

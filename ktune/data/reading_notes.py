@@ -1,4 +1,4 @@
-"""What a table was read as, in a few lines, with the argument that changes it."""
+"""Notes on how a table was read, with the arguments that change it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,14 +23,14 @@ def reading_notes(
     missing: Mapping[str, tuple[MissingWord, ...]],
     typed: TypedTable,
 ) -> tuple[str, ...]:
-    """Return what a person should know about the reading of a file.
+    """Return notes for the user on how a file was read.
 
     Args:
-        name: Of the file.
-        given: What the user said about its form.
-        found: Its form.
+        name: Name of the file.
+        given: Table format of the user.
+        found: Detected table format.
         missing: Words that were read as missing, by column.
-        typed: Its columns.
+        typed: Typed columns of the table.
     """
     notes = [*_form(given, found), *_missing(missing, given), *_others(typed)]
     return tuple(f"{name}: {note}" for note in notes)
