@@ -72,3 +72,7 @@ class WorkerDied(TrialFailed):
 
 class ExportRefused(Exception):
     """The predictions of an exported model differ; its files are deleted."""
+
+
+class ModelLost(KtuneError):
+    """A trained model cannot be stored so that another process loads it."""

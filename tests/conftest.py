@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from ktune.models.registry import loading_check
 from ktune.tracking.database import create_database
 from ktune.tracking.location import StoreLocation, find_store
 from ktune.tracking.records import RunRecord
@@ -19,6 +20,8 @@ from ktune.tracking.store import Store, open_store, quiet_mlflow
 # examples every time, so that a change is all that can turn a test red.
 settings.register_profile("ktune", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("ktune")
+
+_CHECK = loading_check.check_in_fresh_process
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -64,6 +67,20 @@ def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ktune.tracking.store.create_database", copy_database)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_fresh_process() -> Iterator[None]:
+    """Register models without loading them in a fresh process first; it takes 10 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading_check, "check_in_fresh_process", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def with_fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load models in a fresh process before they are registered, as users do."""
+    monkeypatch.setattr(loading_check, "check_in_fresh_process", _CHECK)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Write a registered model in other formats, each compared with it on real rows.
 
-MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Each file
-is run in a separate process by the runtime of its format. If a file does not agree with
-the registered model, no file is written and the exit code is 1.
+MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Every
+file is run in a process of its own by its format's own runtime. A file that does not
+agree with the registered model is deleted, and the exit code is 1.
 """
 
 import argparse
@@ -75,11 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(export.as_dict())
     else:
         _print_export(export)
-    return DONE
+    for reason in export.refused.values():
+        print(f"not written: {reason}", file=sys.stderr)
+    return FAULT if export.refused else DONE
 
 
 def _print_export(export: Any) -> None:
     from ktune.cli.tables import make_table, print_table
+    from ktune.models.tolerance import tolerance_for
 
     table = make_table("format", "file", "KiB", "rows", "difference", "on the test set")
     for file in export.files:
@@ -93,6 +96,11 @@ def _print_export(export: Any) -> None:
         )
     print_table(table, empty="")
     print(f"{export.model} in {export.folder}/, compared on {export.rows}")
+    if export.compute_type != "float32":
+        print(
+            f"Its layers compute in {export.compute_type}, so outputs may differ by up "
+            f"to {tolerance_for(export.compute_type):.0e}."
+        )
     if export.not_inside:
         print(
             f"The preprocessing is not embedded: {export.not_inside}. It is saved "

@@ -66,6 +66,8 @@ class ModelBuilder:
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"
             )
+        if not model.built:  # a subclassed model has no weights before its first rows
+            model(_a_row_of_features(self.data))
         is_ours = not model.compiled
         if is_ours:
             compile_by_default(model, hp, self.data)
@@ -108,26 +110,32 @@ def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     # A class of models has a `build` too, but that one builds weights.
     is_object = hasattr(build, "build") and not isinstance(build, type)
     function = build.build if is_object else build
-    if _takes_data(function):
+    if takes_data(function):
         return lambda hp: function(hp, data)
     return function
 
 
 def _a_row(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
     """Return features and target of one row of zeros."""
-    shapes = data.input_shape
-    x: Any = (
-        {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
-        if isinstance(shapes, Mapping)
-        else np.zeros((1, *shapes), np.float32)
-    )
     is_class = data.task.is_classification
     shape = (1,) if is_class or data.n_outputs == 1 else (1, data.n_outputs)
     y = np.zeros(shape, np.int64 if is_class else np.float32)
-    return x, encode_targets(y, model, data.task, data.n_outputs)
+    y = encode_targets(y, model, data.task, data.n_outputs)
+    return _a_row_of_features(data), y
 
 
-def _takes_data(function: Callable[..., Any]) -> bool:
+def _a_row_of_features(data: DataDescription) -> Any:
+    """Return one row of zeros, an array an input."""
+    shapes = data.input_shape
+    if isinstance(shapes, Mapping):
+        return {
+            name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()
+        }
+    return np.zeros((1, *shapes), np.float32)
+
+
+def takes_data(function: Callable[..., Any]) -> bool:
+    """Whether a ``build`` takes the description of the data beside ``hp``."""
     parameters = list(inspect.signature(function).parameters.values())
     positional = [
         p

@@ -16,6 +16,7 @@ from ktune.data.preprocessing import (
     prepare_refit,
 )
 from ktune.data.targets import (
+    TargetScaling,
     as_predictions,
     in_units,
     learns_scaled_targets,
@@ -28,7 +29,7 @@ from ktune.evaluation.training_task import make_task
 from ktune.metrics.intervals import Estimate, estimate_metrics
 from ktune.metrics.threshold import Threshold, cut_at, of_labels
 from ktune.trainers import choose_trainer
-from ktune.trial import Trial
+from ktune.trial import Trial, Value
 from ktune.utils.memory import is_out_of_memory
 from ktune.utils.runtime import set_determinism
 from ktune.utils.seeds import derive_seed
@@ -49,6 +50,8 @@ class Refit:
         test: Metric name to score on the untouched test set, with its interval;
             empty when there is no test set. With a threshold also ``<metric>_at_0.5``.
         threshold: From which probability on a row is positive; None: 0.5.
+        values: Of the trial, which ``build`` makes the model of; None: of several.
+        scaling: What the last layer of the model undoes; None: nothing.
     """
 
     model: Any
@@ -58,6 +61,8 @@ class Refit:
     latency_ms: float
     test: Mapping[str, Estimate]
     threshold: Threshold | None = None
+    values: Mapping[str, Value] | None = None
+    scaling: TargetScaling | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +73,15 @@ class Trained:
         model: The Keras model.
         preprocessing: What raw rows go through before it.
         epochs: For how many epochs it was trained.
+        values: Of the trial; None: it is made of several models.
+        scaling: Of the targets, undone by the last layer; None: there is none.
     """
 
     model: Any
     preprocessing: FittedPreprocessing
     epochs: int
+    values: Mapping[str, Value] | None = None
+    scaling: TargetScaling | None = None
 
 
 def refit(
@@ -114,6 +123,8 @@ def measured(
         latency_ms=measure_latency(model, row),
         test=_test(context, model, preprocessing, threshold),
         threshold=threshold,
+        values=trained.values,
+        scaling=trained.scaling,
     )
 
 
@@ -144,13 +155,13 @@ def train_again(
     with _refit_errors(trial):
         for attempt in attempts(context.builder, trial):
             with attempt:
-                model = _train(context, attempt.trial, fold, seed, epochs)
-    return Trained(model, preprocessing, epochs)
+                model, scaling = _train(context, attempt.trial, fold, seed, epochs)
+    return Trained(model, preprocessing, epochs, trial.values, scaling)
 
 
 def _train(
     context: SearchContext, trial: Trial, fold: PreparedFold, seed: int, epochs: int
-) -> Any:
+) -> tuple[Any, TargetScaling | None]:
     task = make_task(
         context.builder, trial, [fold], [seed], epochs=epochs, early_stopping=False
     )
@@ -159,9 +170,10 @@ def _train(
         for _ in range(epochs):
             training.run_epoch()
         model = training.model(0)
-        if fold.target_scaling is not None and learns_scaled_targets(model):
-            model = in_units(model, fold.target_scaling)
-        return model
+        scaling = fold.target_scaling if learns_scaled_targets(model) else None
+        if scaling is not None:
+            model = in_units(model, scaling)
+        return model, scaling
     finally:
         training.close()
 

@@ -26,7 +26,7 @@ def find_sources(path: Path) -> dict[str, Path]:
     sources = {path.name: path}
     for name, file in _below(path.parent):
         sources.setdefault(name, file)
-    for name, file in _imported(list(sources.values())):
+    for name, file in imported_files(list(sources.values())):
         sources.setdefault(name, file)
     return _readable(sources)
 
@@ -35,9 +35,9 @@ def local_sources() -> dict[str, Path]:
     """Return all loaded local modules, with names as in `find_sources`."""
     sources: dict[str, Path] = {}
     for module in list(sys.modules):
-        file = _local_file(module)
+        file = local_file(module)
         if file is not None:
-            sources.setdefault(_import_path(module, file), file)
+            sources.setdefault(import_path(module, file), file)
     return _readable(sources)
 
 
@@ -57,27 +57,36 @@ def read_sources(files: Mapping[str, Path]) -> dict[str, bytes]:
 def _below(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield all loaded modules in a folder or below."""
     for module in list(sys.modules):
-        file = _local_file(module)
+        file = local_file(module)
         if file is not None and file.is_relative_to(folder):
             yield str(file.relative_to(folder)), file
 
 
-def _imported(files: list[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield the local modules that files import, directly or indirectly."""
+def imported_files(
+    files: list[Path], texts: Mapping[Path, bytes] | None = None
+) -> Iterator[tuple[str, Path]]:
+    """Yield the local modules that files import, directly or indirectly.
+
+    Args:
+        files: The files to begin with.
+        texts: File to the text that replaces its content.
+    """
+    texts = texts or {}
     seen = set(files)
     while files:
-        for module in _named_in(files.pop()):
-            file = _local_file(module)
-            if file is not None and file not in seen:
-                seen.add(file)
-                files.append(file)
-                yield _import_path(module, file), file
+        file = files.pop()
+        for module in _named_in(file, texts.get(file)):
+            found = local_file(module)
+            if found is not None and found not in seen:
+                seen.add(found)
+                files.append(found)
+                yield import_path(module, found), found
 
 
-def _named_in(file: Path) -> Iterator[str]:
+def _named_in(file: Path, text: bytes | None = None) -> Iterator[str]:
     """Yield the modules in the import statements of a file, and their packages."""
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(file.read_bytes() if text is None else text)
     except (OSError, SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
@@ -98,7 +107,7 @@ def _absolute(node: ast.ImportFrom, file: Path) -> str:
     if not node.level:
         return node.module or ""
     for name in list(sys.modules):
-        if _local_file(name) == file:
+        if local_file(name) == file:
             parts = name.split(".")
             up = node.level - (file.name == "__init__.py")
             base = parts[: len(parts) - up]
@@ -106,13 +115,13 @@ def _absolute(node: ast.ImportFrom, file: Path) -> str:
     return ""
 
 
-def _import_path(module: str, file: Path) -> str:
+def import_path(module: str, file: Path) -> str:
     """Return the path of a module relative to its folder in ``sys.path``."""
     depth = module.count(".") + 1 + (file.name == "__init__.py")
     return str(Path(*file.parts[-depth:]))
 
 
-def _local_file(module: str) -> Path | None:
+def local_file(module: str) -> Path | None:
     """Return the file of a loaded module; None if installed or part of Python."""
     if module.partition(".")[0] in ("ktune", "__main__"):
         return None

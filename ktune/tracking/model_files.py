@@ -60,6 +60,7 @@ def log_model(
     name: str,
     run_id: str,
     tags: Mapping[str, str],
+    check: Callable[[Path], None] = lambda _: None,
 ) -> Any:
     """Log a model to a run; return MLflow's logged model.
 
@@ -71,6 +72,7 @@ def log_model(
         name: Name of the model.
         run_id: The run whose page lists the model.
         tags: Tags of the logged model.
+        check: Function that checks the folder; an exception leaves no logged model.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -85,7 +87,13 @@ def log_model(
     )
     with tempfile.TemporaryDirectory() as parts, tempfile.TemporaryDirectory() as whole:
         path = Path(whole, "model")
-        save_model_folder(write(Path(parts)), path, identity=_identity(logged, run_id))
+        identity = _identity(logged, run_id)
+        try:
+            save_model_folder(write(Path(parts)), path, identity=identity)
+            check(path)
+        except BaseException:
+            client.delete_logged_model(logged.model_id)
+            raise
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

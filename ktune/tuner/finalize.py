@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ktune.diagnosis import diagnosis_as_dict
-from ktune.errors import KtuneError
+from ktune.errors import KtuneError, ModelLost
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.recorded_refit import refit_recorded
 from ktune.evaluation.refit import Refit
@@ -48,11 +48,14 @@ def refit_best(
         listener.on_note(fitted.threshold.describe())
     logger.log_best(trial, result, extra=list(_test_metrics(fitted)))
     listener.on_phase("registering the model")
-    registration, decision = register_best(
-        store,
-        context,
-        Candidate(search_run_id=logger.run_id, trial_run_id=run_id, fitted=fitted),
+    candidate = Candidate(
+        search_run_id=logger.run_id, trial_run_id=run_id, fitted=fitted
     )
+    try:
+        registration, decision = register_best(store, context, candidate)
+    except ModelLost as error:  # the trials count, and the champion stays
+        listener.on_note(f"Not registered: {error}")
+        return fitted, None
     logger.log_model(
         f"{registration.name}/{registration.version}",
         f"{registration.alias or 'no alias'}: {decision.reason}",

@@ -27,8 +27,10 @@ from ktune.data.targets import (
 from ktune.data.watching import watched
 from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
 from ktune.evaluation.context import SearchContext, make_context
+from ktune.evaluation.model_builder import ModelBuilder
 from ktune.experiment.experiment import Experiment
 from ktune.metrics.scores import LOSS, compute_metrics
+from ktune.models.registry.storage import why_not_as_weights, why_not_whole
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
 from ktune.spaces.hyperparameters import default_values
@@ -91,9 +93,10 @@ def preflight(
     rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), context)
     notes = _try_one_batch(model, context)
+    stored = _how_stored(model, context.builder)
     context, more = _settle_pruner(context, defaults, model)
     _try_searcher(context)
-    return Preflight(context, dataset, defaults, (*notes, *more))
+    return Preflight(context, dataset, defaults, (*notes, *stored, *more))
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -175,6 +178,27 @@ def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
         data.task,
     )
     return notes
+
+
+def _how_stored(model: Any, builder: ModelBuilder) -> tuple[str, ...]:
+    """Return a note where the model is stored as weights alone.
+
+    Raises:
+        ExperimentError: No other process could load it at all.
+    """
+    reason = why_not_whole(model)
+    if not reason:
+        return ()
+    lacking = why_not_as_weights(builder)
+    if lacking:
+        raise ExperimentError(
+            f"`build`: no other process could load the model: {reason}. Nor can its "
+            f"weights be loaded into a new one: {lacking}."
+        )
+    return (
+        f"The model is stored as weights, and built again by `build` when it is "
+        f"loaded, since {reason}.",
+    )
 
 
 def _settle_pruner(

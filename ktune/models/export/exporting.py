@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from ktune.models.export.preparing import Prepared, prepare
 from ktune.models.export.real_rows import RealRows, find_real_rows
 from ktune.models.export.sidecar import write_sidecar
 from ktune.models.registry.stored_model import StoredModel
-from ktune.protocols import Exporter
+from ktune.models.tolerance import compute_type, tolerance_for
+from ktune.protocols import Exporter, ExportJob
 from ktune.tracking.store import Store
 from ktune.utils.runtime import diverted_stderr, quiet_libraries
 
@@ -70,6 +71,8 @@ class Export:
         files: What was written and how it compares.
         rows: Where the rows compared come from.
         not_inside: Why the preprocessing stands in a file beside; "" if it is inside.
+        refused: Format to why it is not written.
+        compute_type: Coarsest type of numbers that layers compute with.
     """
 
     model: str
@@ -77,6 +80,8 @@ class Export:
     files: tuple[ExportedFile, ...]
     rows: str
     not_inside: str
+    refused: Mapping[str, str] = field(default_factory=dict)
+    compute_type: str = "float32"
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -92,7 +97,7 @@ def export_model(
     given_rows: Path | None = None,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> Export:
-    """Write a model in several formats; all of them agree with it, or nothing stays.
+    """Write a model in several formats; a file that does not agree does not stay.
 
     Args:
         store: Where the model stands.
@@ -103,8 +108,8 @@ def export_model(
         on_phase: Told what is going on.
 
     Raises:
-        ExportError: The folder is taken, or a format cannot hold the model.
-        ExportRefused: A file that was written does not agree.
+        ExportError: The folder is taken, or no format can hold the model.
+        ExportRefused: No file that was written agrees.
     """
     check_folder(folder)
     on_phase("reading rows to compare on")
@@ -114,20 +119,60 @@ def export_model(
         if prepared.reason:
             transformer = model.part("transformer")
             write_sidecar(draft, transformer, model.spec, prepared.reason)
-        files = []
+        files: list[ExportedFile] = []
+        errors: dict[str, ExportError | ExportRefused] = {}
         for exporter in exporters:
-            on_phase(f"writing {exporter.name}")
-            with diverted_stderr(), quiet_libraries():
-                path = exporter.write(prepared.job, draft)
-            on_phase(f"running {exporter.name} in a process of its own")
-            files.append(_compare(exporter, path, model, rows, Path(scratch)))
+            before = set(draft.iterdir())
+            try:
+                on_phase(f"writing {exporter.name}")
+                path = _write(exporter, prepared.job, draft)
+                on_phase(f"running {exporter.name} in a process of its own")
+                files.append(_compare(exporter, path, model, rows, Path(scratch)))
+            except (ExportError, ExportRefused) as error:
+                errors[exporter.name] = error
+                _remove(set(draft.iterdir()) - before)
+        if not files:
+            kind = type(next(iter(errors.values())))
+            raise kind("; ".join(map(str, errors.values())))
         export = Export(
-            model.found.label, str(folder), tuple(files), rows.origin, prepared.reason
+            model=model.found.label,
+            folder=str(folder),
+            files=tuple(files),
+            rows=rows.origin,
+            not_inside=prepared.reason,
+            refused={name: str(error) for name, error in errors.items()},
+            compute_type=compute_type(model.code.model),
         )
         content = {**export.as_dict(), "metadata": dict(prepared.job.metadata)}
         (draft / REPORT_FILE).write_text(json.dumps(content, indent=2), "utf-8")
         draft.rename(folder)
     return export
+
+
+def _write(exporter: Exporter, job: ExportJob, folder: Path) -> Path:
+    """Write one format.
+
+    Raises:
+        ExportError: The format cannot hold the model.
+    """
+    try:
+        with diverted_stderr(), quiet_libraries():
+            return exporter.write(job, folder)
+    except ExportError as error:
+        raise ExportError(f"{exporter.name}: {error}") from error
+    except Exception as error:  # of the library that writes the format
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ExportError(
+            f"{exporter.name} cannot hold this model: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def check_folder(folder: Path) -> None:
@@ -190,6 +235,9 @@ def _compare(
     raw = rows.test.x if is_lossy and rows.test is not None else rows.compared
     found = replay(exporter, path, raw, scratch)
     reference = model.predict(raw)
+    tolerance = exporter.tolerance
+    if tolerance is not None:
+        tolerance = tolerance_for(compute_type(model.code.model), tolerance)
     try:
         difference = largest_difference(found.outputs, reference)
         if tuple(found.metadata["class_names"]) != model.class_names:
@@ -200,15 +248,15 @@ def _compare(
             n_bytes=_size(path),
             n_rows=len(reference),
             difference=difference,
-            tolerance=exporter.tolerance,
+            tolerance=tolerance,
             quantized=str(found.metadata.get("quantized", "")),
         )
-        if exporter.tolerance is None:
+        if tolerance is None:
             return _judge_lossy(file, found.outputs, reference, model, rows)
-        if difference > exporter.tolerance:
+        if difference > tolerance:
             raise ExportRefused(
                 f"differs from the registered model by up to {difference:.1e} on "
-                f"{len(reference)} {rows.origin}; at most {exporter.tolerance:.0e} is "
+                f"{len(reference)} {rows.origin}; at most {tolerance:.0e} is "
                 "allowed"
             )
     except ExportRefused as error:

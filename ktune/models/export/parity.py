@@ -1,9 +1,6 @@
 """Compare an exported model with the registered one, run in a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-import ktune
 from ktune.data.dataset import Inputs, Task
 from ktune.errors import ExportRefused
 from ktune.metrics.predictions import predicted_classes
 from ktune.models.export.rows_file import write_rows_file
+from ktune.models.fresh_process import FreshProcessFailed, run_fresh
 from ktune.protocols import Exporter
 
 LEAST_AGREEMENT = 0.9
@@ -51,17 +48,12 @@ def replay(exporter: Exporter, path: Path, rows: Inputs, folder: Path) -> Replay
         ExportRefused: It does not load or does not run.
     """
     outputs = folder / "outputs.npz"
-    words = [exporter.name, str(path), str(write_rows_file(rows, folder)), str(outputs)]
-    done = subprocess.run(
-        [sys.executable, "-m", "ktune.models.export.replay", *words],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise ExportRefused(f"{exporter.name}: does not run: {lines[-1][:600]}")
+    where = str(path.resolve())
+    words = [exporter.name, where, str(write_rows_file(rows, folder)), str(outputs)]
+    try:
+        run_fresh("ktune.models.export.replay", words, folder)
+    except FreshProcessFailed as error:
+        raise ExportRefused(f"{exporter.name}: does not run: {error}") from error
     with np.load(outputs, allow_pickle=False) as file:
         return Replay(file["outputs"], json.loads(str(file["metadata"])))
 
@@ -119,9 +111,3 @@ def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> f
             f"rows only; at least {LEAST_AGREEMENT:.0%} are asked for"
         )
     return agreement
-
-
-def _environment() -> dict[str, str]:
-    root = str(Path(ktune.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}

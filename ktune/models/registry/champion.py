@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
 from ktune.data.output_scale import output_scale, scale_of_spec
 from ktune.data.targets import as_predictions
+from ktune.errors import StoreError
 from ktune.evaluation.context import DEFAULT_OBJECTIVE, SearchContext
 from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.scores import LOSS, Objective, make_objective
@@ -19,6 +21,7 @@ from ktune.models.registry.packaging import PackagedModel
 from ktune.models.registry.registration import load_served_model, register
 from ktune.models.registry.untouched import rows_for_both
 from ktune.tracking import names
+from ktune.tracking.connectivity import is_unavailable
 from ktune.tracking.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -111,6 +114,7 @@ def register_candidate(
         context.data.task,
         context.data.class_names,
         context.reading,
+        context.builder,
     )
     return register(
         store,
@@ -160,13 +164,17 @@ def decide_champion(
     champion = find_champion(store, context.experiment.name)
     if champion is None:
         return Decision(True, "first version of this model")
+    try:
+        served = load_served_model(store, champion)
+    except StoreError as error:
+        return _without_champion(champion, error)
     partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None or ours is None:
         return Decision(False, "no untouched test set to compare it with the champion")
     rows = rows_for_both(store, champion, partition, context.data_digest)
     try:
         x_test = take_rows(partition.x_test, rows.positions)
-        theirs = predictions_of_version(store, champion, context, x_test)
+        theirs = _predictions_of_served(served, champion, context, x_test)
     except Exception as error:
         # The old champion may take other inputs; that is no reason to lose the new.
         _log.warning("champion version %s: %s", champion.version, error)
@@ -184,6 +192,22 @@ def decide_champion(
         seed=context.experiment.seed,
     )
     return decision.with_note(rows.note)
+
+
+def _without_champion(champion: Registration, error: StoreError) -> Decision:
+    """Decide where the champion cannot be loaded: it does not block its successor.
+
+    Raises:
+        StoreError: Only the server of the store does not answer.
+    """
+    if is_unavailable(error):
+        raise error
+    reason = str(error).strip().splitlines()[0]
+    return Decision(
+        True,
+        f"champion version {champion.version} can no longer be loaded, so it cannot "
+        f"stay: {reason[:300]}",
+    )
 
 
 def predictions_of(context: SearchContext, fitted: Refit) -> np.ndarray | None:
@@ -210,6 +234,12 @@ def predictions_of_version(
         ValueError: It tells other classes apart.
     """
     model = load_served_model(store, version)
+    return _predictions_of_served(model, version, context, x)
+
+
+def _predictions_of_served(
+    model: Any, version: Registration, context: SearchContext, x: Inputs
+) -> np.ndarray:
     spec = model.unwrap_python_model().spec
     known = list(context.data.class_names)
     if list(spec["class_names"]) != known:

@@ -13,7 +13,9 @@ import pandas as pd
 from ktune.data.dataset import Inputs, Task, input_shape
 from ktune.data.output_scale import OutputScale, output_scale
 from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
+from ktune.evaluation.model_builder import ModelBuilder
 from ktune.evaluation.refit import PREDICT_BATCH, Refit, predict
+from ktune.models.registry.storage import Storage
 from ktune.tracking.model_files import InputSchema, ModelFolder
 
 _CODE = Path(__file__).with_name("served_model.py")
@@ -31,6 +33,7 @@ class PackagedModel:
         task: What it predicts.
         class_names: In the order of the columns ``predict`` returns.
         reading: How the file of the training rows is written; None: it was no csv.
+        builder: Makes the model of a trial's values; None: it is not known.
     """
 
     fitted: Refit
@@ -38,24 +41,29 @@ class PackagedModel:
     task: Task
     class_names: Sequence[str] = ()
     reading: Mapping[str, Any] | None = None
+    builder: ModelBuilder | None = None
 
 
-def write_parts(package: PackagedModel, folder: Path) -> ModelFolder:
+def write_parts(package: PackagedModel, folder: Path, storage: Storage) -> ModelFolder:
     """Write the parts of a model into a folder; return what MLflow makes of them."""
     fitted, example = package.fitted, package.example
+    code = folder / "code"
+    code.mkdir()
     return ModelFolder(
         code=_CODE,
-        artifacts=_save_parts(package, folder),
+        artifacts=_save_parts(package, folder, storage),
+        code_paths=storage.write_code(code),
         inputs=input_schema(example),
         outputs=predict(fitted.model, fitted.preprocessing, example),
         example=_input_example(example),
-        requirements=requirements(),
+        requirements=requirements(storage.packages),
     )
 
 
-def requirements() -> list[str]:
+def requirements(more: Sequence[str] = ()) -> list[str]:
     """Return what loading the model needs, in the versions installed here."""
-    return [f"{name}=={importlib.metadata.version(name)}" for name in _NEEDED]
+    packages = (*_NEEDED, *more)
+    return [f"{name}=={importlib.metadata.version(name)}" for name in packages]
 
 
 def input_schema(example: Inputs) -> InputSchema:
@@ -107,15 +115,18 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
     }
 
 
-def _save_parts(package: PackagedModel, folder: Path) -> dict[str, str]:
+def _save_parts(
+    package: PackagedModel, folder: Path, storage: Storage
+) -> dict[str, str]:
     """Write model, transformer and spec; return artifact name to path."""
-    parts = {"model": folder / "model.keras", "spec": folder / "spec.json"}
-    package.fitted.model.save(parts["model"])
+    parts = {"model": folder / storage.file, "spec": folder / "spec.json"}
+    storage.save(parts["model"])
     trusted: Sequence[str] = []
     if package.fitted.preprocessing.transformer is not None:
         parts["transformer"] = folder / "transformer.skops"
         trusted = _save_transformer(package.fitted.preprocessing, parts["transformer"])
-    parts["spec"].write_text(json.dumps(make_spec(package, trusted)), "utf-8")
+    spec = {**make_spec(package, trusted), **storage.spec}
+    parts["spec"].write_text(json.dumps(spec), "utf-8")
     return {name: str(path) for name, path in parts.items()}
 
 

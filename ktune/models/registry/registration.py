@@ -1,16 +1,20 @@
 """Register refitted models in MLflow, and load registered versions."""
 
 import contextlib
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ktune.errors import ModelLost
 from ktune.tracking.model_files import downloaded, load_pyfunc, log_model, unreadable
 from ktune.tracking.model_registry import Registration, register_version, version_uri
 from ktune.tracking.store import Store
 
 if TYPE_CHECKING:  # looking up a version must not wait for Keras
     from ktune.models.registry.packaging import PackagedModel
+    from ktune.models.registry.storage import Storage
 
 
 def register(
@@ -31,18 +35,47 @@ def register(
         run_id: The run whose page lists the model.
         tags: Lineage and scores, on logged model and version alike.
         alias: Given to it at once; None: see `ktune.models.registry.alias_changes`.
+
+    Raises:
+        ModelLost: No process but this one could load it, so it is not registered.
     """
+    from ktune.models.registry.storage import ways_to_store
+
+    reasons = []
+    for way in ways_to_store(package):
+        try:
+            logged = _log(store, package, way(), name=name, run_id=run_id, tags=tags)
+        except ModelLost as error:
+            reasons.append(str(error))
+            continue
+        return register_version(
+            store, logged, name=name, run_id=run_id, tags=tags, alias=alias
+        )
+    raise ModelLost(
+        f"no version of model {name!r} is registered, because no other process could "
+        f"load it. Stored whole: {reasons[0]}. As weights: {reasons[1]}."
+    )
+
+
+def _log(
+    store: Store,
+    package: "PackagedModel",
+    storage: "Storage",
+    *,
+    name: str,
+    run_id: str,
+    tags: Mapping[str, str],
+) -> Any:
+    from ktune.models.registry.loading_check import check_in_fresh_process
     from ktune.models.registry.packaging import write_parts
 
-    logged = log_model(
+    return log_model(
         store,
-        lambda folder: write_parts(package, folder),
+        lambda folder: write_parts(package, folder, storage),
         name=name,
         run_id=run_id,
         tags=tags,
-    )
-    return register_version(
-        store, logged, name=name, run_id=run_id, tags=tags, alias=alias
+        check=lambda folder: check_in_fresh_process(folder, package),
     )
 
 
@@ -52,11 +85,16 @@ def load_keras_model(store: Store, registration: Registration) -> Any:
     Raises:
         StoreError: Its files cannot be read.
     """
-    import keras
+    from ktune.models.registry import served_model
 
-    with _files_of(store, registration) as folder:
+    with _files_of(store, registration) as folder, _imports_restored(folder):
+        parts = folder / "artifacts"
         try:
-            return keras.saving.load_model(folder / "artifacts" / "model.keras")
+            spec = json.loads((parts / "spec.json").read_text("utf-8"))
+            with contextlib.suppress(TypeError, ValueError):
+                return served_model.load_keras_model(parts, spec, is_compiled=True)
+            # Its loss or metrics cannot be made again; predictions do not need them.
+            return served_model.load_keras_model(parts, spec)
         except Exception as error:
             raise unreadable(_label(registration), error) from error
 
@@ -67,8 +105,21 @@ def load_served_model(store: Store, registration: Registration) -> Any:
     Raises:
         StoreError: Its files cannot be read.
     """
-    with _files_of(store, registration) as folder:
+    with _files_of(store, registration) as folder, _imports_restored(folder):
         return load_pyfunc(folder, _label(registration))
+
+
+@contextlib.contextmanager
+def _imports_restored(folder: Path) -> Iterator[None]:
+    """Keep code of a version from being imported by code of this process."""
+    path, code = list(sys.path), str(folder / "code")
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", "")).startswith(code):
+                del sys.modules[name]
 
 
 def _files_of(

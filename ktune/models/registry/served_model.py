@@ -1,12 +1,18 @@
 """The code of a registered model: raw rows in, Keras's own ``predict`` out.
 
 MLflow stores this file with the model and runs it when the model is loaded. It stands
-alone: whoever loads the model needs Keras, NumPy, pandas and skops, but not ktune.
+alone: loading needs Keras, NumPy, pandas and skops, but not ktune. Classes and
+functions of the user stand in the folder ``code`` of the version.
 """
 
 import difflib
+import importlib
 import json
+import sys
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -22,10 +28,9 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the parts. Keras's safe mode stays on, and nothing is unpickled."""
-        import keras
-
-        self.spec = json.loads(Path(context.artifacts["spec"]).read_text("utf-8"))
-        self.model = keras.saving.load_model(context.artifacts["model"], compile=False)
+        path = Path(context.artifacts["spec"])
+        self.spec = json.loads(path.read_text("utf-8"))
+        self.model = load_keras_model(path.parent, self.spec)
         self.transformer = None
         if "transformer" in context.artifacts:
             import skops.io
@@ -143,6 +148,127 @@ class ServedModel(PythonModel):
         if numbers.dtype.kind in "iu" and self.spec["keeps_integers"]:
             return numbers
         return numbers.astype(np.float32)
+
+
+def load_keras_model(
+    parts: Path, spec: Mapping[str, Any], *, is_compiled: bool = False
+) -> Any:
+    """Return the Keras model of a version, with the classes that came with it.
+
+    Args:
+        parts: Folder of the parts, beside that of the code.
+        spec: See `ktune.models.registry.packaging`.
+        is_compiled: Load loss, metrics and optimizer too, where they are stored.
+    """
+    import keras
+
+    code = parts.parent / "code"
+    if rebuilding := spec.get("rebuild"):
+        module = _import_from(code, [rebuilding["module"]])[rebuilding["module"]]
+        return _rebuilt(module, rebuilding, parts)
+    with keras.saving.custom_object_scope(
+        import_objects(code, spec.get("custom_objects") or {})
+    ):
+        return keras.saving.load_model(parts / "model.keras", compile=is_compiled)
+
+
+def import_objects(code: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the classes and functions that came with a model.
+
+    Args:
+        code: Folder of the modules.
+        wanted: The name Keras asks for, to module and name there.
+    """
+    if not wanted:
+        return {}
+    modules = _import_from(code, {module for module, _ in wanted.values()})
+    return {
+        key: _named(modules[module], name) for key, (module, name) in wanted.items()
+    }
+
+
+def _import_from(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Import modules from a folder, not others of the same names loaded before."""
+    import keras
+
+    files = folder.rglob("*.py")
+    roots = {file.relative_to(folder).parts[0].removesuffix(".py") for file in files}
+    loaded = [name for name in sys.modules if name.partition(".")[0] in roots]
+    before = {name: sys.modules.pop(name) for name in loaded}
+    registered = dict(keras.saving.get_custom_objects())
+    path, writes_no_bytecode = list(sys.path), sys.dont_write_bytecode
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
+    try:
+        return {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path[:], sys.dont_write_bytecode = path, writes_no_bytecode
+        sys.modules.update(before)
+        keras.saving.get_custom_objects().update(registered)
+
+
+def _named(module: Any, name: str) -> Any:
+    return reduce(getattr, name.split("."), module)
+
+
+def _rebuilt(module: Any, how: Mapping[str, Any], parts: Path) -> Any:
+    """Build the model again by the user's ``build``, and load its weights."""
+    import keras
+    import keras_tuner
+
+    build = _named(module, how["build"])
+    # A HyperModel has a method `build`.
+    if hasattr(build, "build") and not isinstance(build, type):
+        build = build.build
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(how["values"])
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(how["dtype_policy"])
+    try:
+        model = build(hp, _description(how["data"])) if how["data"] else build(hp)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    rows = {
+        name: np.zeros(shape, dtype) for name, (shape, dtype) in how["rows"].items()
+    }
+    features = rows[""] if list(rows) == [""] else rows
+    model.predict_on_batch(features)  # makes the weights of a subclassed model
+    if how["units"]:
+        model = _in_units(model, how["units"], features)
+    model.load_weights(parts / "model.weights.h5")
+    return model
+
+
+def _in_units(model: Any, units: Mapping[str, Any], features: Any) -> Any:
+    """Add the layer that undoes the scaling of targets, as the search did."""
+    import keras
+
+    layer = keras.layers.Rescaling(**units, name="target_units")
+    if getattr(model, "inputs", None):
+        return keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
+    whole = keras.Sequential([model, layer], name=model.name)
+    whole.predict_on_batch(features)
+    return whole
+
+
+def _description(data: Mapping[str, Any]) -> Any:
+    """Return the description of the data, as a ``build(hp, data)`` takes it."""
+    try:
+        from ktune.data.dataset import DataDescription, Task
+    except ImportError:
+        return SimpleNamespace(**data)
+    shape = data["input_shape"]
+    is_several = isinstance(shape, dict)
+    as_tuples = {name: tuple(part) for name, part in shape.items()} if is_several else 0
+    return DataDescription(
+        **{
+            **data,
+            "task": Task(data["task"]),
+            "input_shape": as_tuples or tuple(shape),
+            "class_names": tuple(data["class_names"]),
+        }
+    )
 
 
 def _refusal(message: str) -> MlflowException:

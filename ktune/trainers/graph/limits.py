@@ -70,7 +70,8 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
             return f"{type(model).__name__} has its own {name}()"
     if model.run_eagerly:
         return "the model was compiled with run_eagerly=True"
-    if isinstance(model.output_shape, list | Mapping):
+    # A subclassed model does not say its shape; the pre-flight has seen its output.
+    if isinstance(getattr(model, "output_shape", None), list | Mapping):
         return "the model has several outputs"
     if not model.trainable_variables:
         return "the model has no trainable weights"

@@ -36,6 +36,8 @@ def structure_key(model: Any) -> Hashable | None:
         A key, or None if the configuration may hide a difference: the user's code,
         whose closures cannot be compared, or layers with hidden state.
     """
+    if not type(model).__module__.startswith("keras."):
+        return None
     try:
         config = model.get_config()
     except (NotImplementedError, TypeError):

@@ -1,0 +1,147 @@
+"""Classes and functions of a Keras model that Keras does not know by itself."""
+
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_OF_TRAINING = ("compile_config", "build_config")
+
+
+@dataclass(frozen=True)
+class CustomObject:
+    """A class or function that Keras has to be given when it loads a model.
+
+    Attributes:
+        key: The name Keras asks for: the registered one, else its own.
+        module: Where it is defined.
+        name: Its qualified name there.
+    """
+
+    key: str
+    module: str
+    name: str
+
+
+def find_custom_objects(
+    model: Any, *, with_training: bool = False
+) -> tuple[CustomObject, ...]:
+    """Return the custom objects in the config of a model.
+
+    Args:
+        model: A Keras model that has a config.
+        with_training: Also those of its loss, metrics and optimizer.
+
+    Raises:
+        Exception: The model has no config; see `obstacle`.
+    """
+    found = {
+        node["registered_name"] or _name(node): node
+        for node in _nodes(config_of(model), with_training)
+        if _is_custom(node)
+    }
+    return tuple(_describe(key, node) for key, node in sorted(found.items()))
+
+
+def config_of(model: Any) -> Mapping[str, Any]:
+    """Return what Keras would write of a model beside its weights."""
+    import keras
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a lambda; see `obstacle`
+        config: Mapping[str, Any] = keras.saving.serialize_keras_object(model)
+    return config
+
+
+def obstacle(model: Any) -> str:
+    """Return why Keras cannot make a model again from its config; "" if it can.
+
+    One sentence, and the line to write.
+    """
+    for layer in _layers(model):
+        cls = type(layer)
+        if _is_of_keras(cls.__module__) and cls.__name__ != "Lambda":
+            continue
+        try:
+            config = layer.get_config()
+            if cls.__name__ == "Lambda" and _has_lambda(layer):
+                return (
+                    f"layer {layer.name!r} is a Lambda over a Python lambda, which "
+                    "Keras does not load in safe mode: write a named function, "
+                    "`def scaled(x): return ...`, and `keras.layers.Lambda(scaled)`"
+                )
+            if _is_of_keras(cls.__module__) or "layers" in config:
+                continue  # Keras's own way; functional models are checked by layer
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                cls.from_config(config)
+        except Exception as error:
+            return _lacks_config(cls, error)
+    return ""
+
+
+def _lacks_config(cls: type, error: Exception) -> str:
+    parameters = [
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name != "name"
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and parameter.kind is not parameter.VAR_POSITIONAL
+    ]
+    values = "".join(f', "{name}": self.{name}' for name in parameters)
+    reason = "" if isinstance(error, NotImplementedError) else f" ({_first(error)})"
+    return (
+        f"Keras cannot make class {cls.__name__} again from its config{reason}: add "
+        f"`def get_config(self): return {{**super().get_config(){values}}}` to "
+        f"{cls.__name__}"
+    )
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:120]}"
+
+
+def _layers(model: Any) -> list[Any]:
+    flatten = getattr(model, "_flatten_layers", None)
+    return list(flatten(include_self=True, recursive=True)) if flatten else [model]
+
+
+def _has_lambda(layer: Any) -> bool:
+    return getattr(layer.function, "__name__", "") == "<lambda>"
+
+
+def _nodes(config: Any, with_training: bool) -> Iterator[dict[str, Any]]:
+    """Yield every part of a config that stands for an object."""
+    if isinstance(config, Mapping):
+        if "class_name" in config and "module" in config:
+            yield dict(config)
+        for key, value in config.items():
+            if with_training or key not in _OF_TRAINING:
+                yield from _nodes(value, with_training)
+    elif isinstance(config, list | tuple):
+        for item in config:
+            yield from _nodes(item, with_training)
+
+
+def _is_custom(node: Mapping[str, Any]) -> bool:
+    module = node["module"]
+    return isinstance(module, str) and not _is_of_keras(module)
+
+
+def _is_of_keras(module: str) -> bool:
+    return module in ("builtins", "keras") or module.startswith("keras.")
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    is_function = node["class_name"] == "function"
+    return str(node["config"] if is_function else node["class_name"])
+
+
+def _describe(key: str, node: Mapping[str, Any]) -> CustomObject:
+    import keras
+
+    registered = keras.saving.get_registered_object(key)
+    name = getattr(registered, "__qualname__", None) or _name(node)
+    return CustomObject(key, str(node["module"]), str(name))

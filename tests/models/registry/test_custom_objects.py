@@ -1,0 +1,91 @@
+"""Keras is given the classes it does not know, or the pre-flight says why it cannot."""
+
+import keras
+import pytest
+
+from ktune.models.registry.custom_objects import find_custom_objects, obstacle
+
+HERE = __name__
+
+
+class Plain(keras.layers.Layer):
+    """Keras derives its config from plain arguments."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def call(self, x):
+        return x
+
+
+class Lacking(Plain):
+    """Its config lacks an argument."""
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class Taking(keras.layers.Layer):
+    """Takes an argument that no config can hold."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def call(self, x):
+        return x
+
+
+@keras.saving.register_keras_serializable("own")
+class Registered(Plain):
+    """Known to Keras by another name."""
+
+
+def double(x):
+    return 2 * x
+
+
+def own_loss(y, predicted):
+    return keras.losses.mean_squared_error(y, predicted)
+
+
+def model(*layers):
+    made = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
+    made.compile("sgd", loss=own_loss)
+    return made
+
+
+def test_classes_and_functions_are_found_by_the_name_keras_asks_for():
+    made = model(
+        Plain(3), Registered(2), keras.layers.Lambda(double, output_shape=(2,))
+    )
+    found = {o.key: (o.module, o.name) for o in find_custom_objects(made)}
+    assert found == {
+        "Plain": (HERE, "Plain"),
+        "own>Registered": (HERE, "Registered"),
+        "double": (HERE, "double"),
+    }
+    assert obstacle(made) == ""
+
+
+def test_the_loss_is_needed_for_training_alone():
+    found = find_custom_objects(model(), with_training=True)
+    assert [o.key for o in found] == ["own_loss"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "line"),
+    [
+        (
+            lambda: Lacking(3),
+            '`def get_config(self): return {**super().get_config(), "',
+        ),
+        (lambda: Taking(object()), '"source": self.source}` to Taking'),
+        (lambda: keras.layers.Lambda(lambda x: 2 * x), "`keras.layers.Lambda(scaled)`"),
+    ],
+)
+def test_an_obstacle_is_one_sentence_with_the_line_to_write(layer, line):
+    told = obstacle(model(layer()))
+    assert line in told
+    assert "\n" not in told
