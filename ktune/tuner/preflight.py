@@ -155,7 +155,8 @@ def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
     scaling = fold.target_scaling
     y = encode_targets(fold.y[rows], model, data.task, data.n_outputs, scaling)
     model.run_eagerly = True  # a single step is not worth a traced graph
-    _guarded("build", lambda: model.train_on_batch(x, y))
+    # Not train_on_batch: it hands a train_step of the user three parts, `fit` two.
+    _guarded("build", lambda: model.fit(x, y, batch_size=len(rows), verbose=0))
     outputs = _guarded("build", lambda: np.asarray(model.predict_on_batch(x)))
     notes = notes_on_outputs(model, outputs, data)
     try:

@@ -4,9 +4,12 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 _OF_TRAINING = ("compile_config", "build_config")
+_DEPTH = 6
+"""Levels of attributes in which functions are looked for."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,18 @@ def find_custom_objects(
     Raises:
         Exception: The model has no config; see `obstacle`.
     """
-    found = {
-        node["registered_name"] or _name(node): node
-        for node in _nodes(config_of(model), with_training)
-        if _is_custom(node)
-    }
-    return tuple(_describe(key, node) for key, node in sorted(found.items()))
+    found: dict[str, CustomObject] = {}
+    functions = _functions(model)
+    for node in _nodes(config_of(model), with_training):
+        if node["class_name"] == "function":
+            # Keras writes the name of a function, not the module.
+            if (function := functions.get(node["config"])) is not None:
+                key, name = node["config"], function.__qualname__
+                found[key] = CustomObject(key, function.__module__, name)
+        elif _is_custom(node):
+            key = node["registered_name"] or node["class_name"]
+            found[key] = _describe(key, node)
+    return tuple(found[key] for key in sorted(found))
 
 
 def config_of(model: Any) -> Mapping[str, Any]:
@@ -134,14 +143,43 @@ def _is_of_keras(module: str) -> bool:
     return module in ("builtins", "keras") or module.startswith("keras.")
 
 
-def _name(node: Mapping[str, Any]) -> str:
-    is_function = node["class_name"] == "function"
-    return str(node["config"] if is_function else node["class_name"])
+def _functions(model: Any) -> dict[str, FunctionType]:
+    """Return the functions that a model refers to, by the name Keras writes."""
+    import keras
+
+    found: dict[str, FunctionType] = {}
+    seen: set[int] = set()
+    training = [model.loss, *model.metrics] if getattr(model, "compiled", False) else []
+    waiting = [(part, _DEPTH) for part in (*_layers(model), *training)]
+    while waiting:
+        part, depth = waiting.pop()
+        if id(part) in seen or depth == 0:
+            continue
+        seen.add(id(part))
+        if isinstance(part, FunctionType):
+            if not _is_of_keras(part.__module__ or ""):
+                found.setdefault(keras.saving.get_registered_name(part), part)
+        elif isinstance(part, Mapping):
+            waiting += [(item, depth - 1) for item in part.values()]
+        elif isinstance(part, list | tuple):
+            waiting += [(item, depth - 1) for item in part]
+        elif _is_part(part):
+            waiting += [(item, depth - 1) for item in vars(part).values()]
+    return found
+
+
+def _is_part(part: Any) -> bool:
+    """Whether a value is an object of a model, not a number, tensor or variable."""
+    cls = type(part)
+    is_data = cls.__module__.startswith(("tensorflow", "numpy")) or "backend" in (
+        cls.__module__
+    )
+    return hasattr(part, "__dict__") and not is_data and not isinstance(part, type)
 
 
 def _describe(key: str, node: Mapping[str, Any]) -> CustomObject:
     import keras
 
     registered = keras.saving.get_registered_object(key)
-    name = getattr(registered, "__qualname__", None) or _name(node)
+    name = getattr(registered, "__qualname__", None) or node["class_name"]
     return CustomObject(key, str(node["module"]), str(name))
