@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import mlflow
-from no_training import ScoredModel, without_training
+from no_training import ScoredModel, without_report, without_training
 from optuna.storages.journal import JournalFileBackend
 
 from ktune.cli.main import main
@@ -168,7 +168,7 @@ def only_the_books():
         without_training(),
         patch("ktune.tuner.request.read_environment", lambda: environment),
         patch("ktune.tuner.driver.look_at_data", lambda *given: references),
-        patch("ktune.tuner.finalize.render_report", lambda report: "a report"),
+        without_report(),
     ):
         yield
 

@@ -63,6 +63,20 @@ def without_training() -> Iterator[None]:
         patch(
             "ktune.evaluation.evaluate.choose_trainer", lambda *given: ScoredTrainer()
         ),
-        patch("ktune.tuner.driver.refit_best", lambda *given: (None, None)),
+        without_refit(),
     ):
+        yield
+
+
+@contextlib.contextmanager
+def without_refit() -> Iterator[None]:
+    """Train trials, but refit and register no model at the end."""
+    with patch("ktune.tuner.driver.refit_best", lambda *given: (None, None)):
+        yield
+
+
+@contextlib.contextmanager
+def without_report() -> Iterator[None]:
+    """Record a line in place of the report, which takes a second to render."""
+    with patch("ktune.tuner.finalize.render_report", lambda report: "a report"):
         yield

@@ -168,13 +168,17 @@ def test_a_search_from_the_shell_is_quiet_and_ends_with_what_to_do(
         assert noise not in done.stderr + done.stdout
 
 
-def test_search_as_json_prints_one_document(small_search, tmp_path):
+def test_search_as_json_prints_one_document(
+    small_search, tmp_path, monkeypatch, capsys
+):
     for name in ("small.py", "helper_of_experiment.py"):
         shutil.copy(small_search.folder / name, tmp_path)
-    done = run_command("search", "small.py", "--smoke", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert main(["search", "small.py", "--smoke", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
     assert len(found["trials"]) == 2
     assert found["model"]["alias"] == "champion"
     assert found["test"]["accuracy"]["low"] <= found["test"]["accuracy"]["high"]
-    assert done.stderr == ""
+    assert err == ""

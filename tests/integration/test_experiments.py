@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_training import without_report
 
 from ktune.cli.search import add_arguments
 from ktune.data import load_data
@@ -49,13 +50,14 @@ def test_an_experiment_runs_to_a_registered_model(file, store, pictures, monkeyp
     loaded = load_experiment(str(file))
     dataset = load_data(loaded.experiment.data)
     data = few_rows(dataset) if dataset.n_rows > MOST_ROWS else dataset
-    result = search(
-        loaded,
-        tracking_uri=store.location.uri,
-        listener=Listener(),
-        is_smoke_test=True,
-        data=data,
-    )
+    with without_report():
+        result = search(
+            loaded,
+            tracking_uri=store.location.uri,
+            listener=Listener(),
+            is_smoke_test=True,
+            data=data,
+        )
     assert len(result.trials) == 2
     assert set(result.trials["state"]) <= {"complete", "pruned"}
     assert result.registration is not None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 from keras_tuner.applications import HyperImageAugment, HyperResNet
+from no_training import without_refit, without_report
 
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
@@ -101,7 +102,8 @@ def run(tmp_path, store):
         given = {"fit": {"epochs": 1}, "cv": 2, "trials": 3, **changes}
         experiment = Experiment(name="x", data=data, build=build, **given)
         uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-        return search(experiment, tracking_uri=uri, listener=Listener())
+        with without_report():
+            return search(experiment, tracking_uri=uri, listener=Listener())
 
     return run
 
@@ -117,7 +119,8 @@ def test_the_getting_started_example_searches(run, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_conditional_scope_example_searches(run, engine):
-    result = run(ConditionalHyperModel(), images(60, 8, 3), engine=engine)
+    with without_refit():
+        result = run(ConditionalHyperModel(), images(60, 8, 3), engine=engine)
     assert list(result.trials["state"]) == ["complete"] * 3
     assert set(result.trials["model_type"]) <= {"mlp", "cnn"}
 
@@ -186,7 +189,9 @@ def test_each_oracle_searches_from_end_to_end(run, sampler):
         return model
 
     fit = {"epochs": 3}
-    result = run(build, images(60, 4, 1), engine="kerastuner", sampler=sampler, fit=fit)
+    data = images(60, 4, 1)
+    with without_refit():
+        result = run(build, data, engine="kerastuner", sampler=sampler, fit=fit)
     assert (result.trials["state"] != "failed").all()
     assert len(result.trials) == 3
     if sampler == "hyperband":

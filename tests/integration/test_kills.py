@@ -22,8 +22,9 @@ import pytest
 from ktune.tracking import names
 
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
-N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 8, "tpe": 5}
-N_SIGNALS = 10 if IS_LONG else 2
+N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 4, "tpe": 3}
+N_SIGNALS = 10 if IS_LONG else 1
+STEP = 1 if IS_LONG else 5  # of the writes before which a process is killed
 TRIALS = 6
 FIRST_OF_RESUMED = 11  # the pre-flight makes some writes in a study of no consequence
 FAR = 20  # writes later a process is killed at the latest
@@ -288,7 +289,7 @@ def test_what_ends_before_its_first_trial_is_in_nobodys_way(how, project, undist
     wanted = undisturbed("random")
     first = wanted.writes.index("mlflow create_experiment") + 1
     place = project("ended-early")
-    for write in range(first, first_resumable(wanted.writes), 1 if IS_LONG else 3):
+    for write in range(first, first_resumable(wanted.writes), STEP):
         answer = place.begin("random", write=write, how=how)
         assert answer.code == (130 if how == "term" else -signal.SIGKILL)
         assert how == "kill" or "RUNNING" not in place.states()
@@ -303,7 +304,7 @@ def test_a_search_killed_while_it_registers_makes_one_version(project):
     assert answer.code == 0, wanted.log.read_text()
     wanted.assert_has_one_version()
     first = answer.writes.index("mlflow create_logged_model") + 1
-    for write in range(first, len(answer.writes) + 1, 1 if IS_LONG else 3):
+    for write in range(first, len(answer.writes) + 1, STEP):
         place = project("killed-registering")
         assert place.begin("random", write=write, registers=True).code == -9
         answer_of_resumed = place.resume(registers=True)

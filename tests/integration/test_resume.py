@@ -12,6 +12,7 @@ import mlflow
 import optuna
 import pandas as pd
 import pytest
+from no_training import without_refit, without_report
 
 from ktune.cli.main import main
 from ktune.cli.summary import print_search
@@ -61,12 +62,13 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(folder=tmp_path, listener=None, **given):
-        return search(
-            load_experiment(str(tmp_path / "tiny.py")),
-            tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db",
-            listener=listener or Listener(),
-            **given,
-        )
+        with without_report():
+            return search(
+                load_experiment(str(tmp_path / "tiny.py")),
+                tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db",
+                listener=listener or Listener(),
+                **given,
+            )
 
     return run
 
@@ -166,9 +168,10 @@ def test_the_next_plain_search_points_out_an_interrupted_one(tiny, monkeypatch):
         patch.setattr(SearchLogger, "track", die)
         first = tiny(trials=1)
     notes = Notes()
-    second = tiny(trials=1, listener=notes)
-    assert f"--resume {first.run_id[:8]}" in notes.notes[0]
-    warm = tiny(trials=2, warm_start=second.run_id, start_from=[{"units": 7}])
+    with without_refit():
+        second = tiny(trials=1, listener=notes)
+        assert f"--resume {first.run_id[:8]}" in notes.notes[0]
+        warm = tiny(trials=2, warm_start=second.run_id, start_from=[{"units": 7}])
     assert list(warm.trials["units"])[1] == 7
 
 

@@ -152,7 +152,7 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     command = told.rpartition("makes the report: ")[2].partition(" (")[0].split()
     assert main(["sync"]) == 2
     assert "2 records (1 trial) queued for http" in capsys.readouterr().out
-    assert len(os.listdir("mlruns/waiting")) == 1
+    assert len(list(Path("mlruns/waiting").glob("*.jsonl"))) == 1
 
     server.start()
     assert main(["sync", "--json"]) == 0

@@ -22,7 +22,7 @@ def notes():
 
 
 def test_the_threshold_is_tuned_used_and_stored(store, notes):
-    class Listener(Listener):
+    class NoteListener(Listener):
         def on_note(self, text):
             notes.append(text)
 
@@ -36,7 +36,9 @@ def test_the_threshold_is_tuned_used_and_stored(store, notes):
         cv=2,
         trials=1,
     )
-    result = search(experiment, tracking_uri=store.location.uri, listener=Listener())
+    result = search(
+        experiment, tracking_uri=store.location.uri, listener=NoteListener()
+    )
     run = store.client.get_run(result.run_id)
     threshold = run.data.metrics["threshold"]
     assert 0 < threshold < 1

@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -20,6 +21,7 @@ from ktune.spaces.hyperparameters import (  # noqa: E402
     replay,
 )
 
+N_SEEDS = 3 if os.environ.get("KTUNE_LONG_TESTS") else 1
 N_OUTPUTS = {
     Task.BINARY: 2,
     Task.MULTICLASS: 5,
@@ -68,7 +70,7 @@ CASES = [
 def test_every_sampled_configuration_builds_with_the_output_of_the_task(
     preset, shape, task
 ):
-    for seed in range(3):
+    for seed in range(N_SEEDS):
         model = preset(sampled(seed), data(shape, task))
         units, activation = OUTPUT[task]
         assert not model.compiled
@@ -78,7 +80,7 @@ def test_every_sampled_configuration_builds_with_the_output_of_the_task(
 
 @pytest.mark.parametrize(("preset", "shape"), CASES, ids=lambda case: str(case)[:12])
 def test_replaying_the_values_builds_the_same_model(preset, shape):
-    for seed in range(3):
+    for seed in range(N_SEEDS):
         hp = sampled(seed)
         model = preset(hp, data(shape))
         again = preset(replay(hp.values), data(shape))
@@ -87,7 +89,7 @@ def test_replaying_the_values_builds_the_same_model(preset, shape):
         ]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2 * N_SEEDS))
 def test_a_model_predicts_probabilities_for_images_as_they_come(seed):
     model = CNN(sampled(seed), data((9, 7)))
     images = np.random.default_rng(0).random((3, 9, 7)).astype("float32")
