@@ -26,35 +26,32 @@ def run_command(*words, cwd, **environment):
     )
 
 
-@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in VERBS)])
-def test_help_imports_nothing_heavy(words, tmp_path):
+def require_not_loaded(commands, heavy):
+    """Run commands in a fresh process, which may not load some modules."""
     code = (
         "import sys\n"
         "from ktune.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
-        "    assert end.code == 0, end.code\n"
-        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
-        "assert not loaded, loaded\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "usage: ktune" in done.stdout
-
-
-@pytest.mark.parametrize("verb", ["runs", "show"])
-def test_reading_a_search_back_waits_for_no_training_library(in_folder, verb):
-    code = (
-        "import sys\n"
-        "from ktune.cli.main import main\n"
-        f"assert main([{verb!r}, 'small']) == 0\n"
-        "heavy = ('tensorflow', 'keras', 'optuna', 'sklearn', 'scipy.stats')\n"
-        "loaded = [name for name in heavy if name in sys.modules]\n"
-        "assert not loaded, loaded\n"
+        f"for words in {commands!r}:\n"
+        "    try:\n        code = main(words)\n"
+        "    except SystemExit as end:\n        code = end.code\n"
+        "    assert code == 0, (words, code)\n"
+        f"    loaded = [name for name in {heavy!r} if name in sys.modules]\n"
+        "    assert not loaded, (words, loaded)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_imports_nothing_heavy():
+    commands = [["--help"], *([verb, "--help"] for verb in VERBS)]
+    out = require_not_loaded(commands, HEAVY)
+    assert out.count("usage: ktune") == len(commands)
+
+
+def test_reading_a_search_back_waits_for_no_training_library(in_folder):
+    heavy = ("tensorflow", "keras", "optuna", "sklearn", "scipy.stats")
+    require_not_loaded([["runs", "small"], ["show", "small"]], heavy)
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest(capsys):
