@@ -113,11 +113,15 @@ def test_a_room_uses_the_words_of_the_field(room: str) -> None:
     assert not faults, "\n".join(["words that are not the field's:", *faults])
 
 
-PAGES = [PACKAGE.parent / "README.md", *sorted((PACKAGE / "manual").glob("*.md"))]
+PAGES = [
+    *(PACKAGE.parent / name for name in ("README.md", "CHANGELOG.md")),
+    *sorted((PACKAGE / "manual").glob("*.md")),
+    *sorted((PACKAGE / "report" / "templates").glob("*.j2")),
+]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_a_page_of_the_manual_uses_the_words_of_the_field(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     faults = faults_in_passage(Passage(1, text))
     assert not faults, "\n".join([f"{page.name}: not the field's words:", *faults])
