@@ -13,7 +13,7 @@ result; it never writes to the store. When several drivers share a search
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -136,6 +136,8 @@ class TrainingTask:
         seeds: One for each fold; weights, batch order, dropout and augmentation of a
             fold depend on its seed alone.
         data: Task and shape of the data.
+        model_metrics: Metrics the model computes itself that are objectives, without
+            its loss.
         fit: ``fit`` of a HyperModel that overrides it; None: Keras's own. See
             `ktune.spaces.hypermodel`.
     """
@@ -146,6 +148,7 @@ class TrainingTask:
     seeds: Sequence[int]
     data: DataDescription
     fit: Callable[..., Any] | None = None
+    model_metrics: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +161,16 @@ class FoldEpoch:
         validation_loss: Mean loss over ``fold.validation``, likewise.
         train_predictions: For ``fold.train_sample``, in the form of `compute_metrics`.
         validation_predictions: For ``fold.validation``.
+        train_metrics: The `TrainingTask.model_metrics` over ``fold.train_sample``.
+        validation_metrics: The same over ``fold.validation``.
     """
 
     train_loss: float
     validation_loss: float
     train_predictions: np.ndarray
     validation_predictions: np.ndarray
+    train_metrics: Mapping[str, float] = field(default_factory=dict)
+    validation_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Training(Protocol):

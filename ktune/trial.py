@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 _COUNTED = re.compile(r"(?<=[a-z0-9])_\d+\b")
 
+FIT_VALUE = "fit_value"
+"""The number that ``fit`` of a HyperModel returns, as `keras_tuner` minimises it."""
+
 Value: TypeAlias = bool | int | float | str
 """The value of one hyperparameter, of a type that KerasTuner supports."""
 

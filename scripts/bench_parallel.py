@@ -33,8 +33,8 @@ from ktune.executors import connected, make_executor
 from ktune.executors.processes import ProcessesExecutor
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Goal
-from ktune.metrics.scores import make_objective
 from ktune.protocols import Executor, Work
 from ktune.searchers import make_searcher
 from ktune.testing.executors import run_trials

@@ -34,6 +34,17 @@ def compiled_loss(model: Any) -> Any:
     return loss
 
 
+def unwrap_loss_of_sequential(model: Any) -> None:
+    """Let a Sequential model compute a loss that was given in a dict of one.
+
+    Keras looks up the name of the output, which a Sequential model does not have.
+    """
+    compiled: Any = getattr(model, "_compile_loss", None)
+    is_in_dict = isinstance(getattr(compiled, "_user_loss", None), Mapping)
+    if is_in_dict and not getattr(model, "output_names", None):
+        compiled._user_loss = compiled_loss(model)
+
+
 def loss_name(model: Any) -> str:
     """Return the name of the loss in lower case."""
     loss = compiled_loss(model)

@@ -17,7 +17,8 @@ from ktune.data.dataset import Inputs, Task
 from ktune.data.preprocessing import PreparedFold
 from ktune.diagnosis.view import Baselines
 from ktune.errors import KtuneError
-from ktune.metrics.scores import LOSS, compute_metrics
+from ktune.metrics.objectives import of_predictions
+from ktune.metrics.scores import compute_metrics
 
 MOST_ROWS = 2000
 MOST_FEATURES = 4096
@@ -36,14 +37,15 @@ def measure_baselines(
     Args:
         folds: The prepared folds of the search.
         task: Task of the data.
-        metrics: Canonical names of the metrics; ``loss`` is ignored.
+        metrics: Canonical names of the metrics; those of the model itself
+            are ignored.
         seed: Seed of the search.
 
     Returns:
         Means over the folds. Linear model and forest are omitted if the features are
         not a single table of numbers, or the task is multilabel.
     """
-    names = tuple(name for name in metrics if name != LOSS)
+    names = of_predictions(metrics)
     folds = folds[:MOST_FOLDS]
     constant = _mean_scores(_constant(task), folds, task, names, seed)
     if task is Task.MULTILABEL or _table(folds[0].x, np.array([0])) is None:

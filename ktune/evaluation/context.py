@@ -21,13 +21,12 @@ from ktune.data.preprocessing import PreparedFold, prepare_folds
 from ktune.errors import ExperimentError
 from ktune.evaluation.model_builder import ModelBuilder
 from ktune.experiment.experiment import Experiment, override
+from ktune.metrics.objectives import make_objective, of_predictions
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import (
     COSTS,
-    LOSS,
     Objective,
     canonical_name,
-    make_objective,
     metrics_of_task,
 )
 
@@ -89,7 +88,8 @@ class SearchContext:
         """Return the context with fields of its experiment replaced."""
         experiment = override(self.experiment, changes)
         builder = replace(self.builder, experiment=experiment)
-        return replace(self, experiment=experiment, builder=builder)
+        goal = _goal(experiment, self.data.task)
+        return replace(self, experiment=experiment, builder=builder, goal=goal)
 
     def reshuffled(self, seed: int) -> Partition:
         """Return the rows in other folds, made as the experiment says."""
@@ -149,5 +149,6 @@ def _goal(experiment: Experiment, task: Task) -> Goal:
 
 def _metrics(experiment: Experiment, task: Task, goal: Goal) -> tuple[str, ...]:
     names = [canonical_name(name) for name in experiment.metrics]
-    further = [o.metric for o in goal.objectives[1:] if o.metric not in (*COSTS, LOSS)]
+    further = [o.metric for o in goal.objectives[1:] if o.metric not in COSTS]
+    further = list(of_predictions(further))
     return metrics_of_task(task, (*names, *further))

@@ -8,6 +8,7 @@ from ktune.data.dataset import Task
 from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
 from ktune.evaluation.early_stopping import EarlyStopping
+from ktune.metrics.objectives import is_of_model, of_predictions
 from ktune.metrics.scores import LOSS, Objective, compute_metrics, curve_metrics
 from ktune.protocols import FoldEpoch
 from ktune.trial import FoldResult
@@ -47,7 +48,7 @@ class EpochHistory:
         followed = tuple(dict.fromkeys([*metrics, objective.metric]))
         cheap = curve_metrics(task, followed)
         # An objective that is not cheap is worth its price: pruning needs it.
-        is_followed = objective.metric in (*cheap, LOSS)
+        is_followed = objective.metric in cheap or is_of_model(objective.metric)
         self._followed = cheap if is_followed else (*cheap, objective.metric)
         self._curves: dict[str, list[list[float]]] = {}
         self._best_folds: list[FoldEpoch] = []
@@ -125,5 +126,7 @@ class EpochHistory:
         predictions = (
             outcome.train_predictions if is_train else outcome.validation_predictions
         )
+        names = of_predictions(names)
         scores = compute_metrics(names, fold.y[rows], predictions, self._task)
-        return {LOSS: float(loss), **scores}
+        own = outcome.train_metrics if is_train else outcome.validation_metrics
+        return {LOSS: float(loss), **scores, **own}

@@ -2,24 +2,32 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ktune.data.compiled_loss import unwrap_loss_of_sequential
 from ktune.data.dataset import DataDescription, Task
 from ktune.data.output_scale import set_output_scale
 from ktune.data.targets import encode_targets, let_learn_scaled_targets
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
 from ktune.experiment.fit_settings import FitSettings, make_fit_settings
+from ktune.metrics.objectives import is_of_model, make_objective
+from ktune.metrics.scores import LOSS
 from ktune.spaces.default_compile import compile_by_default
-from ktune.spaces.hypermodel import Fit, own_fit, settings_asked_for
+from ktune.spaces.hypermodel import Fit, Rehearsal, own_fit, rehearse
 from ktune.spaces.hyperparameters import replay
 from ktune.trial import Trial, Value
 from ktune.utils.memory import limited_weights
 from ktune.utils.runtime import available_bytes
+
+LEAST_ROWS = 32
+MOST_BYTES = 2**24
+"""Of the rows that the ``fit`` of a HyperModel rehearses with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,18 @@ class ModelBuilder:
         fit = own_fit(self.experiment.build)
         return None if fit is None else functools.partial(fit, replay(values))
 
+    @property
+    def model_metrics(self) -> tuple[str, ...]:
+        """The objectives the model computes itself, without its loss."""
+        metrics = [make_objective(given).metric for given in self.experiment.objectives]
+        return tuple(name for name in metrics if is_of_model(name) and name != LOSS)
+
+    def fit_returns_number(self, values: Mapping[str, Value]) -> bool:
+        """Whether the ``fit`` of a HyperModel returns its own score."""
+        hp = replay(values)
+        found = self._rehearsed(hp, self._build(hp))
+        return found is not None and found.returns_number
+
     def _build(self, hp: Any) -> Any:
         with limited_weights(self.memory()):
             model = _builder(self.experiment.build, self.data)(hp)
@@ -71,6 +91,7 @@ class ModelBuilder:
         is_ours = not model.compiled
         if is_ours:
             compile_by_default(model, hp, self.data)
+        unwrap_loss_of_sequential(model)
         if self._scales_targets(is_ours):
             let_learn_scaled_targets(model)
         if self.experiment.outputs != "auto":
@@ -97,12 +118,16 @@ class ModelBuilder:
         overrides = self.experiment.fit_overrides or {}
         return make_fit_settings({**asked, **given, **overrides})
 
-    def _asked_by_hypermodel(self, hp: Any, model: Any) -> dict[str, int]:
+    def _asked_by_hypermodel(self, hp: Any, model: Any) -> Mapping[str, int]:
+        found = self._rehearsed(hp, model)
+        return {} if found is None else found.settings
+
+    def _rehearsed(self, hp: Any, model: Any) -> Rehearsal | None:
         fit = own_fit(self.experiment.build)
         if fit is None:
-            return {}
-        x, y = _a_row(self.data, model)
-        return settings_asked_for(functools.partial(fit, hp), model, x, y)
+            return None
+        x, y = _some_rows(self.data, model)
+        return rehearse(functools.partial(fit, hp), model, x, y)
 
 
 def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
@@ -115,13 +140,31 @@ def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     return function
 
 
-def _a_row(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
-    """Return features and target of one row of zeros."""
-    is_class = data.task.is_classification
-    shape = (1,) if is_class or data.n_outputs == 1 else (1, data.n_outputs)
-    y = np.zeros(shape, np.int64 if is_class else np.float32)
-    y = encode_targets(y, model, data.task, data.n_outputs)
-    return _a_row_of_features(data), y
+def _some_rows(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
+    """Return random features, and targets of every class, for a ``fit`` to rehearse.
+
+    There are enough rows for a ``fit`` that splits them by class.
+    """
+    rng, shapes, n_rows = np.random.default_rng(0), data.input_shape, _n_rows(data)
+    x: Any = (
+        {name: rng.random((n_rows, *s), np.float32) for name, s in shapes.items()}
+        if isinstance(shapes, Mapping)
+        else rng.random((n_rows, *shapes), np.float32)
+    )
+    if data.task.is_classification:
+        y = np.arange(n_rows) % data.n_outputs
+    else:
+        shape = (n_rows,) if data.n_outputs == 1 else (n_rows, data.n_outputs)
+        y = rng.integers(0, 2, shape).astype(np.float32)
+    return x, encode_targets(y, model, data.task, data.n_outputs)
+
+
+def _n_rows(data: DataDescription) -> int:
+    given = data.input_shape
+    shapes = list(given.values()) if isinstance(given, Mapping) else [given]
+    size = 4 * sum(math.prod(shape) for shape in shapes)
+    wanted = 10 * data.n_outputs if data.task.is_classification else 0
+    return max(LEAST_ROWS, min(wanted, MOST_BYTES // max(size, 1)))
 
 
 def _a_row_of_features(data: DataDescription) -> Any:

@@ -27,6 +27,7 @@ from ktune.evaluation.latency import measure_latency
 from ktune.evaluation.retry import attempts
 from ktune.evaluation.training_task import make_task
 from ktune.metrics.intervals import Estimate, estimate_metrics
+from ktune.metrics.objectives import of_predictions
 from ktune.metrics.threshold import Threshold, cut_at, of_labels
 from ktune.trainers import choose_trainer
 from ktune.trial import Trial, Value
@@ -217,7 +218,7 @@ def _test(
     outputs = predict(model, preprocessing, partition.x_test)
     scale = output_scale(model, task, context.data.n_outputs)
     predictions = as_predictions(outputs, task, scale=scale)
-    names = tuple(name for name in context.recorded_metrics if name != "loss")
+    names = of_predictions(context.recorded_metrics)
     y, seed = partition.y_test, context.experiment.seed
     at_half = estimate_metrics(names, y, predictions, task, seed=seed)
     if threshold is None:

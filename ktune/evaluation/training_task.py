@@ -59,6 +59,7 @@ def make_task(
         seeds=seeds,
         data=builder.data,
         fit=builder.fit(trial.values),
+        model_metrics=builder.model_metrics,
     )
     return task
 

@@ -15,6 +15,7 @@ from ktune.experiment.validation import (
     parse_duration,
     problems_of_fields,
 )
+from ktune.metrics.objectives import is_single_objective
 from ktune.utils.text import did_you_mean
 
 _C = TypeVar("_C", bound=type)
@@ -61,9 +62,11 @@ class Experiment:
             `keras_tuner.HyperModel`. ``hp`` is a `keras_tuner.HyperParameters`,
             ``data`` a `ktune.data.dataset.DataDescription`.
         fit: Fields of `FitSettings` as a dict, or a function of ``hp``.
-        objective: The metric to optimise: a scikit-learn scorer name, ``"loss"``, or
-            Keras's ``"val_accuracy"`` style. None: accuracy for classes, macro F1 for
-            several labels, RMSE for regression. A list searches for a Pareto front:
+        objective: The metric to optimise: a scikit-learn scorer name, ``"loss"``,
+            Keras's ``"val_accuracy"`` style, a `keras_tuner.Objective`, or a metric the
+            model is compiled with and its direction, ``("val_my_metric", "max")``.
+            None: accuracy for classes, macro F1 for several labels, RMSE for
+            regression. A list searches for a Pareto front:
             the first is a metric and also selects the best epoch; the others are
             metrics, "n_parameters" or "latency_ms".
         pick: Rule that selects the registered trial from the Pareto front, see
@@ -137,7 +140,7 @@ class Experiment:
     data: Any
     build: Any
     fit: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
-    objective: str | Sequence[str] | None = None
+    objective: Any = None
     pick: str | None = None
     max_parameters: int | None = None
     max_latency_ms: float | None = None
@@ -183,13 +186,12 @@ class Experiment:
         return self.sampler or SAMPLERS[self.engine][0]
 
     @property
-    def objectives(self) -> tuple[str, ...]:
-        """Names of the objectives; empty: the default of the task."""
+    def objectives(self) -> tuple[Any, ...]:
+        """The objectives as given, each one; empty: the default of the task."""
         if self.objective is None:
             return ()
-        if isinstance(self.objective, str):
-            return (self.objective,)
-        return tuple(self.objective)
+        given = self.objective
+        return (given,) if is_single_objective(given) else tuple(given)
 
     @property
     def chosen_executor(self) -> str:

@@ -23,6 +23,7 @@ from ktune.experiment.executor_validation import (
     executor_problems,
 )
 from ktune.experiment.fit_settings import make_fit_settings
+from ktune.metrics.objectives import is_single_objective, make_objective
 from ktune.metrics.scores import COSTS, canonical_name
 from ktune.utils.text import did_you_mean
 
@@ -163,32 +164,40 @@ def _check_metric(metric: Any) -> str | None:
 def _check_objective(objective: Any) -> str | None:
     if objective is None:
         return None
-    if isinstance(objective, list | tuple):
+    if not is_single_objective(objective):
         return _check_objectives(objective)
-    if objective in COSTS:
+    if isinstance(objective, str) and objective in COSTS:
         return (
             f"`objective` cannot be {objective!r} alone: a model that predicts "
             f"nothing costs least. Name a metric first: ['accuracy', {objective!r}]"
         )
-    problem = _check_metric(objective)
-    return problem and f"objective {problem}"
+    return _objective_problem(objective)
 
 
-def _check_objectives(names: Sequence[Any]) -> str | None:
+def _objective_problem(objective: Any) -> str | None:
+    try:
+        make_objective(objective)
+    except ExperimentError as error:
+        message = str(error)
+        is_complete = message.startswith(("objective ", "an objective "))
+        return message if is_complete else f"objective {message}"
+    return None
+
+
+def _check_objectives(given: Sequence[Any]) -> str | None:
+    problems = [problem for one in given if (problem := _objective_problem(one))]
+    if problems:
+        costs = f" Costs of a model: {', '.join(COSTS)}"
+        return "; ".join(f"{problem}{costs}" for problem in problems)
+    names = [make_objective(one).metric for one in given]
     if not names or names[0] in COSTS:
         return (
             "`objective` as a list must begin with a metric, such as ['accuracy', "
-            f"'n_parameters']; got {list(names)!r}"
+            f"'n_parameters']; got {list(given)!r}"
         )
-    problems = [
-        f"objective {problem} Costs of a model: {', '.join(COSTS)}"
-        + did_you_mean(str(name), COSTS)
-        for name in names
-        if name not in COSTS and (problem := _check_metric(name))
-    ]
-    if not problems and len({n.removeprefix("val_") for n in names}) < len(names):
-        problems = [f"`objective` names something twice: {list(names)!r}"]
-    return "; ".join(problems) or None
+    if len(set(names)) < len(names):
+        return f"`objective` names something twice: {list(given)!r}"
+    return None
 
 
 def _check_limit(name: str) -> Callable[[Any], str | None]:
@@ -343,7 +352,8 @@ def _one_of(
 
 def _several_objectives_problems(fields: Mapping[str, Any]) -> list[str]:
     objective = fields.get("objective")
-    if not isinstance(objective, list | tuple) or len(objective) < 2:
+    several = () if is_single_objective(objective) else tuple(objective or ())
+    if len(several) < 2:
         if fields.get("pick") is None:
             return []
         return [

@@ -49,7 +49,7 @@ DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.REGRESSION: ("mae", "rmse", "r2"),
 }
 
-_LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
+LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
 
 _KERAS_NAMES = {
     "acc": "accuracy",
@@ -116,19 +116,18 @@ def canonical_name(name: str) -> str:
     )
 
 
+def is_known(name: str) -> bool:
+    """Whether ktune can compute a metric of this name from predictions, or the loss."""
+    bare = name.removeprefix("val_")
+    bare = _KERAS_NAMES.get(bare, bare)
+    return bare in _own_metrics() or bare in known_metrics()
+
+
 def known_metrics() -> list[str]:
     """Return the names of all metrics, for any task."""
     from sklearn.metrics import get_scorer_names
 
     return sorted({*_own_metrics(), *get_scorer_names()})
-
-
-def make_objective(name: str) -> Objective:
-    """Return the objective of a metric or a cost, with its direction."""
-    if name in COSTS:
-        return Objective(name, "min")
-    metric = canonical_name(name)
-    return Objective(metric, "min" if metric in _LOWER_IS_BETTER else "max")
 
 
 def metrics_of_task(task: Task, extra: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Functions that all trainers share, so that trainers differ in speed only."""
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError, TrialFailed
 from ktune.protocols import FoldEpoch, TrainingTask
+from ktune.spaces.hypermodel import as_number
 from ktune.trainers.seeding import build_seeded
 from ktune.utils.seeds import derive_seed
 
@@ -92,6 +94,7 @@ def fold_epoch(
     *,
     scale: OutputScale,
     is_scaled: bool = False,
+    metrics: Sequence[Mapping[str, float]] = ({}, {}),
 ) -> FoldEpoch:
     """Return the losses and predictions of a fold from the outputs of ``scored_rows``.
 
@@ -102,6 +105,7 @@ def fold_epoch(
         data: The data; its task decides how outputs become predictions.
         scale: Whether the outputs are probabilities, logits or scores.
         is_scaled: Whether the model was trained on standardized targets.
+        metrics: Of the model itself, over the train sample and over validation.
 
     Raises:
         TrialFailed: A loss or an output is not finite.
@@ -120,6 +124,8 @@ def fold_epoch(
         validation_loss=losses[1],
         train_predictions=predictions[:n_train],
         validation_predictions=predictions[n_train:],
+        train_metrics=metrics[0],
+        validation_metrics=metrics[1],
     )
 
 
@@ -129,7 +135,57 @@ def metric_logs(
     """Return the compiled metrics of outputs by their names in Keras."""
     model.reset_metrics()
     values = model.compute_metrics(None, targets, outputs)
-    return {name: float(value) for name, value in values.items()}
+    return with_stable_names(model, values)
+
+
+def with_stable_names(model: Any, logs: Mapping[str, Any]) -> dict[str, float]:
+    """Return Keras's logs as numbers, under names that every model has.
+
+    Keras counts metrics without a name of their own: ``auc`` of one model is ``auc_1``
+    of the next. Of a metric with a value for each class, the mean counts.
+    """
+    counted = {metric.name: auto_name(metric) for metric in _own_metrics(model)}
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        prefix = "val_" if name.startswith("val_") else ""
+        bare = name.removeprefix(prefix)
+        stable = counted.get(bare, bare)
+        is_free = f"{prefix}{stable}" not in logs and f"{prefix}{stable}" not in found
+        found[f"{prefix}{stable if is_free else bare}"] = as_number(value)
+    return found
+
+
+def auto_name(metric: Any) -> str:
+    """Return a metric's name without the number that Keras has added."""
+    name = str(metric.name)
+    base = re.sub(r"_\d+$", "", name)
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(metric).__name__).lower()
+    return base if base.replace("_", "") == plain.replace("_", "") else name
+
+
+def _own_metrics(model: Any) -> Sequence[Any]:
+    """Return the metrics a model was compiled with."""
+    compiled = getattr(model, "_compile_metrics", None)
+    return tuple(getattr(compiled, "metrics", None) or ())
+
+
+def wanted_metrics(
+    wanted: Sequence[str], logs: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the wanted metrics out of the logs of a model.
+
+    Raises:
+        TrialFailed: One of them is not there.
+    """
+    for name in wanted:
+        if name not in logs:
+            known = ", ".join(sorted(logs)) or "none"
+            raise TrialFailed(
+                f"the objective {name!r} is not among the metrics of the model "
+                f"({known}): name it in `compile(metrics=[...])`, or return it from "
+                "`fit` of the HyperModel"
+            )
+    return {name: logs[name] for name in wanted}
 
 
 def require_finite(value: float, what: str) -> None:

@@ -3,6 +3,7 @@
 It supports any model, callback and backend. Other trainers are tested against it.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import encode_targets, learns_scaled_targets
 from ktune.protocols import FoldEpoch, TrainingTask
-from ktune.spaces.hypermodel import Fit, fit_one_epoch
+from ktune.spaces.hypermodel import Fit, FitEpoch, fit_one_epoch
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
 from ktune.trainers.common import (
     batch_order,
@@ -27,6 +28,8 @@ from ktune.trainers.common import (
     row_weights,
     scored_rows,
     summarise,
+    wanted_metrics,
+    with_stable_names,
 )
 from ktune.trainers.gradient_registry import forget_gradients_of_optimizer_steps
 from ktune.utils.seeds import derive_seed
@@ -124,18 +127,20 @@ class _FoldTraining:
         """Train one epoch and score it; None without validation rows."""
         _seed_globally(self._seed, epoch)
         self.callbacks.begin_epoch(epoch)
-        logs = self._fit(epoch)
+        logs, returned = self._fit(epoch)
         require_finite(logs["loss"], f"training loss of fold {self._fold.index}")
         if not len(self._fold.validation):
             self.callbacks.end_epoch(epoch, logs)
             return None
-        score, validation_logs = self._score()
+        score, validation_logs = self._score(returned)
         self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
         return score
 
-    def _fit(self, epoch: int) -> dict[str, float]:
+    def _fit(self, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Train one epoch; return Keras's logs, and the scores a `fit` returned."""
         if self._task.fit is not None:
-            return self._fit_by(self._task.fit)
+            found = self._fit_by(self._task.fit, epoch)
+            return with_stable_names(self.model, found.logs), found.returned
         order = batch_order(self._fold, self._seed, epoch)
         history = self.model.fit(
             **self._epoch_data(order),
@@ -144,11 +149,14 @@ class _FoldTraining:
             verbose=0,
             callbacks=[self.callbacks.batch_forwarder()],
         )
-        return {name: float(values[-1]) for name, values in history.history.items()}
+        logs = {name: values[-1] for name, values in history.history.items()}
+        return with_stable_names(self.model, logs), {}
 
-    def _fit_by(self, fit: Fit) -> dict[str, float]:
+    def _fit_by(self, fit: Fit, epoch: int) -> FitEpoch:
         """Train with the ``fit`` of a HyperModel, which decides about shuffling."""
         rows, validation = self._fold.train, self._fold.validation
+        if not len(validation):  # a refit has none, and `fit` may read `val_loss`
+            validation = rows[:SCORING_CHUNK]
         weights = self._weights
         return fit_one_epoch(
             fit,
@@ -157,6 +165,7 @@ class _FoldTraining:
             self._targets[rows],
             (take_rows(self._fold.x, validation), self._targets[validation]),
             sample_weight=None if weights is None else weights[rows],
+            checks_rows=epoch == 0,
             batch_size=self._task.settings.batch_size,
             callbacks=[self.callbacks.batch_forwarder()],
         )
@@ -176,7 +185,9 @@ class _FoldTraining:
             "batch_size": size,
         }
 
-    def _score(self) -> tuple[FoldEpoch, dict[str, float]]:
+    def _score(
+        self, returned: Mapping[str, float]
+    ) -> tuple[FoldEpoch, dict[str, float]]:
         outputs = self._outputs(scored_rows(self._fold))
         n_train = len(self._fold.train_sample)
         train_logs = self._logs(self._fold.train_sample, outputs[:n_train])
@@ -189,8 +200,23 @@ class _FoldTraining:
             data,
             scale=output_scale(self.model, data.task, data.n_outputs),
             is_scaled=learns_scaled_targets(self.model),
+            metrics=self._metrics(train_logs, logs, returned),
         )
         return score, {f"val_{name}": value for name, value in logs.items()}
+
+    def _metrics(
+        self,
+        train: Mapping[str, float],
+        validation: Mapping[str, float],
+        returned: Mapping[str, float],
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the model's own metrics; ``fit`` returns those of validation only."""
+        wanted = self._task.model_metrics
+        unknown = dict.fromkeys(wanted, math.nan)
+        return (
+            wanted_metrics(wanted, {**unknown, **train}),
+            wanted_metrics(wanted, {**validation, **returned}),
+        )
 
     def _outputs(self, rows: np.ndarray) -> np.ndarray:
         parts = [
@@ -205,7 +231,8 @@ class _FoldTraining:
         if not loss_comes_from_outputs(self.model):
             return _evaluate(self.model, take_rows(self._fold.x, rows), targets)
         loss = self.model.compute_loss(y=targets, y_pred=outputs)
-        metrics = metric_logs(self.model, targets, outputs) if self._is_logging else {}
+        is_read = self._is_logging or self._task.model_metrics
+        metrics = metric_logs(self.model, targets, outputs) if is_read else {}
         return {**metrics, "loss": float(loss)}
 
 
@@ -256,7 +283,7 @@ def _evaluate(model: Any, x: Inputs, targets: np.ndarray) -> dict[str, float]:
     logs = model.evaluate(
         x, targets, batch_size=SCORING_CHUNK, verbose=0, return_dict=True
     )
-    return {name: float(value) for name, value in logs.items()}
+    return with_stable_names(model, logs)
 
 
 def _batches(

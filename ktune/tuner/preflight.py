@@ -8,7 +8,7 @@ values, and one batch goes through loss and gradients.
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +16,9 @@ import numpy as np
 
 import ktune
 from ktune.data import load_data
+from ktune.data.compiled_loss import is_regression_loss
 from ktune.data.dataset import Dataset, Task, take_rows
-from ktune.data.folds import split
+from ktune.data.folds import Partition, split
 from ktune.data.output_scale import output_scale
 from ktune.data.targets import (
     as_predictions,
@@ -28,16 +29,27 @@ from ktune.data.watching import watched
 from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
 from ktune.evaluation.context import SearchContext, make_context
 from ktune.evaluation.model_builder import ModelBuilder
-from ktune.experiment.experiment import Experiment
-from ktune.metrics.scores import LOSS, compute_metrics
+from ktune.experiment.experiment import Experiment, override
+from ktune.metrics.objectives import of_predictions
+from ktune.metrics.scores import compute_metrics
 from ktune.models.registry.storage import why_not_as_weights, why_not_whole
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
+from ktune.spaces.hypermodel import own_fit
 from ktune.spaces.hyperparameters import default_values
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
 from ktune.tuner.output_notes import notes_on_outputs
 from ktune.tuner.pruner_choice import FOLDS_WITHOUT_POWER, choose_pruner
+from ktune.tuner.settled_by_model import (
+    NOTE_ON_FIT_VALUE,
+    are_numbers,
+    check_model_metrics,
+    hint_at_regression,
+    is_meant_as_regression,
+    note_on_regression,
+    objective_of_fit,
+)
 
 _T = TypeVar("_T")
 
@@ -54,12 +66,14 @@ class Preflight:
         defaults: Values of the configuration in which every parameter keeps its
             default.
         notes: What a person should know before the first trial.
+        settled: Fields of the experiment that the model has decided.
     """
 
     context: SearchContext
     dataset: Dataset
     defaults: Mapping[str, Value]
     notes: tuple[str, ...] = ()
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
 
 def preflight(
@@ -76,13 +90,12 @@ def preflight(
     """
     with watched(by=tell):
         dataset = _guarded("data", lambda: _load(experiment), DataError)
-    partition = split(
-        dataset,
-        cv=experiment.cv,
-        test_size=experiment.test_size,
-        seed=experiment.seed,
-        stratify=experiment.stratify,
-    )
+    try:
+        partition = _split(experiment, dataset)
+    except DataError as error:
+        if found := _as_regression(experiment, dataset, tell):
+            return found
+        raise DataError(f"{error}{hint_at_regression(dataset)}") from error
     context = make_context(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(context.builder.declare))
     check_start_values(context.builder.declare, experiment.start_from)
@@ -90,13 +103,62 @@ def preflight(
         "fit", lambda: make_callbacks(context.builder.settings(defaults).callbacks)
     )
     model = _guarded("build", lambda: context.builder.model(defaults))
+    if is_meant_as_regression(experiment, context.data, model):
+        return _settled_as_regression(experiment, model, tell)
     rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), context)
     notes = _try_one_batch(model, context)
+    settled = objective_of_fit(context.builder, defaults)
+    if settled:
+        context = context.with_changes(settled)
+        notes = (*notes, NOTE_ON_FIT_VALUE)
     stored = _how_stored(model, context.builder)
     context, more = _settle_pruner(context, defaults, model)
     _try_searcher(context)
-    return Preflight(context, dataset, defaults, (*notes, *stored, *more))
+    return Preflight(context, dataset, defaults, (*notes, *stored, *more), settled)
+
+
+def _split(experiment: Experiment, dataset: Dataset) -> Partition:
+    return split(
+        dataset,
+        cv=experiment.cv,
+        test_size=experiment.test_size,
+        seed=experiment.seed,
+        stratify=experiment.stratify,
+    )
+
+
+def _as_regression(
+    experiment: Experiment, dataset: Dataset, tell: Callable[[str], None]
+) -> Preflight | None:
+    """Return the pre-flight as a regression, where classes cannot be split.
+
+    None: the targets are no numbers, or the model has no loss for numbers.
+    """
+    if experiment.task is not None or not are_numbers(dataset):
+        return None
+    try:
+        found = preflight(override(experiment, {"task": "regression"}), tell)
+    except KtuneError:
+        return None
+    model = found.context.builder.model(found.defaults)
+    is_compiled_by_ktune = learns_scaled_targets(model)
+    if is_compiled_by_ktune or not is_regression_loss(model):
+        return None
+    return _with_regression(found, model)
+
+
+def _settled_as_regression(
+    experiment: Experiment, model: Any, tell: Callable[[str], None]
+) -> Preflight:
+    found = preflight(override(experiment, {"task": "regression"}), tell)
+    return _with_regression(found, model)
+
+
+def _with_regression(found: Preflight, model: Any) -> Preflight:
+    notes = (note_on_regression(model), *found.notes)
+    settled = {"task": "regression", **found.settled}
+    return replace(found, notes=notes, settled=settled)
 
 
 def _load(experiment: Experiment) -> Dataset:
@@ -144,7 +206,7 @@ def _check_outputs(outputs: Any, context: SearchContext) -> None:
             f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
             f"but {data.name} is a {data.task} task with {data.n_outputs} "
             f"{'classes' if data.task.is_classification else 'targets'}: "
-            f"it needs ({wanted},)."
+            f"it needs ({wanted},)." + hint_at_regression(data)
         )
 
 
@@ -171,13 +233,10 @@ def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
             f"`build`: after one batch with default values, {error}. Give other "
             "defaults, a smaller learning rate for instance."
         ) from error
-    names = tuple(dict.fromkeys([context.objective.metric, *context.metrics]))
-    compute_metrics(
-        tuple(name for name in names if name != LOSS),
-        fold.y[rows],
-        predictions,
-        data.task,
-    )
+    names = of_predictions((context.objective.metric, *context.metrics))
+    compute_metrics(names, fold.y[rows], predictions, data.task)
+    if own_fit(context.experiment.build) is None:
+        check_model_metrics(model, context.builder.model_metrics, y, outputs)
     return notes
 
 

@@ -83,7 +83,7 @@ class Request:
             entry=_entry(loaded, files) if loaded else {},
             git=read_git_state(loaded.path.parent) if loaded else {},
             command=self.command,
-            changes=self.changes,
+            changes={**self.changes, **checked.settled},
             storage=self.shown_storage,
         )
 

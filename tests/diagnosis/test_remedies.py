@@ -5,7 +5,7 @@ import pytest
 from ktune.data.dataset import Task
 from ktune.diagnosis import Context, TrialView
 from ktune.diagnosis.remedies import calm, regularise, strengthen
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.trial import Trial, TrialResult, TrialState
 
 CONTEXT = Context(make_objective("accuracy"), Task.MULTICLASS)

@@ -1,7 +1,7 @@
 import pytest
 
 from ktune.evaluation.early_stopping import EarlyStopping
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 
 
 def follow(values, *, objective="accuracy", patience=None):

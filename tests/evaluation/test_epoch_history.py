@@ -6,7 +6,7 @@ from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
 from ktune.evaluation.early_stopping import EarlyStopping
 from ktune.evaluation.epoch_history import EpochHistory
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.protocols import FoldEpoch
 
 Y = np.array([0, 1] * 10)

@@ -75,7 +75,7 @@ def test_good_values_are_taken(field, value):
         ("fit", {"epocs": 3}, "Did you mean 'epochs'?"),
         ("fit", {"epochs": 0}, "'epochs' must be an int of at least 1; got 0"),
         ("objective", "acuracy", "Did you mean 'accuracy'?"),
-        ("objective", 3, "objective a metric must be named by text; got 3"),
+        ("objective", 3, "an objective must be a name"),
         ("metrics", "accuracy", "`metrics` must be a list of scorer names"),
         ("metrics", ["acuracy"], "metrics: 'acuracy' is not a metric"),
         ("metrics", [3], "a metric must be named by text; got 3"),

@@ -22,8 +22,8 @@ from ktune.data.dataset import Task
 from ktune.data.folds import Partition, make_folds
 from ktune.experiment.environment import Environment
 from ktune.experiment.experiment import Experiment
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Goal
-from ktune.metrics.scores import make_objective
 from ktune.searchers import make_searcher
 from ktune.testing.fakes import complete, failed
 from ktune.tracking.reader import find_search, list_trials, study_file

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ktune.experiment.choices import PICKS
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import (
     Goal,
     Standing,
@@ -11,7 +12,6 @@ from ktune.metrics.ranking import (
     rank,
     rank_results,
 )
-from ktune.metrics.scores import make_objective
 from ktune.trial import Trial, TrialResult, TrialState
 
 COMPLETE = TrialState.COMPLETE

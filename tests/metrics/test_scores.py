@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 
 from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.predictions import confusion_matrix, predicted_classes
 from ktune.metrics.scores import (
     DEFAULT_METRICS,
@@ -17,7 +18,6 @@ from ktune.metrics.scores import (
     compute_metrics,
     curve_metrics,
     known_metrics,
-    make_objective,
     metrics_of_task,
 )
 

@@ -7,7 +7,8 @@ from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
 from ktune.metrics.calibration import calibration_error, reliability_bins
-from ktune.metrics.scores import compute_metrics, make_objective
+from ktune.metrics.objectives import make_objective
+from ktune.metrics.scores import compute_metrics
 from ktune.metrics.threshold import cut_at, tune_threshold
 
 probabilities = st.lists(st.floats(0, 1, width=16), min_size=2, max_size=40)

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from ktune.experiment.experiment import Experiment
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Goal
-from ktune.metrics.scores import make_objective
 from ktune.protocols import Searcher
 from ktune.searchers import make_searcher
 from ktune.searchers.trial_store import open_trial_store

@@ -11,8 +11,8 @@ from ktune.data.folds import Partition, make_folds
 from ktune.errors import StoreError, UnknownReference
 from ktune.experiment.environment import Environment
 from ktune.experiment.experiment import Experiment
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Goal
-from ktune.metrics.scores import make_objective
 from ktune.testing.fakes import failed, make_trial
 from ktune.tracking.location import find_store
 from ktune.tracking.reader import (

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from ktune.experiment.experiment import Experiment, override
 from ktune.listener import Listener
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.testing.fakes import complete, failed, make_trial
 from ktune.trial import EpochReport, FoldResult, TrialResult, TrialState
 from ktune.tuner.progress import (

@@ -12,7 +12,7 @@ from ktune.data.dataset import Inputs, count_rows, take_rows
 from ktune.errors import KtuneError
 from ktune.evaluation.context import DEFAULT_OBJECTIVE
 from ktune.evaluation.recorded import read_recorded, rebuild
-from ktune.metrics.scores import LOSS
+from ktune.metrics.objectives import is_of_model
 from ktune.models.prediction.fitting import load_rows
 from ktune.models.registry.stored_model import StoredModel
 from ktune.tracking import names
@@ -91,7 +91,7 @@ def _rows_of_search(store: Store, run_id: str, model: StoredModel) -> RealRows:
             origin = f"training rows of {dataset.name}{changed}"
             return RealRows(representative, representative, origin)
         metric = search.objective.metric
-        if metric == LOSS:
+        if is_of_model(metric):
             metric = DEFAULT_OBJECTIVE[model.task]
         return RealRows(
             compared=_filled_up(partition.x_test, partition.x),

@@ -12,7 +12,8 @@ from ktune.data.targets import as_predictions
 from ktune.errors import StoreError
 from ktune.evaluation.context import DEFAULT_OBJECTIVE, SearchContext
 from ktune.evaluation.refit import Refit, predict
-from ktune.metrics.scores import LOSS, Objective, make_objective
+from ktune.metrics.objectives import is_of_model, make_objective
+from ktune.metrics.scores import Objective
 from ktune.metrics.threshold import cut_at, of_labels
 from ktune.models.registry.alias_changes import How, change_alias
 from ktune.models.registry.card import scores_tag
@@ -270,6 +271,6 @@ def _threshold_tag(fitted: Refit) -> dict[str, str]:
 
 def objective_of_predictions(context: SearchContext) -> Objective:
     """The search's objective; the task's default where it is the model's own loss."""
-    if context.objective.metric != LOSS:
+    if not is_of_model(context.objective.metric):
         return context.objective
     return make_objective(DEFAULT_OBJECTIVE[context.data.task])

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ktune.errors import UnknownReference
-from ktune.metrics.scores import LOSS, Objective, make_objective
+from ktune.metrics.objectives import is_of_model, make_objective
+from ktune.metrics.scores import Objective
 from ktune.report.comparison.paired_test import (
     Difference,
     adjust_by_holm,
@@ -61,7 +62,7 @@ def _common_metrics(contenders: Sequence[Contender]) -> list[str]:
         if all(metric in c.view.result.folds[0].validation for c in contenders)
     ]
     is_one_search = len({c.search_id for c in contenders}) == 1
-    return [m for m in shared if m != LOSS or is_one_search]
+    return [m for m in shared if is_one_search or not is_of_model(m)]
 
 
 def _objective(contenders: Sequence[Contender], metrics: Sequence[str]) -> Objective:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Standing, pareto_front
-from ktune.metrics.scores import N_PARAMETERS, make_objective
+from ktune.metrics.scores import N_PARAMETERS
 from ktune.report.comparison.view import Comparison, Contender
 from ktune.report.figures.figure import (
     VERDICT_SYMBOLS,

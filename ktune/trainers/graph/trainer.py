@@ -26,9 +26,11 @@ from ktune.trainers.common import (
     batch_order,
     build_model,
     fold_epoch,
+    metric_logs,
     require_finite,
     row_weights,
     summarise,
+    wanted_metrics,
 )
 from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
@@ -123,6 +125,7 @@ class GraphTraining:
         self._learning_rates = [_learning_rate(model)] * len(task.folds)
         self._is_scaled = learns_scaled_targets(model)
         self._targets = _targets(task, model)
+        self._scoring_model: Any = None
         self._optimizer_config = model.optimizer.get_config()
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
@@ -206,16 +209,35 @@ class GraphTraining:
         if not raw:
             return []
         (train, train_loss), (validation, validation_loss) = raw
+        fold = self.task.folds[index]
         return [
             fold_epoch(
                 np.concatenate([train, validation]),
                 (train_loss, validation_loss),
-                self.task.folds[index],
+                fold,
                 self.task.data,
                 scale=self._scale,
                 is_scaled=self._is_scaled,
+                metrics=[
+                    self._metrics(index, fold.train_sample, train),
+                    self._metrics(index, fold.validation, validation),
+                ],
             )
         ]
+
+    def _metrics(
+        self, index: int, rows: np.ndarray, outputs: np.ndarray
+    ) -> dict[str, float]:
+        """Return the model's own metrics that are objectives."""
+        wanted = self.task.model_metrics
+        if not wanted:
+            return {}
+        if self._scoring_model is None:  # the program has taken the first one over
+            self._scoring_model = build_model(self.task, 0)
+        targets = self._targets[index][rows]
+        return wanted_metrics(
+            wanted, metric_logs(self._scoring_model, targets, outputs)
+        )
 
     def _begin_callbacks(self) -> None:
         if self._callbacks is None:

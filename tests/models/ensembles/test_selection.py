@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.models.ensembles.blend import Mean
 from ktune.models.ensembles.library import Library
 from ktune.models.ensembles.selection import (

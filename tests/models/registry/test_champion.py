@@ -9,7 +9,7 @@ import pytest
 from ktune.data.dataset import DataDescription, Task
 from ktune.data.folds import Partition
 from ktune.errors import StoreError
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.models.registry import champion as champion_module
 from ktune.models.registry import untouched
 from ktune.models.registry.champion import decide_champion

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ktune.data.dataset import Task
-from ktune.metrics.scores import make_objective
+from ktune.metrics.objectives import make_objective
 from ktune.models.registry.gate import decide
 
 ACCURACY = make_objective("accuracy")
