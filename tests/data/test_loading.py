@@ -121,7 +121,7 @@ def test_sources_can_be_sent_to_another_process(source):
     [
         (FRAME, r"ktune\.data\.table\(frame, target="),
         ("digits.csv", r"ktune\.data\.csv\('digits\.csv', target="),
-        ((X, Y, X), "got a tuple of 3 things"),
+        ((X, Y, X), "got a tuple of 3 items"),
         (42, "got int"),
         (lambda: None, "got NoneType"),
         (lambda: 1 / 0, r"<lambda>\(\) failed: ZeroDivisionError"),
@@ -136,7 +136,7 @@ def test_sources_can_be_sent_to_another_process(source):
         (ktune.data.arrays(X, Y, groups=[1]), "groups need one label"),
     ],
 )
-def test_what_is_no_data_is_explained(data, message):
+def test_unsupported_data_are_explained(data, message):
     with pytest.raises(DataError, match=message):
         load_data(data)
 
