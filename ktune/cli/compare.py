@@ -30,10 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison, and write its page if asked."""
     from ktune.report.comparison import read_comparison, write_comparison
-    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+    from ktune.tracking.store import opened_store
 
-    store = open_store(arguments.tracking_uri)
-    with quiet_mlflow(), store_errors(store.location):
+    with opened_store(arguments.tracking_uri) as store:
         comparison = read_comparison(store, arguments.runs)
     if arguments.json:
         print_json(_as_dict(comparison))

@@ -30,10 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the search from MLflow and write the file."""
     from ktune.report import read_report, write_report
     from ktune.tracking.reader import find_search
-    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+    from ktune.tracking.store import opened_store
 
-    store = open_store(arguments.tracking_uri)
-    with quiet_mlflow(), store_errors(store.location):
+    with opened_store(arguments.tracking_uri) as store:
         search = find_search(store, arguments.search)
         report = read_report(store, search)
     path = arguments.output or Path(_file_name(search))

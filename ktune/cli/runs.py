@@ -25,10 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
     from ktune.tracking.reader import list_searches
-    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+    from ktune.tracking.store import opened_store
 
-    store = open_store(arguments.tracking_uri)
-    with quiet_mlflow(), store_errors(store.location):
+    with opened_store(arguments.tracking_uri) as store:
         if arguments.search is None:
             _print_searches(list_searches(store)[: arguments.limit], arguments.json)
         else:

@@ -24,10 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the search or the trial."""
     from ktune.tracking.reader import find_run
-    from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+    from ktune.tracking.store import opened_store
 
-    store = open_store(arguments.tracking_uri)
-    with quiet_mlflow(), store_errors(store.location):
+    with opened_store(arguments.tracking_uri) as store:
         view = find_run(store, arguments.run)
         if view.is_search:
             _show_search(store, view, arguments.json)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ktune.evaluation.recorded import RecordedSearch, read_recorded
 from ktune.tracking.reader import RunView, best_trial, find_run, find_search
-from ktune.tracking.store import Store, open_store, quiet_mlflow, store_errors
+from ktune.tracking.store import Store, opened_store
 from ktune.utils.runtime import import_keras, quiet_libraries
 
 
@@ -53,8 +53,8 @@ def open_search(
         UnknownReference: There is no such run.
         StoreError: The store cannot be used.
     """
-    store = open_store(tracking_uri)
-    import_keras()
-    with quiet_libraries(), quiet_mlflow(), store_errors(store.location):
-        run = find_run(store, reference)
-        yield OpenSearch(store, run, find_search(store, run.run_id))
+    with opened_store(tracking_uri) as store:
+        import_keras()
+        with quiet_libraries():
+            run = find_run(store, reference)
+            yield OpenSearch(store, run, find_search(store, run.run_id))

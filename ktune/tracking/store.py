@@ -262,6 +262,14 @@ def open_at(location: StoreLocation, *, create: bool = False) -> Store:
     return Store(location, client)
 
 
+@contextlib.contextmanager
+def opened_store(tracking_uri: str | None = None) -> Iterator[Store]:
+    """Open the store that an address names; every error of it is one clear message."""
+    store = open_store(tracking_uri)
+    with quiet_mlflow(), store_errors(store.location):
+        yield store
+
+
 def _prepare(location: StoreLocation, *, for_writing: bool) -> None:
     """Check a store before MLflow opens it; see `ktune.tracking.database`."""
     if location.is_server:

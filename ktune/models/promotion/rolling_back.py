@@ -4,7 +4,7 @@ from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.alias_changes import roll_back
 from ktune.models.registry.card import write_card
 from ktune.tracking.reader import find_search
-from ktune.tracking.store import open_store, quiet_mlflow, store_errors
+from ktune.tracking.store import opened_store
 
 
 def rollback(
@@ -20,8 +20,7 @@ def rollback(
     Raises:
         UnknownReference: There is no earlier champion.
     """
-    store = open_store(tracking_uri)
-    with quiet_mlflow(), store_errors(store.location):
+    with opened_store(tracking_uri) as store:
         name = find_search(store, reference).experiment
         move = roll_back(store, name)
         write_card(store, name, move.version)
