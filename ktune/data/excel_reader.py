@@ -47,8 +47,8 @@ def read_excel(
         with workbook:
             sheets = [str(sheet) for sheet in workbook.sheet_names]
             sheet = _choose_sheet(sheets, given.sheet, path)
-            cells = workbook.parse(
-                sheet, header=None, dtype=object, na_filter=False
+            cells = pd.read_excel(
+                workbook, sheet_name=sheet, header=None, dtype=object, na_filter=False
             ).to_numpy()
     except DataError:
         raise

@@ -96,11 +96,17 @@ def train_part(
     train_for_leader(start, leader)
 
 
+_IN_THE_FOLDS = "rows of the folds"
+"""Stands for the data of an experiment in the processes that train."""
+
+
 def work_with(context: SearchContext) -> Work:
     """Return the work of an executor.
 
     Folds that race are trained one after another, so no other process can help.
     """
+    # Trials take their rows from the folds; a tf.data.Dataset cannot be pickled.
+    context = context.with_changes({"data": _IN_THE_FOLDS})
     return Work(
         evaluate=functools.partial(evaluate_trial, context),
         help=functools.partial(train_part, context),

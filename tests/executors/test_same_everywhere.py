@@ -1,5 +1,6 @@
 """The same search by every executor: the same trials, the same best one."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from ktune.data.loading import load_data
 from ktune.evaluation.context import make_context
 from ktune.evaluation.evaluate import work_with
 from ktune.executors import connected, make_executor
+from ktune.executors.serialization import pack
 from ktune.experiment.experiment import override
 from ktune.listener import Listener
 from ktune.searchers import make_searcher
@@ -100,6 +102,15 @@ def require_same(found, expected):
         # The number of threads a process has may show in the last bits.
         assert found[number] == pytest.approx(score, rel=1e-5)
     assert max(found, key=found.get) == max(expected, key=expected.get)
+
+
+def test_data_that_cannot_be_pickled_do_not_keep_trials_from_other_processes(context):
+    class Unpicklable:
+        def __reduce__(self):
+            raise TypeError("a tensor of TensorFlow")
+
+    experiment = override(EXPERIMENT, {"data": Unpicklable()})
+    pack(work_with(dataclasses.replace(context, experiment=experiment)).evaluate)
 
 
 def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
