@@ -17,6 +17,7 @@ from ktune.cli.options import (
     print_json,
     written_to,
 )
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         with written_to(arguments.output):
             write_comparison(comparison, arguments.output)
-        print(arguments.output, file=sys.stderr)
+        say(arguments.output, file=sys.stderr)
     return DONE
 
 
@@ -55,13 +56,13 @@ def _print(comparison: Any) -> None:
     )
 
     for contender in comparison.contenders:
-        print(f"{contender.label}: {contender.diagnosis.verdict}")
+        say(f"{contender.label}: {contender.diagnosis.verdict}")
     for make in (scores_table, duels_table, values_table, sizes_table):
         print_table(rich_table(make(comparison)), empty="")
     for duel in comparison.duels:
-        print(duel.conclusion + (f" ({duel.note})" if duel.note else ""))
+        say(duel.conclusion + (f" ({duel.note})" if duel.note else ""))
     for warning in comparison.warnings:
-        print(f"Note: {warning}")
+        say(f"Note: {warning}")
 
 
 def _as_dict(comparison: Any) -> dict[str, Any]:

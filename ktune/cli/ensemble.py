@@ -8,7 +8,6 @@ gate.
 
 import argparse
 import sys
-from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
@@ -49,11 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(made.as_dict())
     else:
-        print_ensemble(made, _console())
+        from ktune.utils.terminal import make_console
+
+        print_ensemble(made, make_console(sys.stdout))
     return DONE
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, markup=False)

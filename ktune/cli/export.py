@@ -13,6 +13,7 @@ from typing import Any
 from ktune.cli.exit_codes import DONE, FAULT
 from ktune.cli.options import add_json_option, add_store_option, print_json
 from ktune.cli.working import working
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,14 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
                     on_phase=listener.on_phase,
                 )
     except ExportRefused as refusal:
-        print(f"refused, nothing is written: {refusal}", file=sys.stderr)
+        say(f"refused, nothing is written: {refusal}", file=sys.stderr)
         return FAULT
     if arguments.json:
         print_json(export.as_dict())
     else:
         _print_export(export)
     for reason in export.refused.values():
-        print(f"not written: {reason}", file=sys.stderr)
+        say(f"not written: {reason}", file=sys.stderr)
     return FAULT if export.refused else DONE
 
 
@@ -95,20 +96,20 @@ def _print_export(export: Any) -> None:
             _score_text(file),
         )
     print_table(table, empty="")
-    print(f"{export.model} in {export.folder}/, compared on {export.rows}")
+    say(f"{export.model} in {export.folder}/, compared on {export.rows}")
     if export.compute_type != "float32":
-        print(
+        say(
             f"Its layers compute in {export.compute_type}, so outputs may differ by up "
             f"to {tolerance_for(export.compute_type):.0e}."
         )
     if export.not_inside:
-        print(
+        say(
             f"The preprocessing is not embedded: {export.not_inside}. It is saved "
             "beside the model in preprocessing.skops; preprocessing.json describes "
             "its use."
         )
     else:
-        print("The preprocessing is embedded: pass raw rows.")
+        say("The preprocessing is embedded: pass raw rows.")
 
 
 def _score_text(file: Any) -> str:

@@ -5,10 +5,11 @@ Without a TOPIC: list the topics.
 
 import argparse
 import re
+import sys
 from importlib.resources import files
 
 from ktune.cli.exit_codes import DONE
-from ktune.utils.text import did_you_mean
+from ktune.utils.text import did_you_mean, say
 
 TOPICS = (
     "experiment",
@@ -78,25 +79,25 @@ def _topic_or_verb(name: str) -> str:
 
 
 def _print_topics() -> None:
-    print("Topics of the manual:\n")
+    say("Topics of the manual:\n")
     width = max(map(len, TOPICS))
     for name in TOPICS:
-        print(f"  {name:<{width}}  {describe_topic(name)}")
-    print("\n`ktune help TOPIC` prints one, `ktune help VERB` the options of a verb.")
+        say(f"  {name:<{width}}  {describe_topic(name)}")
+    say("\n`ktune help TOPIC` prints one, `ktune help VERB` the options of a verb.")
 
 
 def _print_topic(name: str) -> None:
-    from rich.console import Console
     from rich.markdown import Markdown
 
     from ktune.cli.main import VERBS
+    from ktune.utils.terminal import make_console
 
     text = _LINK_TO_TOPIC.sub(r"`ktune help \1`", read_topic(name))
-    console = Console()
+    console = make_console(sys.stdout)
     width = min(console.width, _WIDEST)
     console.print(Markdown(text, hyperlinks=False), width=width)
     if name in VERBS:
-        print(f"\nOptions of the verb: `ktune {name} --help`.")
+        say(f"\nOptions of the verb: `ktune {name} --help`.")
 
 
 def _print_verb(name: str) -> None:

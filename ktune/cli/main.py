@@ -12,7 +12,7 @@ from typing import NoReturn
 from ktune import __version__
 from ktune.cli.exit_codes import DONE, FAULT, INTERRUPTED, MISTAKE
 from ktune.errors import KtuneError
-from ktune.utils.text import did_you_mean
+from ktune.utils.text import did_you_mean, say
 
 VERBS = {
     "search": "search, judge by cross-validation, refit and register the best model",
@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
             option = words[-1].split()[0].split("=")[0]
             hint = did_you_mean(option, self._option_string_actions)
         end = "" if message.endswith(("?", ".")) else "."
-        print(
+        say(
             f"{self.prog}: {message}{end}{hint} Try `{self.prog} --help`.",
             file=sys.stderr,
         )
@@ -67,18 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except KtuneError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        say(f"{type(error).__name__}: {error}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has closed the pipe, so stdout must not be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception:
-        traceback.print_exc()
-        print(
+        say(traceback.format_exc(), file=sys.stderr)
+        say(
             f"\nThis is a fault in ktune {__version__}, not in your work. Please "
             "report it with the lines above.",
             file=sys.stderr,
@@ -96,7 +96,7 @@ def _run(words: list[str]) -> int:
         _overview().print_help()
         return DONE
     if words[0] == "--version":
-        print(f"ktune {__version__}")
+        say(f"ktune {__version__}")
         return DONE
     verb, rest = words[0], words[1:]
     if verb not in VERBS:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import ExperimentError
+from ktune.utils.text import say
 
 
 def add_store_option(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def print_json(content: Any) -> None:
     """Print JSON for other programs; NaN becomes null."""
     from ktune.tracking.records import as_json_bytes
 
-    print(json.dumps(json.loads(as_json_bytes(content)), indent=2))
+    say(json.dumps(json.loads(as_json_bytes(content)), indent=2))
 
 
 def at_least_one(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
-from ktune.utils.text import count_of
+from ktune.utils.text import count_of, say
 
 _SHOWN_ROWS = 20
 _SHOWN_CLASSES = 10
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         import_keras()
         table = predict_rows(model, rows)
     for note in rows.notes:
-        print(f"{rows.name}: {note}", file=sys.stderr)
+        say(f"{rows.name}: {note}", file=sys.stderr)
     if arguments.output is not None:
         write_predictions(table, arguments.output)
     if arguments.json:
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"model": found.label, "predictions": records})
     elif arguments.output is not None:
         predicted = count_of(len(table), "row")
-        print(f"{predicted} predicted by {found.label}: {arguments.output}")
+        say(f"{predicted} predicted by {found.label}: {arguments.output}")
     else:
         _print_head(table, found.label)
     return DONE
@@ -127,7 +127,7 @@ def _print_head(table: Any, label: str) -> None:
     more = [count_of(rest, "more row")] if rest > 0 else []
     more += [count_of(hidden, "more column")] if hidden else []
     end = f"; {' and '.join(more)}: add -o FILE.csv" if more else ""
-    print(f"{count_of(len(table), 'row')} predicted by {label}{end}")
+    say(f"{count_of(len(table), 'row')} predicted by {label}{end}")
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
 from ktune.cli.working import working
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
     else:
-        print(found.told)
+        say(found.told)
     return DONE
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_store_option, written_to
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.output or Path(_file_name(search))
     with written_to(path):
         write_report(report, path)
-    print(path)
+    say(path)
     if arguments.open:
         webbrowser.open(path.resolve().as_uri())
     return DONE

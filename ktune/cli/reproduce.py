@@ -12,6 +12,7 @@ from typing import Any
 from ktune.cli.exit_codes import DIFFERENT, DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
 from ktune.cli.working import working
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,16 +70,16 @@ def _print(found: Any, *, with_diffs: bool) -> None:
         )
     print_table(table, empty="")
     if found.changes:
-        print("Changed since:")
+        say("Changed since:")
     for change in found.changes:
-        print(f"  {change.subject}: {change.told}")
+        say(f"  {change.subject}: {change.told}")
         if with_diffs and change.detail:
-            print(change.detail)
+            say(change.detail)
     if any(
         not change.matters and change.subject == "source" for change in found.changes
     ):
-        print("The recorded source was run, not the present one.")
-    print(found.conclusion)
+        say("The recorded source was run, not the present one.")
+    say(found.conclusion)
 
 
 def _number(value: float | None) -> str:

@@ -20,6 +20,7 @@ from ktune.cli.options import (
     parse_settings,
     print_json,
 )
+from ktune.utils.text import say
 
 _FIELDS = (
     "trials",
@@ -197,8 +198,8 @@ def _print_resume(result: Any, arguments: argparse.Namespace) -> None:
     if _is_interrupted(result):
         storage = result.view.tags.get(STORAGE)  # without its password
         where = f" --storage '{storage}'" if storage else ""
-        print("To continue the search:")
-        print(f"  ktune search {arguments.file} --resume {result.run_id[:8]}{where}")
+        say("To continue the search:")
+        say(f"  ktune search {arguments.file} --resume {result.run_id[:8]}{where}")
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ktune.cli.options import add_store_option
 from ktune.cli.waiting import wait_for_end
+from ktune.utils.text import say
 
 PORT = 5001
 
@@ -39,14 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     with open_model(store, found) as model, tempfile.TemporaryDirectory() as folder:
         port = free_port(arguments.host, arguments.port)
         log = Path(folder, "server.log")
-        print(f"Starting MLflow's scoring server on {found.label} …", flush=True)
+        say(f"Starting MLflow's scoring server on {found.label} …", flush=True)
         with scoring_server(
             model.folder, host=arguments.host, port=port, log=log
         ) as server:
             server.wait_until_ready()
-            print(f"{found.label} answers at {server.address}/invocations. Try it:")
-            print(_curl(server.address, model.folder))
-            print("Stop it with Ctrl-C.", flush=True)
+            say(f"{found.label} answers at {server.address}/invocations. Try it:")
+            say(_curl(server.address, model.folder))
+            say("Stop it with Ctrl-C.", flush=True)
             return wait_for_end(server)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
+from ktune.utils.text import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,4 +62,4 @@ def _show_trial(store: Any, view: Any, as_json: bool) -> None:
     print_trial(store, view, search.objective, sys.stdout)
     if view.state != "failed":
         trial = read_trial_view(store, view, read_context(store, search))
-        print(draw_trial(trial))
+        say(draw_trial(trial))

@@ -32,6 +32,7 @@ from ktune.tracking.records import short, values_text
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 from ktune.tuner.result import SearchResult
+from ktune.utils.terminal import make_console
 from ktune.utils.text import count_of
 
 SHOWN_TRIALS = 5
@@ -45,7 +46,7 @@ _LEADING = ("accuracy", "f1", "f1_macro", "recall", "recall_macro", "rmse", "r2"
 
 def print_search(result: SearchResult, stream: TextIO) -> None:
     """Print the best trials, the test scores, the model and the next commands."""
-    console = Console(file=stream, highlight=False, markup=False)
+    console = make_console(stream)
     console.print(Text(_headline(result), style="bold"))
     _print_failures(result, console)
     if not result.trial_runs or result.trial_runs[0].state != "complete":
@@ -397,7 +398,7 @@ def print_trial(
 ) -> None:
     """Print one trial: values, scores of every fold, verdict or failure."""
     trial, result = read_trial(store, view)
-    console = Console(file=stream, highlight=False, markup=False)
+    console = make_console(stream)
     title = f"{view.experiment}, trial {trial.number}: {result.state.value}"
     console.print(Text(f"{title} ({view.run_id[:8]})", style="bold"))
     console.print(_facts_table(trial, result))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_json_option, add_store_option, print_json
-from ktune.utils.text import count_of
+from ktune.utils.text import count_of, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([_as_dict(waiting, _write(waiting, arguments)) for waiting in found])
         return DONE
     for waiting in found:
-        print(_description(waiting), flush=True)
+        say(_description(waiting), flush=True)
     for waiting in found:
         if _write(waiting, arguments):
-            print(f"Search {waiting.owner.search[:8]}: written.", flush=True)
+            say(f"Search {waiting.owner.search[:8]}: written.", flush=True)
     if not found:
-        print("No records are queued.")
+        say("No records are queued.")
     return DONE
 
 

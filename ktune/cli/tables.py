@@ -4,8 +4,10 @@ import sys
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from ktune.utils.terminal import make_console
+from ktune.utils.text import say
 
 
 def make_table(*columns: str) -> Table:
@@ -23,12 +25,11 @@ MANY_ROWS = 500
 def print_table(table: Table, *, empty: str) -> None:
     """Print a table, or the sentence ``empty`` if it has no rows."""
     if table.row_count >= MANY_ROWS:
-        sys.stdout.write("\n".join(plain_lines(table)) + "\n")
+        say("\n".join(plain_lines(table)))
         return
     # A file or pipe has no width: use long lines instead of folding.
     width = None if sys.stdout.isatty() else 200
-    # Square brackets in the user's names and values are not markup.
-    console = Console(file=sys.stdout, highlight=False, markup=False, width=width)
+    console = make_console(sys.stdout, width=width)
     console.print(table if table.row_count else empty)
 
 

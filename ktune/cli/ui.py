@@ -8,6 +8,7 @@ from pathlib import Path
 from ktune.cli.exit_codes import DONE
 from ktune.cli.options import add_store_option
 from ktune.cli.waiting import wait_for_end
+from ktune.utils.text import say
 
 PORT = 5000
 
@@ -32,11 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     store = open_store(arguments.tracking_uri)
     if store.location.is_server:
-        print(f"This store is a server with a page of its own: {store.location.uri}")
+        say(f"This store is a server with a page of its own: {store.location.uri}")
         return DONE
     port = free_port(arguments.host, arguments.port)
     with tempfile.TemporaryDirectory() as folder:
-        print("Starting MLflow's page …", flush=True)
+        say("Starting MLflow's page …", flush=True)
         with quiet_mlflow(), store_errors(store.location):
             states = page_states(store)
         server = page_server(
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         with server:
             server.wait_until_ready()
             page = f"{server.address}/ktune"
-            print(f"MLflow's page: {page}\nStop it with Ctrl-C.", flush=True)
+            say(f"MLflow's page: {page}\nStop it with Ctrl-C.", flush=True)
             if arguments.open:
                 webbrowser.open(page)
             return wait_for_end(server)

@@ -4,6 +4,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ktune.cli.exit_codes import DONE, FAULT
+from ktune.utils.text import say
 
 if TYPE_CHECKING:  # `--help` must not wait for it
     from ktune.cli.server import Server
@@ -16,5 +17,5 @@ def wait_for_end(server: "Server") -> int:
     try:
         return FAULT if server.wait() else DONE
     except KeyboardInterrupt:
-        print("stopped")
+        say("stopped")
         return DONE

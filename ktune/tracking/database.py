@@ -7,6 +7,7 @@ the installed MLflow is refused first, and left unchanged.
 
 import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import StoreError
-from ktune.tracking.location import BUSY_SECONDS, StoreLocation
+from ktune.tracking.location import BUSY_SECONDS, StoreLocation, sqlite_uri
 
 MIN_FREE_BYTES = 5_000_000
 """Free space on the device below which a search does not start."""
@@ -63,7 +64,7 @@ def create_database(location: StoreLocation) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=database.parent, prefix=".new-") as folder:
         new = Path(folder, database.name)
-        store = SqlAlchemyStore(f"sqlite:///{new}", location.artifact_root)
+        store = SqlAlchemyStore(sqlite_uri(new), location.artifact_root)
         store.engine.dispose()
         _put_in_place(new, database)
 
@@ -141,7 +142,7 @@ def _check_version(database: Path, version: str | None) -> None:
         message = (
             f"was made by an older MLflow (its tables have version {version}). Keep "
             "a copy, because the upgrade cannot be undone, then upgrade it:\n"
-            f"  mlflow db upgrade sqlite:///{database}"
+            f"  mlflow db upgrade {shlex.quote(sqlite_uri(database))}"
         )
     else:
         message = (

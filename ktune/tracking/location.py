@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ktune.errors import StoreError
 
@@ -72,7 +72,9 @@ class StoreLocation:
 
     @property
     def shown(self) -> str:
-        """The address without login, for messages."""
+        """The address without login and encoding, for messages."""
+        if self.database is not None:
+            return f"{_SQLITE}{self.database}"
         return _without_login(self.uri)
 
     @property
@@ -101,10 +103,9 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         database = (DEFAULT_FOLDER / "mlflow.db").resolve()
-        return StoreLocation(f"{_SQLITE}{database}", database)
+        return StoreLocation(sqlite_uri(database), database)
     if uri.startswith(_SQLITE) and uri != _SQLITE:
-        database = Path(uri.removeprefix(_SQLITE)).resolve()
-        return StoreLocation(f"{_SQLITE}{database}", database)
+        return _sqlite_location(uri.removeprefix(_SQLITE))
     if uri.startswith("sqlite:"):
         raise StoreError(
             f"the tracking URI {uri!r} names no file, so nothing would be saved. "
@@ -119,6 +120,43 @@ def find_store(tracking_uri: str | None = None) -> StoreLocation:
     if uri.startswith(_SERVER):
         return StoreLocation(_without_login(uri), None, _login_of(uri))
     return StoreLocation(uri, None)
+
+
+def sqlite_uri(database: Path) -> str:
+    """Return the URI under which MLflow opens a SQLite file.
+
+    Raises:
+        StoreError: The installed SQLAlchemy cannot express the path.
+    """
+    path = str(database)
+    if not {"%", "?"} & set(path):
+        return f"{_SQLITE}{path}"
+    from sqlalchemy.engine import make_url
+
+    if make_url(f"{_SQLITE}%41").database == "A":  # SQLAlchemy 2.1 decodes paths
+        # MLflow creates the parent folder of the encoded path: without slashes it is
+        # the root folder.
+        root = "/" if path.startswith("/") else ""
+        return f"{_SQLITE}{root}{quote(path.removeprefix(root), safe='')}"
+    if "?" in path:
+        raise StoreError(
+            f"the path {path} contains `?`, which SQLAlchemy before 2.1 cannot open. "
+            "Rename the folder, or: pip install --upgrade sqlalchemy"
+        )
+    return f"{_SQLITE}{path}"
+
+
+def _sqlite_location(text: str) -> StoreLocation:
+    """Return the store of a path as people write it in a URI, or percent-encoded."""
+    head, mark, tail = text.rpartition("?")
+    # After the last slash it begins SQLAlchemy's options.
+    path, options = (head, mark + tail) if mark and "/" not in tail else (text, "")
+    database, decoded = Path(path), Path(unquote(path))
+    has_slashes = "%2f" in path.lower()  # as in `sqlite_uri`
+    if decoded.parent.exists() and (has_slashes or not database.parent.exists()):
+        database = decoded
+    database = database.resolve()
+    return StoreLocation(sqlite_uri(database) + options, database)
 
 
 def _login_of(uri: str) -> Login | None:

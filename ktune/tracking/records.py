@@ -17,6 +17,7 @@ from typing import Any
 from ktune.metrics.scores import LATENCY, N_PARAMETERS
 from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
+from ktune.utils.text import one_line
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
 _MAX_KEY_LENGTH = 240  # MLflow refuses keys of more than 250
@@ -140,7 +141,8 @@ def as_json_bytes(content: Any) -> bytes:
 
 def values_text(values: Mapping[str, Value]) -> str:
     """Return values on one line for display."""
-    return ", ".join(f"{name}={short(value)}" for name, value in values.items())
+    pairs = (f"{name}={short(value)}" for name, value in values.items())
+    return one_line(", ".join(pairs))
 
 
 def short(value: Value) -> str:

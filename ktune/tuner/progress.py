@@ -20,7 +20,8 @@ from ktune.listener import Listener
 from ktune.metrics.scores import Objective
 from ktune.tracking.records import values_text
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
-from ktune.utils.text import count_of
+from ktune.utils.terminal import make_console
+from ktune.utils.text import count_of, one_line
 
 _MARK = {
     TrialState.COMPLETE: "done",
@@ -39,7 +40,7 @@ def make_listener(*, quiet: bool = False, stream: TextIO | None = None) -> Liste
     """
     if quiet:
         return Listener()
-    console = Console(file=stream or sys.stderr, highlight=False)
+    console = make_console(stream or sys.stderr)
     return LiveListener(console) if console.is_terminal else PlainListener(console)
 
 
@@ -234,7 +235,7 @@ def trial_text(
     head = f"trial {trial.number:>3} {_MARK[result.state]:<6} {result.seconds:6.1f}s"
     if result.failure is not None:
         message = result.failure.message.strip().splitlines() or [""]
-        return f"{head} {result.failure.kind}: {message[0]}"
+        return f"{head} {result.failure.kind}: {one_line(message[0])}"
     spread = _spread(result, objective)
     star = "*" if is_best else " "
     score = f"{objective.metric} {result.score:.4f}{spread}{star}"

@@ -1,7 +1,16 @@
-"""Suggestions for mistyped words, and nouns after a number."""
+"""Suggestions for mistyped words, nouns after a number, and text for a terminal."""
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import TextIO
+
+# C0 and C1 controls, line and paragraph separators, lone surrogates, and the marks that
+# reverse the direction of text. Newline and tab stay.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff]"
+)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -25,3 +34,38 @@ def count_of(number: int, noun: str) -> str:
         ('1 epoch', '0 rows')
     """
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def printable(text: str) -> str:
+    r"""Return text for a terminal: control characters are escaped as in Python.
+
+    Example:
+        >>> print(printable("red \x1b[31m"), printable("Zürich, 東京"))
+        red \x1b[31m Zürich, 東京
+    """
+    if text.isprintable():
+        return text
+    return _CONTROLS.sub(lambda match: _escaped(match.group()), text)
+
+
+def one_line(text: str) -> str:
+    r"""Return text for a terminal on one line: line breaks and tabs are escaped too.
+
+    Example:
+        >>> print(one_line("a\nb"))
+        a\nb
+    """
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def say(*parts: object, file: TextIO | None = None, flush: bool = False) -> None:
+    """Print parts as one line for a terminal, as all verbs do.
+
+    Names, values and messages of a store were written by other people and programs. A
+    control character in them would move the cursor, change colours or hide lines.
+    """
+    print(*(printable(str(part)) for part in parts), file=file, flush=flush)
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]

@@ -14,6 +14,7 @@ from ktune.data.dataset import Task
 from ktune.diagnosis import Baselines, diagnose_search
 from ktune.metrics.scores import Objective
 from ktune.report import render_report, write_report
+from ktune.report.figures.figure import plain
 
 HOSTILE = "<script>alert(1)</script>&\"'`"
 
@@ -81,6 +82,16 @@ def test_figures_cannot_end_their_script_element():
     figures = page[start : page.index("</script>", start)]
     assert figures.endswith("]")
     assert "alert(1)" in figures
+
+
+def test_figures_show_quotes_as_quotes():
+    """Plotly does not decode their entities."""
+    assert plain("""<b> "a" & 'b'""") == """&lt;b&gt; "a" &amp; 'b'"""
+    page = render_report(search_report(12, name=HOSTILE))
+    start = page.index('id="figures">')
+    figures = page[start : page.index("</script>", start)]
+    assert "quot;" not in figures
+    assert "#x27;" not in figures
 
 
 def test_two_hundred_trials_are_small_and_quick(tmp_path):

@@ -5,7 +5,11 @@ from contextlib import closing
 import pytest
 
 from ktune.errors import StoreError
-from ktune.tracking.location import find_store, relocate
+from ktune.tracking.database import create_database
+from ktune.tracking.location import find_store, relocate, sqlite_uri
+from ktune.tracking.reader import list_searches, read_file, read_run_file
+from ktune.tracking.records import RunRecord
+from ktune.tracking.store import open_store, quiet_mlflow
 
 SCHEMA = """
 CREATE TABLE experiments (experiment_id INTEGER PRIMARY KEY, artifact_location TEXT);
@@ -203,3 +207,62 @@ def test_a_server_decides_about_artifacts_itself(here):
 def test_a_folder_is_an_error_with_the_remedy(here, uri):
     with pytest.raises(StoreError, match=r"is a folder.*Use sqlite:///.*/mlflow\.db"):
         find_store(uri)
+
+
+ODD_NAMES = [
+    "what?",
+    "100%41",
+    "a%3Fb?c=d",
+    "C#",
+    "a&b;c=d@e:f [x] 'y' \"z\"",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_store_lies_in_its_folder_whatever_its_name(
+    name, is_named, tmp_path, monkeypatch
+):
+    folder = tmp_path / "here" / name
+    folder.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    uri = f"sqlite:///{folder}/mlruns/mlflow.db" if is_named else None
+    store = open_store(uri, create=True)
+    run_id = store.start_run(
+        store.experiment_id("digits"),
+        RunRecord("a", "RUNNING", tags={"ktune.kind": "search"}, files={"x": b"1"}),
+    )
+    store.update_run(run_id, RunRecord("a", "FINISHED", files={"y": b"2"}))
+    (view,) = list_searches(open_store(uri))
+    assert read_run_file(store, view, "y") == read_file(store, run_id, "y") == b"2"
+    assert read_file(store, run_id, "x") == b"1"
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert [path.name for path in folder.parent.iterdir()] == [name]
+    assert [path.name for path in folder.iterdir()] == ["mlruns"]
+
+
+def test_a_store_is_created_in_a_folder_with_an_odd_name(tmp_path):
+    folder = tmp_path / "here" / "what? 100%41 #1"
+    location = find_store(f"sqlite:///{folder}/mlflow.db")
+    with quiet_mlflow():
+        create_database(location)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert (folder / "mlflow.db").stat().st_size > 0
+
+
+def test_an_encoded_address_names_the_folder_too(tmp_path):
+    folder = tmp_path / "a b%41"
+    folder.mkdir()
+    database = folder / "mlflow.db"
+    location = find_store(sqlite_uri(database))
+    assert location.database == database
+    assert location.shown == f"sqlite:///{database}"
+    encoded = f"sqlite:///{tmp_path}/a%20b%2541/mlflow.db"
+    assert find_store(encoded).database == database
+
+
+def test_options_of_an_address_are_not_part_of_the_path(tmp_path):
+    location = find_store(f"sqlite:///{tmp_path}/mlflow.db?timeout=30")
+    assert location.database == tmp_path / "mlflow.db"
+    assert location.uri.endswith("?timeout=30")

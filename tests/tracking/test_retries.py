@@ -90,9 +90,10 @@ def test_other_errors_of_mlflow_are_not_repeated(tmp_path):
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left.*--resume"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "Free space"),
-        (OSError(errno.EROFS, "Read-only file system"), "is not writable"),
+        (OSError(errno.EROFS, "Read-only file system"), "is read-only"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "cp -r"),
-        (sqlite3.OperationalError("unable to open database file"), "writable"),
+        (sqlite3.OperationalError("unable to open database file"), "not exist"),
+        (OSError(errno.EACCES, "Permission denied"), "cannot be opened"),
         (MlflowException("database disk image is malformed"), "Restore it"),
         (OSError(errno.EIO, "Input/output error"), "is damaged"),
     ],
@@ -102,6 +103,29 @@ def test_the_message_of_a_store_error_names_its_cause(tmp_path, error, message):
         retrying_client(tmp_path, error).get_run("abc")
     assert str(tmp_path / "mlruns") in str(caught.value)
     location = find_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    with pytest.raises(StoreError, match=message), store_errors(location):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (os.R_OK, "mlflow.db cannot be opened .*: you may not read it"),
+        (os.W_OK, "is read-only .*Make the folder and its files writable"),
+        (0, "cannot be opened .*ulimit -n"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_not_called_read_only(
+    refused, message, tmp_path, monkeypatch
+):
+    location = find_store(f"sqlite:///{tmp_path}/mlflow.db")
+    location.database.touch()
+
+    def access(path, mode):
+        return mode & ~os.X_OK != refused or path == location.folder
+
+    monkeypatch.setattr("ktune.tracking.store_errors.os.access", access)
+    error = sqlite3.OperationalError("unable to open database file")
     with pytest.raises(StoreError, match=message), store_errors(location):
         raise error
 

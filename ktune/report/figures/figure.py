@@ -56,8 +56,11 @@ def numbers(values: Iterable[float | None]) -> list[float | None]:
 
 
 def plain(text: object) -> str:
-    """Return text escaped for Plotly, which interprets HTML tags."""
-    return html.escape(str(text))
+    """Return text escaped for Plotly, which interprets HTML tags.
+
+    Plotly does not decode the entities of quotes, and text is no attribute.
+    """
+    return html.escape(str(text), quote=False)
 
 
 def axis(title: str, **settings: Any) -> dict[str, Any]:
