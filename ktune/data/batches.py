@@ -103,7 +103,7 @@ def _is_batched(spec: Any) -> bool:
         return True
     x, y = spec
     x = next(iter(x.values())) if isinstance(x, Mapping) else x
-    shapes = [getattr(part, "shape", None) for part in (x, y)]
+    shapes: list[Any] = [getattr(part, "shape", None) for part in (x, y)]
     if any(shape is None or shape.rank is None for shape in shapes):
         return True
     if any(shape.rank == 0 for shape in shapes):

@@ -42,7 +42,8 @@ def load_data(
     if is_dataset(data):
         return Batches(data, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list) and len(data) == 2 and all(map(is_dataset, data)):
-        return Batches(*data, name=name or "dataset", task=task).load()
+        train, test = data
+        return Batches(train, test, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list):
         x, y, x_test, y_test = _take_apart(data)
         arrays = Arrays(x, y, x_test, y_test, name=name or "arrays", task=task)

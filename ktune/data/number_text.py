@@ -155,15 +155,35 @@ def are_numbers_with_units(words: Sequence[str]) -> bool:
     Example:
         >>> are_numbers_with_units(["12,5 €", "3 €"])
         True
-        >>> are_numbers_with_units(["A12", "B7"])
+        >>> are_numbers_with_units(["user-12", "user-7"])
         False
     """
     sample = words[:_SAMPLE]
-    cores = [re.sub(r"^[^\d+-]+|\D+$", "", word) for word in sample]
+    cores = [re.sub(r"^[^\w.+-]+|[^\d]+$", "", word) for word in sample]
     units = {
         word.replace(core, "", 1) for word, core in zip(sample, cores, strict=True)
     }
     return len(units) == 1 and any(all(map(c.fits, cores)) for c in CONVENTIONS)
+
+
+def numbers_as_text(words: Sequence[str]) -> str | None:
+    """Return in words that a column of text holds numbers; None: it does not.
+
+    Example:
+        >>> numbers_as_text(["12 %", "13 %"])
+        "holds numbers that are written as text, such as '12 %'"
+        >>> numbers_as_text(["1.5", "2.5", "low"])
+        "holds numbers and text, such as '1.5' and 'low'"
+    """
+    if are_numbers_with_units(words):
+        return f"holds numbers that are written as text, such as {words[0]!r}"
+    if not may_hold_numbers(words):
+        return None
+    number = next(w for w in words if any(c.fits(w) for c in CONVENTIONS))
+    others = [w for w in words if not any(c.fits(w) for c in CONVENTIONS)]
+    if not others:
+        return f"holds numbers that are written as text, such as {number!r}"
+    return f"holds numbers and text, such as {number!r} and {others[0]!r}"
 
 
 def hours_of(word: str) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Dataset, Task
-from ktune.data.number_text import are_numbers_with_units
+from ktune.data.number_text import numbers_as_text
 from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
 from ktune.evaluation.context import SearchContext
 
@@ -14,6 +14,8 @@ IMBALANCED_FROM = 4.0
 """Rows of the most frequent class for one of the rarest, from which on accuracy tells
 little of the rare one."""
 
+FEW_CATEGORIES = 20
+"""Up to so many different texts are categories, also if they look like numbers."""
 
 IDENTIFIER_FROM = 0.9
 """Share of different values, from which on a column tells rows apart and no more."""
@@ -32,17 +34,18 @@ def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
 def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
     for name in text_columns(frame):
         column = frame[name]
-        if not is_hashed(column):
-            continue
         count = int(column.nunique())
         words = column.dropna().astype(str).unique().tolist()
-        if are_numbers_with_units(words):
+        if count > FEW_CATEGORIES and (problem := numbers_as_text(words)):
             yield (
-                f"Column {name!r} holds numbers that are written as text, such as "
-                f"{words[0]!r}, and is taken for {count:,} categories. Turn it into "
-                "numbers: for a file decimal=',' or thousands=' ', or by pandas."
+                f"Column {name!r} {problem}, and is taken for {count:,} categories. "
+                "Turn it into numbers: by pandas, or decimal=, thousands=, missing= of "
+                "ktune.data.csv."
             )
-        elif count > IDENTIFIER_FROM * column.count():
+            continue
+        if not is_hashed(column):
+            continue
+        if count > IDENTIFIER_FROM * column.count():
             yield (
                 f"Column {name!r} has {count:,} different values in {len(frame):,} "
                 f"rows: it looks like an identifier. Consider drop=[{name!r}]."

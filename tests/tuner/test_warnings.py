@@ -58,11 +58,32 @@ def test_many_categories_and_identifiers_are_pointed_out():
             "y": [0, 1] * 200,
         }
     )
+    notes = notes_of(frame)
+    assert "400 rows" in notes[0]
+    assert "identifier. Consider drop=['id']" in notes[1]
+    assert "hashed into 128 columns" in notes[2]
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        ("{},5", "numbers that are written as text, such as '0,5'"),
+        ("{} kg", "numbers that are written as text, such as '0 kg'"),
+        ("€ {}.50", "numbers that are written as text, such as '€ 0.50'"),
+    ],
+)
+def test_numbers_written_as_text_are_called_by_their_name(write, told):
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": map(write.format, range(200)), "y": [0, 1] * 100})
+    _, note = notes_of(frame)
+    assert told in note
+    assert "identifier" not in note
+
+
+def notes_of(frame):
     source = ktune.data.table(frame, target="y")
     data = load_data(source)
     experiment = Experiment(name="x", data=source, build=lambda hp: FakeModel())
     partition = split(data, cv=2, test_size=0.0, seed=0)
-    notes = list(warnings_for(data, make_context(experiment, data, partition)))
-    assert "400 rows" in notes[0]
-    assert "identifier. Consider drop=['id']" in notes[1]
-    assert "hashed into 128 columns" in notes[2]
+    return list(warnings_for(data, make_context(experiment, data, partition)))
