@@ -83,7 +83,7 @@ def _finish(path: Path, metadata: Mapping[str, Any]) -> None:
     _replace_erfc(model.graph)
     files = metadata_files(metadata)
     properties = {METADATA_FILE: files[METADATA_FILE], LABELS_FILE: files[LABELS_FILE]}
-    onnx.worker.set_model_props(model, properties)
+    onnx.helper.set_model_props(model, properties)
     onnx.save(model, str(path))
 
 
@@ -92,7 +92,7 @@ def _replace_erfc(graph: Any) -> None:
 
     tf2onnx 1.17 hands the operation on although ONNX has none of that name.
     """
-    from onnx import numpy_helper, worker
+    from onnx import helper, numpy_helper
 
     nodes = []
     for node in graph.node:
@@ -102,7 +102,7 @@ def _replace_erfc(graph: Any) -> None:
         erf, one = f"{node.name}__erf", f"{node.name}__one"
         constant = numpy_helper.from_array(np.array(1.0, np.float32), one)
         graph.initializer.append(constant)
-        nodes.append(worker.make_node("Erf", list(node.input), [erf], f"{erf}_node"))
-        nodes.append(worker.make_node("Sub", [one, erf], list(node.output), node.name))
+        nodes.append(helper.make_node("Erf", list(node.input), [erf], f"{erf}_node"))
+        nodes.append(helper.make_node("Sub", [one, erf], list(node.output), node.name))
     del graph.node[:]
     graph.node.extend(nodes)
