@@ -51,7 +51,7 @@ class SearchContext:
         builder: Makes models and fit settings from values.
         goal: All objectives, and how one trial is picked.
         metrics: All metrics that are recorded, without ``loss``.
-        reading: How the file of a table is written; see `Dataset.reading`.
+        reading: Format of the table's file; see `Dataset.reading`.
     """
 
     experiment: Experiment
@@ -71,17 +71,17 @@ class SearchContext:
 
     @property
     def data(self) -> DataDescription:
-        """Task and shape of the data, as the model sees them."""
+        """Task and shape of the data for the model."""
         return self.builder.data
 
     @property
     def recorded_metrics(self) -> tuple[str, ...]:
-        """The metrics and the objective, which may be one more."""
+        """All metrics, including the objective."""
         return tuple(dict.fromkeys([*self.metrics, self.objective.metric]))
 
     @property
     def example(self) -> Inputs:
-        """A few raw rows, as a user would give them to the registered model."""
+        """A few raw rows as an input example of the registered model."""
         return take_rows(self.partition.x, np.arange(EXAMPLE_ROWS))
 
     def with_changes(self, changes: Mapping[str, Any]) -> "SearchContext":
@@ -92,7 +92,7 @@ class SearchContext:
         return replace(self, experiment=experiment, builder=builder, goal=goal)
 
     def reshuffled(self, seed: int) -> Partition:
-        """Return the rows in other folds, made as the experiment says."""
+        """Return the rows in other folds of the same kind."""
         experiment = self.experiment
         return reshuffle(
             self.partition,
@@ -114,7 +114,7 @@ def make_context(
     if experiment.threshold is not None and dataset.task is not Task.BINARY:
         raise ExperimentError(
             f"`threshold` is for two classes; {dataset.name} is a {dataset.task} task. "
-            "Leave it out."
+            "Remove it."
         )
     folds = prepare_folds(partition, experiment.preprocess, dataset.kind)
     data = DataDescription(
@@ -137,7 +137,7 @@ def make_context(
         metrics=_metrics(experiment, dataset.task, goal),
         reading=dataset.reading,
     )
-    if experiment.reshuffle:  # a splitter that cannot must fail before the first trial
+    if experiment.reshuffle:  # fail before the first trial if a splitter cannot
         context.reshuffled(seed=0)
     return context
 

@@ -1,4 +1,4 @@
-"""What a trial's model costs, and what it costs at most."""
+"""Costs of a trial's model, and their limits."""
 
 from typing import Any
 
@@ -20,47 +20,47 @@ def check_costs(context: SearchContext, task: TrainingTask) -> float | None:
     """Refuse a model that is too large or too slow before it is trained.
 
     Returns:
-        Its latency in milliseconds, if anybody wants to know.
+        Its latency in milliseconds, if it is a limit or an objective.
 
     Raises:
         ConstraintViolated: It is above a limit of the experiment.
     """
-    most_parameters = context.experiment.max_parameters
-    most_latency = context.experiment.max_latency_ms
-    wants_latency = most_latency or any(
+    max_parameters = context.experiment.max_parameters
+    max_latency = context.experiment.max_latency_ms
+    needs_latency = max_latency or any(
         o.metric == LATENCY for o in context.goal.objectives
     )
-    if most_parameters is None and not wants_latency:
+    if max_parameters is None and not needs_latency:
         return None
     model, row = task.build(), take_rows(context.folds[0].x, np.arange(1))
     if not model.built:
         model(row)
-    if most_parameters is not None and model.count_params() > most_parameters:
-        raise ConstraintViolated(f"more than max_parameters={most_parameters:g}")
-    if not wants_latency:
+    if max_parameters is not None and model.count_params() > max_parameters:
+        raise ConstraintViolated(f"more than max_parameters={max_parameters:g}")
+    if not needs_latency:
         return None
     latency = measure_latency(model, row)
-    if most_latency is not None and latency > most_latency:
-        raise ConstraintViolated(f"slower than max_latency_ms={most_latency:g}")
+    if max_latency is not None and latency > max_latency:
+        raise ConstraintViolated(f"slower than max_latency_ms={max_latency:g}")
     return latency
 
 
 def check_memory(
     model: Any, task: TrainingTask, available: float, *, jobs: int = 1
 ) -> None:
-    """Refuse a model whose folds cannot be trained in the memory there is.
+    """Refuse a model whose folds need more memory than available.
 
     Args:
-        model: One of the task's, before anything is trained.
-        task: How it is to be trained.
+        model: A new model of the task.
+        task: The task.
         available: Bytes for this process.
-        jobs: How many processes may share the folds.
+        jobs: Number of processes that may share the folds.
 
     Raises:
-        OutOfMemory: They cannot.
+        OutOfMemory: The folds need more memory.
     """
     if not getattr(model, "built", False):
-        return  # it does not know its size yet
+        return  # its size is unknown until it is built
     arrays = {id(fold.x): fold.x for fold in task.folds}
     needed = bytes_to_train(
         model,

@@ -1,18 +1,18 @@
-"""Early stopping: the best epoch so far, and when training on is of no use."""
+"""Early stopping: the best epoch so far, and the end of training."""
 
 from ktune.metrics.scores import Objective
 
 
 class EarlyStopping:
-    """Follows the fold mean of the objective from epoch to epoch.
+    """Monitors the fold mean of the objective.
 
-    All folds are read at one epoch, the best of the *mean* curve, as ``xgboost.cv``
-    does: no fold picks its own lucky epoch.
+    All folds are scored at the same epoch, the best of the *mean* curve, as in
+    ``xgboost.cv``, so that no fold selects its own best epoch.
 
     Args:
-        objective: Decides which epoch is best.
-        patience: After how many epochs without a better one training stops; None:
-            never. False: no epoch is chosen, the last one counts.
+        objective: The monitored objective.
+        patience: Number of epochs without improvement after which training stops;
+            None: never. False: the last epoch counts instead of the best.
     """
 
     def __init__(self, objective: Objective, patience: int | None = None) -> None:
@@ -23,7 +23,7 @@ class EarlyStopping:
         self.best_value = objective.worst
 
     def update(self, value: float) -> bool:
-        """Take the value of one more epoch; return whether it is the best so far."""
+        """Add the value of an epoch; return whether it is the best so far."""
         is_best = self._patience is False or self._objective.is_better(
             value, self.best_value
         )
@@ -34,7 +34,7 @@ class EarlyStopping:
 
     @property
     def epochs_since_best(self) -> int:
-        """How many epochs have passed since the best one."""
+        """Number of epochs since the best one."""
         return self.n_epochs - 1 - self.best_epoch
 
     @property

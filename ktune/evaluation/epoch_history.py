@@ -14,21 +14,21 @@ from ktune.protocols import FoldEpoch
 from ktune.trial import FoldResult
 
 SIDES = ("train", "validation")
-"""The two sides of a fold, in the order they are reported."""
+"""The two sides of a fold, in the order of reports."""
 
 SHORT = {"train": "train", "validation": "val"}
-"""How a side is called in the names of curves and metrics."""
+"""Names of the sides in the names of curves and metrics."""
 
 
 class EpochHistory:
     """Collects the scores of all folds after each epoch.
 
     Args:
-        folds: The prepared folds, in the order of every list given to `add`.
-        task: What is predicted.
-        metrics: Canonical names of the metrics to keep, without ``loss``.
-        objective: Its fold mean is followed.
-        stopping: Finds the best epoch; None: the best of all there are.
+        folds: The prepared folds, in the order of every list passed to `add`.
+        task: The task.
+        metrics: Canonical names of the recorded metrics, without ``loss``.
+        objective: The monitored objective.
+        stopping: Finds the best epoch; None: without early stopping.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class EpochHistory:
         self._best_folds: list[FoldEpoch] = []
 
     def add(self, epoch_of_folds: Sequence[FoldEpoch]) -> float:
-        """Take one more epoch of every fold; return the fold mean of the objective.
+        """Add an epoch of every fold; return the fold mean of the objective.
 
         Raises:
             TrialFailed: The objective is not a finite number.
@@ -78,7 +78,7 @@ class EpochHistory:
         return value
 
     def curves(self) -> dict[str, tuple[tuple[float, ...], ...]]:
-        """Return curve name to values[fold][epoch]."""
+        """Return values[fold][epoch] by name of the curve."""
         return {
             name: tuple(zip(*by_epoch, strict=True))
             for name, by_epoch in self._curves.items()

@@ -1,7 +1,7 @@
 """Evaluate one trial: train its folds, score it, and return its result.
 
-`evaluate_trial` is the unit of work of ktune. It writes nothing and calls only the
-``report`` it is given, so it runs in this process or in any other.
+`evaluate_trial` is the unit of work of ktune. It writes nothing and calls only its
+``report`` argument, so it can run in any process.
 """
 
 import functools
@@ -46,7 +46,7 @@ def evaluate_trial(
     Args:
         context: The context of the search.
         trial: The values to evaluate.
-        report: Called after every epoch, or fold where folds race; its answer False
+        report: Called after every epoch, or after every fold with fold racing; False
             stops the trial.
         workers: Connections to processes that train some of the folds, see
             `train_part`.
@@ -84,7 +84,7 @@ def train_part(
         context: The context of the search.
         trial: The values to train with.
         part: Number of the part, from 1; the leader trains the first one, 0.
-        n_parts: Into how many parts the folds are split; at most one a fold.
+        n_parts: Number of parts; at most one per fold.
         leader: The connection to the process that evaluates the trial.
     """
 
@@ -103,7 +103,7 @@ _IN_THE_FOLDS = "rows of the folds"
 def work_with(context: SearchContext) -> Work:
     """Return the work of an executor.
 
-    Folds that race are trained one after another, so no other process can help.
+    Fold racing trains folds one after another, so workers cannot share a trial.
     """
     # Trials take their rows from the folds; a tf.data.Dataset cannot be pickled.
     context = context.with_changes({"data": _IN_THE_FOLDS})
@@ -152,7 +152,7 @@ def _train_fold_by_fold(
     report: Report,
     workers: Sequence[Connection],
 ) -> TrialResult:
-    """Train one fold after another; after each the trial may be pruned."""
+    """Train folds sequentially; the trial may be pruned after each."""
     names: list[str] = []
 
     def start(alone: TrainingTask) -> Training:
@@ -214,7 +214,7 @@ def _result(
 
 
 def _pack(arrays: dict[str, np.ndarray], task: Task) -> bytes:
-    """Pack out-of-fold predictions; three digits of a probability are plenty."""
+    """Pack out-of-fold predictions; probabilities need three digits only."""
     if task is not Task.REGRESSION:
         arrays = {**arrays, "prediction": arrays["prediction"].astype(np.float16)}
     buffer = io.BytesIO()

@@ -1,9 +1,9 @@
-"""Folds trained one after another, so that a trial can be given up between two.
+"""Fold racing: train folds sequentially, so that a trial can be pruned between two.
 
-The result of a trial that is not given up is the one that training all folds in step
-gives, to the last bit: a fold's training does not depend on the others, and the best
-epoch is found on the mean of all curves. For that, folds that are through stay ready to
-be trained further, should the mean be best later than they were by themselves.
+The result of a complete trial is identical to the last bit with that of training all
+folds together: the training of a fold does not depend on the others, and the best epoch
+is that of the mean curve. Therefore trained folds can be trained further, in case the
+mean is best at a later epoch.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Start = Callable[[TrainingTask], Training]
 
 @dataclass(eq=False)
 class _Runner:
-    """One fold: its training, and what it has looked like after every epoch."""
+    """One fold: its training, and its state after every epoch."""
 
     training: Training
     history: EpochHistory
@@ -31,7 +31,7 @@ class _Runner:
     wants_to_stop: list[bool] = field(default_factory=list)
 
     def run_to(self, epoch: int) -> None:
-        """Train on until this epoch has been trained."""
+        """Train up to and including this epoch."""
         while len(self.epochs) <= epoch:
             (outcome,) = self.training.run_epoch()
             self.epochs.append(outcome)
@@ -40,12 +40,12 @@ class _Runner:
 
 
 class FoldRacing:
-    """The folds of a trial, each with a training of its own.
+    """The folds of a trial, each with a separate training.
 
     Args:
-        task: What to train, all folds.
-        start: How to train one of them.
-        objective: What the trial is judged by.
+        task: The task of all folds.
+        start: Starts the training of one fold.
+        objective: The objective of the trial.
     """
 
     def __init__(self, task: TrainingTask, start: Start, objective: Objective) -> None:
@@ -58,7 +58,7 @@ class FoldRacing:
 
     @property
     def n_folds(self) -> int:
-        """How many folds have been trained."""
+        """Number of trained folds."""
         return len(self._runners)
 
     @property
@@ -67,7 +67,7 @@ class FoldRacing:
         return self._runners[0].training
 
     def run_fold(self) -> float:
-        """Train the next fold, and the others as far as the mean of all now needs it.
+        """Train the next fold, and the others up to the same epoch.
 
         Returns:
             The new fold's objective at the best epoch of that mean.
@@ -80,12 +80,12 @@ class FoldRacing:
         return self._runners[-1].values[self.best_epoch]
 
     def fill(self, history: EpochHistory) -> None:
-        """Enter every epoch of the folds trained."""
+        """Add all epochs of the trained folds to a history."""
         for epoch in range(self.n_epochs):
             history.add([runner.epochs[epoch] for runner in self._runners])
 
     def close(self) -> None:
-        """End all trainings."""
+        """Close all trainings."""
         for runner in self._runners:
             runner.training.close()
 
@@ -99,7 +99,7 @@ class FoldRacing:
         return _Runner(self._start(alone), history)
 
     def _find_best_epoch(self) -> None:
-        """Go through the epochs as if the present folds had been trained together."""
+        """Find the best epoch as if the present folds had been trained together."""
         settings = self._task.settings
         stopping = EarlyStopping(self._objective, settings.early_stopping)
         for epoch in range(settings.epochs):

@@ -1,4 +1,4 @@
-"""How long a model takes to predict one row."""
+"""Measure the latency of predicting one row."""
 
 import time
 from statistics import median
@@ -11,9 +11,9 @@ _CALLS = 50
 def measure_latency(model: Any, row: Any) -> float:
     """Return the wall time of predicting one row, in milliseconds.
 
-    The median of 50 calls of ``model.predict_on_batch`` with a batch of one row, after
-    the calls that compile it: what one request to a served model costs. Timings of a
-    busy machine scatter; trials of one search compare, those of two machines do not.
+    It is the median of 50 calls of ``model.predict_on_batch`` with a batch of one row
+    after warm-up calls, and estimates a request to a served model. Timings scatter on
+    a busy machine; trials of one search are comparable, those of two machines are not.
 
     Args:
         model: A Keras model; its weights do not matter.

@@ -1,4 +1,4 @@
-"""From a trial's values to a compiled model and its fit settings."""
+"""Build compiled models and fit settings from the values of a trial."""
 
 import functools
 import inspect
@@ -32,13 +32,13 @@ MOST_BYTES = 2**24
 
 @dataclass(frozen=True, eq=False)
 class ModelBuilder:
-    """An experiment's ``build`` and ``fit``, bound to the data they are for."""
+    """An experiment's ``build`` and ``fit``, bound to its data."""
 
     experiment: Experiment
     data: DataDescription
 
     def declare(self, hp: Any) -> None:
-        """Let ``build`` and ``fit`` ask ``hp`` for all values they need."""
+        """Let ``build`` and ``fit`` request all their hyperparameters from ``hp``."""
         self._settings(hp, self._build(hp))
 
     def model(self, values: Mapping[str, Value]) -> Any:
@@ -47,19 +47,19 @@ class ModelBuilder:
 
     def settings(self, values: Mapping[str, Value]) -> FitSettings:
         """Return the fit settings for these values."""
-        # `build` may declare what `fit` reads by `hp.get`, and values are all here.
+        # `build` may declare values that `fit` reads by `hp.get`; all are known here.
         hp = replay(values)
         has_own_fit = own_fit(self.experiment.build) is not None
         return self._settings(hp, self._build(hp) if has_own_fit else None)
 
     def settings_of(self, trial: Trial) -> FitSettings:
-        """Return the fit settings of a trial, which may set some of them itself."""
+        """Return the fit settings of a trial, with the trial's own epochs and batch."""
         own = {"epochs": trial.epochs, "batch_size": trial.batch_size}
-        given: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
-        return replace(self.settings(trial.values), **given)
+        changes: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
+        return replace(self.settings(trial.values), **changes)
 
     def memory(self) -> float:
-        """Return how many bytes are free for one trial."""
+        """Return the free memory for one trial in bytes."""
         return available_bytes() / (self.experiment.jobs or 1)
 
     def fit(self, values: Mapping[str, Value]) -> Fit | None:
@@ -99,10 +99,10 @@ class ModelBuilder:
         return model
 
     def _scales_targets(self, is_compiled_by_ktune: bool) -> bool:
-        """Whether a model learns its targets as 0 ± 1.
+        """Whether a model is trained on standardized targets.
 
-        Unless asked for, not where the user's own loss and output layer may count on
-        the units of the targets.
+        By default it is not if the user compiled it, since its loss and output layer
+        may rely on the units of the targets.
         """
         if self.data.task is not Task.REGRESSION:
             return False
@@ -110,15 +110,15 @@ class ModelBuilder:
         return is_compiled_by_ktune if wanted is None else wanted
 
     def _settings(self, hp: Any, model: Any) -> FitSettings:
-        asked = self._asked_by_hypermodel(hp, model)
+        requested = self._requested_by_hypermodel(hp, model)
         fit = self.experiment.fit
-        given = fit(hp) if callable(fit) else (fit or {})
-        if not isinstance(given, Mapping):
-            raise ExperimentError(f"`fit` must return a dict; it returned {given!r}")
+        settings = fit(hp) if callable(fit) else (fit or {})
+        if not isinstance(settings, Mapping):
+            raise ExperimentError(f"`fit` must return a dict; it returned {settings!r}")
         overrides = self.experiment.fit_overrides or {}
-        return make_fit_settings({**asked, **given, **overrides})
+        return make_fit_settings({**requested, **settings, **overrides})
 
-    def _asked_by_hypermodel(self, hp: Any, model: Any) -> Mapping[str, int]:
+    def _requested_by_hypermodel(self, hp: Any, model: Any) -> Mapping[str, int]:
         found = self._rehearsed(hp, model)
         return {} if found is None else found.settings
 
@@ -132,7 +132,7 @@ class ModelBuilder:
 
 def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     """Return ``build`` as a function of ``hp`` alone."""
-    # A class of models has a `build` too, but that one builds weights.
+    # The `build` of a Keras model class builds weights; it is not a HyperModel's.
     is_object = hasattr(build, "build") and not isinstance(build, type)
     function = build.build if is_object else build
     if takes_data(function):

@@ -1,7 +1,7 @@
-"""Set up the data and recipe of an earlier search from what MLflow holds of it.
+"""Rebuild the context of an earlier search from its records in MLflow.
 
-The recorded sources are written to a folder of their own and loaded from there, so the
-working copy may have changed since, or be gone.
+The recorded sources are written to a temporary folder and loaded from there, so the
+working copy may have changed or been deleted.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ from ktune.utils.runtime import set_determinism
 
 @dataclass(frozen=True, eq=False)
 class RecordedSearch:
-    """What MLflow holds of a search, apart from its trials.
+    """Records of a search in MLflow, apart from its trials.
 
     Attributes:
         view: The parent run.
         sources: Name to content of the experiment file and its local modules.
-        entry: Which of them to load, which variable of it, and where they stood.
-        changes: Fields of the experiment that options replaced.
-        left_out: Such fields whose values could not be recorded.
+        entry: File and variable to load the experiment from, and their paths.
+        changes: Fields of the experiment replaced by options.
+        left_out: Replaced fields whose values could not be recorded.
         folds: Row positions, as `ktune.tracking.search_logger.folds_arrays` names them.
         environment: Versions and machine.
         data_digest: Hash of the data.
@@ -57,14 +57,14 @@ class RecordedSearch:
 
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
-    """A search set up again.
+    """A rebuilt search.
 
     Attributes:
-        context: Data, folds and recipe.
-        dataset: The data, as they are now.
+        context: The context of the search.
+        dataset: The present data.
         is_same_data: Whether their digest is the recorded one.
-        has_recorded_folds: Whether the recorded rows fit the data; else they were
-            split anew.
+        has_recorded_folds: Whether the folds are the recorded ones; they are split
+            again if the data have another number of rows.
     """
 
     context: SearchContext
@@ -76,13 +76,13 @@ class Rebuilt:
 def read_recorded(
     store: Store, search: RunView, trial: int | None = None
 ) -> RecordedSearch:
-    """Read what MLflow holds of a search.
+    """Read the records of a search from MLflow.
 
     Args:
-        store: Where it stands.
+        store: The store of the search.
         search: The parent run.
-        trial: Number of the trial whose sources are wanted, for a search that was
-            resumed with others; None: those of the last trials.
+        trial: Number of the trial whose sources to read, if the search was resumed
+            with changed sources; None: those of the last trials.
 
     Raises:
         StoreError: An artifact is missing or not readable.
@@ -109,12 +109,12 @@ def read_recorded(
 
 
 def _later_sources(store: Store, run_id: str, trial: int | None) -> str | None:
-    """Return the folder of what a resumed search had gone on with at a trial."""
+    """Return the folder of the changed sources of a resumed search at a trial."""
     prefix = names.LATER_SOURCES
-    found = [item.path for item in store.client.list_artifacts(run_id) if item.is_dir]
-    firsts = [int(p.removeprefix(prefix)) for p in found if p.startswith(prefix)]
-    known = [first for first in firsts if trial is None or first <= trial]
-    return f"{prefix}{max(known)}" if known else None
+    paths = [item.path for item in store.client.list_artifacts(run_id) if item.is_dir]
+    firsts = [int(p.removeprefix(prefix)) for p in paths if p.startswith(prefix)]
+    earlier = [first for first in firsts if trial is None or first <= trial]
+    return f"{prefix}{max(earlier)}" if earlier else None
 
 
 @contextlib.contextmanager
@@ -123,16 +123,16 @@ def rebuild(
     *,
     experiment: Experiment | None = None,
 ) -> Iterator[Rebuilt]:
-    """Set up an earlier search; its sources can be imported for as long as this lasts.
+    """Rebuild an earlier search; its sources are importable inside the block.
 
     Args:
-        recorded: What MLflow holds.
-        experiment: Taken instead of the recorded sources, for a search that was
-            started from Python and has none.
+        recorded: Records of the search.
+        experiment: Replaces the recorded sources for a search that was started from
+            Python, which has none.
 
     Raises:
         ExperimentError: There are no sources, or they do not run here.
-        DataError: The data are gone or cannot be read.
+        DataError: The data are missing or not readable.
     """
     with contextlib.ExitStack() as stack:
         if experiment is None:
@@ -161,11 +161,11 @@ def rebuild(
 def recorded_partition(
     arrays: Mapping[str, np.ndarray], dataset: Dataset
 ) -> Partition | None:
-    """Split data as recorded; None when they do not have these rows.
+    """Split data as recorded; None if the number of rows differs.
 
     Args:
         arrays: ``rows``, ``test_rows``, ``train<k>``, ``validation<k>``.
-        dataset: The data as they are now.
+        dataset: The present data.
     """
     rows, test_rows = arrays["rows"], arrays.get("test_rows")
     n_rows = len(rows) + (0 if test_rows is None else len(test_rows))
@@ -214,7 +214,7 @@ def _loaded(recorded: RecordedSearch) -> Iterator[Experiment]:
     if recorded.entry.get("file") not in recorded.sources:
         raise ExperimentError(
             f"search {recorded.view.run_id[:8]} was started from Python, so MLflow "
-            "holds no experiment file of it. Give the experiment yourself: "
+            "has no experiment file of it. Pass the experiment: "
             "ktune.reproduce(RUN, experiment=...)"
         )
     with tempfile.TemporaryDirectory(prefix="ktune-") as name:
@@ -226,15 +226,15 @@ def _loaded(recorded: RecordedSearch) -> Iterator[Experiment]:
                 reference = f"{folder / entry['file']}:{entry['variable']}"
                 yield load_experiment(reference).experiment
             except ExperimentError as error:
-                told = str(error).replace(f"{folder}{os.sep}", "(recorded) ")
-                raise ExperimentError(told) from error
+                message = str(error).replace(f"{folder}{os.sep}", "(recorded) ")
+                raise ExperimentError(message) from error
 
 
 def write_sources(folder: Path, recorded: RecordedSearch) -> None:
-    """Write the recorded sources, and link what else stood beside the original.
+    """Write the recorded sources, and link other files beside the original.
 
-    Data files are often found by the place of the experiment file. Modules are not
-    linked: what was not recorded was not imported.
+    Experiment files often locate data files relative to themselves. Modules are not
+    linked, because all imported ones are recorded.
     """
     for name, content in recorded.sources.items():
         path = folder / name
@@ -251,13 +251,13 @@ def _link_others(original: Path, copy: Path) -> None:
         if twin.is_dir() and path.is_dir():
             _link_others(path, twin)
         elif not twin.exists() and path.suffix != ".py" and path.name != "__pycache__":
-            with contextlib.suppress(OSError):  # a system without links
+            with contextlib.suppress(OSError):  # a system without symbolic links
                 twin.symlink_to(path.resolve(), target_is_directory=path.is_dir())
 
 
 @contextlib.contextmanager
 def _imports_from(folder: Path, sources: Mapping[str, bytes]) -> Iterator[None]:
-    """Have the recorded modules imported, not those of the same names loaded before."""
+    """Import the recorded modules instead of loaded modules with the same names."""
     roots = {PurePosixPath(name).parts[0].removesuffix(".py") for name in sources}
 
     def is_recorded(module: str) -> bool:

@@ -1,4 +1,4 @@
-"""Train the chosen trial on all rows that are not test rows, and test it once."""
+"""Refit the chosen trial on all rows except the test rows, and test it once."""
 
 import contextlib
 import time
@@ -40,12 +40,12 @@ PREDICT_BATCH = 1024
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """A model trained on everything but the test rows.
+    """A model trained on all rows except the test rows.
 
     Attributes:
         model: The Keras model.
-        preprocessing: What raw rows go through before the model.
-        epochs: For how many epochs it was trained.
+        preprocessing: Its fitted preprocessing.
+        epochs: Number of epochs of its training.
         seconds: Wall time of the training.
         latency_ms: Wall time to predict one row; see `ktune.evaluation.latency`.
         test: Metric name to score on the untouched test set, with its interval;
@@ -68,7 +68,7 @@ class Refit:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trial's model, trained once more.
+    """A trained model of a trial.
 
     Attributes:
         model: The Keras model.
@@ -92,13 +92,13 @@ def refit(
     epochs: int,
     threshold: Threshold | None = None,
 ) -> Refit:
-    """Train the trial's configuration anew and measure it on the test set.
+    """Refit a trial and measure it on the test set.
 
     Args:
-        context: The data and the recipe of the search.
-        trial: The configuration chosen.
-        epochs: How many epochs cross-validation found best.
-        threshold: What the labels of the test scores are cut at; None: 0.5.
+        context: The context of the search.
+        trial: The chosen trial.
+        epochs: Best number of epochs in cross-validation.
+        threshold: Decision threshold of the test scores; None for 0.5.
     """
     started = time.perf_counter()
     trained = train_again(context, trial, epochs=epochs)
@@ -113,7 +113,7 @@ def measured(
     seconds: float,
     threshold: Threshold | None = None,
 ) -> Refit:
-    """Measure a trained model on the test set, and how long it takes for a row."""
+    """Measure the scores of a trained model on the test set, and its latency."""
     model, preprocessing = trained.model, trained.preprocessing
     row = preprocessing.transform(take_rows(context.partition.x, np.arange(1)))
     return Refit(
@@ -137,15 +137,15 @@ def train_again(
     rows: np.ndarray | None = None,
     seed: int | None = None,
 ) -> Trained:
-    """Train a trial's configuration once more, without validation rows.
+    """Train a trial's configuration again, without validation rows.
 
     Args:
-        context: The data and the recipe of the search.
-        trial: The configuration.
-        epochs: For how many epochs.
-        rows: Positions to train on; None: all that are not test rows. Preprocessing
-            is fitted on all of these in either case.
-        seed: None: the one of the trial's refit.
+        context: The context of the search.
+        trial: The trial.
+        epochs: Number of epochs.
+        rows: Positions to train on; None: all except the test rows. Preprocessing is
+            always fitted on all rows except the test rows.
+        seed: Seed of the training; None: that of the trial's refit.
     """
     set_determinism(context.experiment.deterministic)
     fold, preprocessing = prepare_refit(
@@ -181,7 +181,7 @@ def _train(
 
 @contextlib.contextmanager
 def _refit_errors(trial: Trial) -> Iterator[None]:
-    """Name the trial, and the remedy where memory does not suffice for its refit."""
+    """Raise errors with the trial's number, and a remedy for a lack of memory."""
     try:
         yield
     except Exception as error:
@@ -200,7 +200,7 @@ def _refit_errors(trial: Trial) -> Iterator[None]:
 
 
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
-    """Return what the model's own ``predict`` says about raw rows."""
+    """Return the outputs of the model for raw rows."""
     rows = preprocessing.transform(x)
     return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
 
@@ -211,7 +211,7 @@ def _test(
     preprocessing: FittedPreprocessing,
     threshold: Threshold | None,
 ) -> Mapping[str, Estimate]:
-    """Score a model on the untouched test set; {} where there is none."""
+    """Score a model on the untouched test set; {} without one."""
     partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None:
         return {}

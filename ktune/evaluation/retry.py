@@ -1,4 +1,4 @@
-"""Try a trial once more with half its batch size, where memory did not suffice."""
+"""Retry a trial that ran out of memory with half its batch size."""
 
 import gc
 from collections.abc import Iterator
@@ -13,12 +13,11 @@ from ktune.trial import Trial
 
 @dataclass
 class Attempt:
-    """One attempt at a trial; as a context manager it notes a lack of memory.
+    """One attempt at a trial; as a context manager it records a lack of memory.
 
     Attributes:
         trial: The trial to train in this attempt.
-        next_trial: The trial to train after this attempt; None: the attempt is the
-            last one.
+        next_trial: The trial of the next attempt; None for the last attempt.
     """
 
     trial: Trial
@@ -41,7 +40,7 @@ class Attempt:
 
 
 def attempts(builder: ModelBuilder, trial: Trial) -> Iterator[Attempt]:
-    """Yield the attempts at a trial: one, and a second if memory did not suffice.
+    """Yield the attempts at a trial: one, and a second if it ran out of memory.
 
     Example::
 
@@ -50,8 +49,8 @@ def attempts(builder: ModelBuilder, trial: Trial) -> Iterator[Attempt]:
                 result = train(trial)
 
     Args:
-        builder: Of the experiment, which says whether there is a second attempt.
-        trial: As proposed.
+        builder: Builder of the experiment, which allows a second attempt or not.
+        trial: The proposed trial.
     """
     first = Attempt(trial, _with_half_batch(builder, trial))
     yield first
@@ -63,5 +62,5 @@ def attempts(builder: ModelBuilder, trial: Trial) -> Iterator[Attempt]:
 def _with_half_batch(builder: ModelBuilder, trial: Trial) -> Trial | None:
     if not builder.experiment.retry_half_batch or trial.batch_size:
         return None
-    asked = builder.settings(trial.values).batch_size
-    return replace(trial, batch_size=asked // 2) if asked > 1 else None
+    batch_size = builder.settings(trial.values).batch_size
+    return replace(trial, batch_size=batch_size // 2) if batch_size > 1 else None

@@ -1,9 +1,9 @@
-"""The folds of one trial, trained side by side by several processes.
+"""Train the folds of one trial in several processes.
 
-One of them, the captain, evaluates the trial as if it were alone; the others train some
-of the folds for it, epoch by epoch, each when the captain asks for one. The result is
-the one that training all folds in one place gives: a fold's training does not depend on
-the others, and all that is judged of them, the captain judges.
+One process, the leader, evaluates the trial; the other workers train some of its folds,
+epoch by epoch, each on request of the leader. The result is the same as with all folds
+in one process: the training of a fold does not depend on the others, and the leader
+computes all scores.
 """
 
 import contextlib
@@ -23,25 +23,25 @@ OUT_OF_MEMORY = "there was not enough memory to train it"
 
 
 class Connection(Protocol):
-    """A line to another process, such as a `multiprocessing.Connection`."""
+    """A connection to another process, such as a `multiprocessing.Connection`."""
 
     def send(self, message: Any) -> None:
-        """Send something; `OSError` if nobody is there any more."""
+        """Send a message; raise `OSError` if the other process is gone."""
 
     def recv(self) -> Any:
-        """Wait for something; `EOFError` if nobody is there any more."""
+        """Wait for a message; raise `EOFError` if the other process is gone."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Share:
-    """What a helper has to say after an epoch."""
+class _WorkerEpoch:
+    """An epoch of the folds of a worker."""
 
     epochs: Sequence[FoldEpoch]
     wants_to_stop: bool
 
 
 class WorkerFailed(TrialFailed):
-    """Training failed in a helper."""
+    """Training failed in a worker."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -59,69 +59,69 @@ def part_of(task: TrainingTask, part: int, n_parts: int) -> TrainingTask:
 
 
 class SharedTraining:
-    """What a captain trains itself, and what its helpers train for it.
+    """The training of a leader together with those of its workers.
 
     Args:
-        own: The first folds.
-        workers: Lines to those who train the others, in the order of folds.
+        own: Training of the first folds in the leader.
+        workers: Connections to the workers of the other folds, in order of folds.
     """
 
     def __init__(self, own: Training, workers: Sequence[Connection]) -> None:
         self._own = own
-        self._helpers = workers
-        self._do_helpers_stop = False
+        self._workers = workers
+        self._do_workers_stop = False
         self.n_parameters = own.n_parameters
         self.summary = own.summary
 
     @property
     def wants_to_stop(self) -> bool:
         """Whether a callback of any fold has set ``model.stop_training``."""
-        return self._own.wants_to_stop or self._do_helpers_stop
+        return self._own.wants_to_stop or self._do_workers_stop
 
     def run_epoch(self) -> list[FoldEpoch]:
-        """Have every fold trained for one more epoch and scored.
+        """Train every fold for one more epoch and score it.
 
         Raises:
-            TrialFailed: The loss or the outputs are no longer finite, or a helper has
+            TrialFailed: The loss or the outputs are no longer finite, or a worker has
                 failed or died.
         """
         try:
-            for worker in self._helpers:
+            for worker in self._workers:
                 worker.send(True)
             outcomes = list(self._own.run_epoch())
-            shares = [worker.recv() for worker in self._helpers]
+            messages = [worker.recv() for worker in self._workers]
         except (EOFError, OSError) as error:
-            raise WorkerDied("a process died that trained some of its folds") from error
-        for share in shares:
-            if isinstance(share, Failure):
-                raise WorkerFailed(share)
-            outcomes += share.epochs
-            self._do_helpers_stop |= share.wants_to_stop
+            raise WorkerDied("a worker that trained some of its folds died") from error
+        for message in messages:
+            if isinstance(message, Failure):
+                raise WorkerFailed(message)
+            outcomes += message.epochs
+            self._do_workers_stop |= message.wants_to_stop
         return outcomes
 
     def model(self, fold_index: int) -> Any:
-        """Return the Keras model of one of the captain's own folds."""
+        """Return the Keras model of one of the leader's own folds."""
         return self._own.model(fold_index)
 
     def close(self) -> None:
-        """Let the helpers go."""
+        """Close the own training, and release the workers."""
         self._own.close()
-        release_workers(self._helpers)
+        release_workers(self._workers)
 
 
 def train_for_leader(start: Callable[[], Training], leader: Connection) -> None:
-    """Train some folds, epoch by epoch, until the captain has enough or is gone.
+    """Train some folds, epoch by epoch, until the leader releases this worker.
 
     Args:
-        start: Starts their training.
-        leader: The line to it.
+        start: Starts the training of the folds.
+        leader: Connection to the leader.
     """
     training: Training | None = None
     try:
         training = start()
         while leader.recv():
             epochs = training.run_epoch()
-            leader.send(_Share(epochs, training.wants_to_stop))
+            leader.send(_WorkerEpoch(epochs, training.wants_to_stop))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except (Exception, SystemExit) as error:
@@ -133,7 +133,7 @@ def train_for_leader(start: Callable[[], Training], leader: Connection) -> None:
 
 
 def release_workers(workers: Sequence[Connection]) -> None:
-    """Tell helpers that they are no longer needed; safe to call twice."""
+    """Release workers from the trial; idempotent."""
     for worker in workers:
         with contextlib.suppress(OSError):
             worker.send(False)
@@ -145,9 +145,9 @@ def describe(error: BaseException) -> Failure:
         return error.failure
     kind, message = type(error).__name__, str(error)
     if isinstance(error, TrialFailed):
-        # Our own verdict on a trial needs no stack; a user's exception does.
+        # A failure raised by ktune needs no traceback; a user's exception does.
         return Failure(kind, message, error.details)
     if is_out_of_memory(error):
-        # One reason for what every backend words otherwise, with sizes in it.
+        # One reason for all backends, whose messages differ and contain sizes.
         kind, message = OutOfMemory.__name__, OUT_OF_MEMORY
     return Failure(kind, message, "".join(traceback.format_exception(error)))

@@ -1,4 +1,4 @@
-"""Make the task a trainer gets: the folds of a trial, or the one fold of its refit."""
+"""Make the task of a trainer: the folds of a trial, or the one fold of its refit."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -54,7 +54,9 @@ scripts = st.lists(st.tuples(*[accuracies] * N_FOLDS), min_size=1, max_size=6)
     patience=st.sampled_from([1, 2, 5, False]),
     stops_after=st.sampled_from([None, 1, 3]),
 )
-def test_complete_trials_are_those_of_folds_in_step(script, patience, stops_after):
+def test_complete_trials_equal_those_of_folds_trained_together(
+    script, patience, stops_after
+):
     fit = {"epochs": 6, "early_stopping": patience}
     found = [
         evaluate(script, pruner=pruner, fit=fit, stops_after=stops_after)[0]
@@ -65,7 +67,7 @@ def test_complete_trials_are_those_of_folds_in_step(script, patience, stops_afte
     assert step == race
 
 
-def test_a_trial_is_stopped_between_folds_and_tells_what_it_knows():
+def test_a_trial_stopped_between_folds_has_the_results_so_far():
     told = []
 
     def report(said):

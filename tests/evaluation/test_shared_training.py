@@ -51,11 +51,11 @@ def evaluate_shared(work, n_parts, report=lambda _: True):
     """Evaluate trial 0, helped by threads."""
     lines, threads = [], []
     for part in range(1, n_parts):
-        ours, theirs = Pipe()
-        arguments = (make_trial(0), part, n_parts, theirs)
+        leader_end, worker_end = Pipe()
+        arguments = (make_trial(0), part, n_parts, worker_end)
         threads.append(threading.Thread(target=work.help, args=arguments))
         threads[-1].start()
-        lines.append(ours)
+        lines.append(leader_end)
     result = work.evaluate(make_trial(0), report, workers=lines)
     for thread, line in zip(threads, lines, strict=True):
         line.close()
@@ -94,7 +94,7 @@ def test_a_trial_of_several_can_be_stopped():
     assert (result.state, result.epochs) == (TrialState.PRUNED, 2)
 
 
-def test_what_fails_in_a_helper_fails_the_trial_for_the_same_reason():
+def test_a_failure_in_a_worker_fails_the_trial_for_the_same_reason():
     script = [[0.5] * N_FOLDS, TrialFailed("the loss is nan")]
     with at_work(script) as work:
         helped = evaluate_shared(work, 2)
@@ -102,19 +102,19 @@ def test_what_fails_in_a_helper_fails_the_trial_for_the_same_reason():
     assert helped.failure == alone.failure
 
 
-def test_a_helper_that_is_gone_fails_the_trial():
-    ours, theirs = Pipe()
-    theirs.close()
+def test_a_dead_worker_fails_the_trial():
+    leader_end, worker_end = Pipe()
+    worker_end.close()
     with at_work([[0.5] * N_FOLDS]) as work:
-        result = work.evaluate(make_trial(0), lambda _: True, workers=[ours])
+        result = work.evaluate(make_trial(0), lambda _: True, workers=[leader_end])
     assert result.failure.kind == "WorkerDied"
 
 
-def test_a_helper_does_not_outlive_its_captain():
-    ours, theirs = Pipe()
-    ours.close()
+def test_a_worker_ends_with_its_leader():
+    leader_end, worker_end = Pipe()
+    leader_end.close()
     with at_work([[0.5] * N_FOLDS]) as work:
-        arguments = (make_trial(0), 1, 2, theirs)
+        arguments = (make_trial(0), 1, 2, worker_end)
         thread = threading.Thread(target=work.help, args=arguments, daemon=True)
         thread.start()
         thread.join(timeout=10)

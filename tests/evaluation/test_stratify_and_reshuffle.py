@@ -92,7 +92,7 @@ def test_preprocessing_is_fitted_to_the_new_training_rows():
     assert np.abs(fold.x.mean(axis=0)).max() > 1e-3
 
 
-def test_what_cannot_be_reshuffled_is_refused():
+def test_a_splitter_that_cannot_reshuffle_is_refused():
     from sklearn.model_selection import KFold
 
     with pytest.raises(ExperimentError, match="`reshuffle` needs `cv`"):

@@ -49,7 +49,7 @@ def test_a_trial_goes_all_the_way_and_back(client, small_search, capsys):
     assert "114 test rows" in found["reason"]
     version = client.get_model_version("small", "2")
     assert version.tags["ktune.trial_run_id"] == worst
-    assert "Standing: challenger since" in version.description
+    assert "Status: challenger since" in version.description
     assert champion_of(client) == 1
 
     forced = promoted(capsys, worst, "--force")

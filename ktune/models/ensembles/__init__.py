@@ -2,12 +2,12 @@
 
 | method | members | combined by | estimated on |
 |---|---|---|---|
-| greedy | trials, each refitted | weighted mean | folds that did not choose weights |
+| greedy | trials, each refitted | weighted mean | folds not used to choose weights |
 | stacking | the best trials, each refitted | a linear model | folds not trained on |
-| bagging | one trial's models, one a fold | mean | the untouched test rows alone |
+| bagging | one trial's models, one per fold | mean | the untouched test rows alone |
 
-Whatever the method, one Keras model comes of it: members side by side on the same
-preprocessed rows, then built-in layers that combine them.
+Every method results in one Keras model: the members process the same preprocessed rows,
+and built-in layers combine their outputs.
 """
 
 from ktune.errors import ExperimentError
@@ -20,10 +20,10 @@ def require_method(method: str) -> None:
     """Check the name of a method.
 
     Raises:
-        ExperimentError: There is none of that name.
+        ExperimentError: The method is unknown.
     """
     if method not in METHODS:
         raise ExperimentError(
-            f"an ensemble is made by one of {', '.join(METHODS)}; got {method!r}."
+            f"the method of an ensemble is one of {', '.join(METHODS)}; got {method!r}."
             + did_you_mean(method, METHODS)
         )

@@ -1,4 +1,4 @@
-"""How the predictions of several models become one."""
+"""Combine the predictions of several models."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,15 +9,15 @@ from ktune.data.dataset import Task
 
 
 class Blend(Protocol):
-    """Some models of a library, and how to combine what they predict."""
+    """Some models of a library, and a function that combines their predictions."""
 
     @property
     def members(self) -> tuple[int, ...]:
-        """Which models, by their place in the library."""
+        """Positions of the models in the library."""
         ...
 
     def weights(self) -> tuple[float, ...]:
-        """How much each member counts, one a member."""
+        """Return the weight of each member."""
         ...
 
     def apply(self, predictions: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ class Blend(Protocol):
         ...
 
     def layers(self, outputs: list[Any]) -> Any:
-        """Combine outputs of Keras models that are predictions already."""
+        """Combine outputs of Keras models that are predictions."""
         ...
 
 
@@ -34,15 +34,15 @@ class Mean:
     """A weighted mean.
 
     Attributes:
-        members: Places in the library.
-        shares: One a member; they sum to one.
+        members: Positions in the library.
+        shares: One per member; they sum to one.
     """
 
     members: tuple[int, ...]
     shares: tuple[float, ...]
 
     def weights(self) -> tuple[float, ...]:
-        """The shares."""
+        """Return the shares."""
         return self.shares
 
     def apply(self, predictions: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ class Mean:
         return np.tensordot(shares, predictions, axes=1)
 
     def layers(self, outputs: list[Any]) -> Any:
-        """Scale and add, by layers that Keras can load without our code."""
+        """Scale and add with layers that Keras can load without ktune."""
         from keras import layers
 
         scaled = [
@@ -70,10 +70,10 @@ class LinearStack:
     """A linear model on top of the members' predictions.
 
     Attributes:
-        members: Places in the library.
+        members: Positions in the library.
         kernel: Shape (members · columns, outputs).
         bias: Shape (outputs,).
-        task: What is predicted; it decides what comes after the linear part.
+        task: The task; it determines the activation after the linear part.
     """
 
     members: tuple[int, ...]
@@ -82,12 +82,12 @@ class LinearStack:
     task: Task
 
     def weights(self) -> tuple[float, ...]:
-        """Sum of absolute coefficients of each member, summing to one."""
+        """Return the share of absolute coefficients of each member."""
         parts = np.abs(self.kernel).reshape(len(self.members), -1).sum(axis=1)
         return tuple(float(part) for part in parts / max(parts.sum(), 1e-12))
 
     def apply(self, predictions: np.ndarray) -> np.ndarray:
-        """Return what the linear model makes of the members' predictions."""
+        """Return the outputs of the linear model for the members' predictions."""
         linear = side_by_side(predictions) @ self.kernel + self.bias
         if self.task is Task.MULTICLASS:
             powers = np.exp(linear - linear.max(axis=1, keepdims=True))
@@ -97,22 +97,22 @@ class LinearStack:
         return linear[:, 0] if linear.shape[1] == 1 else linear
 
     def layers(self, outputs: list[Any]) -> Any:
-        """Concatenate, then one dense layer with these weights."""
+        """Concatenate, and apply a dense layer with these weights."""
         from keras import layers
 
         after = {Task.MULTICLASS: "softmax", Task.BINARY: "sigmoid"}.get(self.task)
         dense = layers.Dense(len(self.bias), activation=after, name="stack")
-        together = (
+        members = (
             layers.Concatenate(name="members")(outputs)
             if len(outputs) > 1
             else outputs[0]
         )
-        result = dense(together)
+        result = dense(members)
         dense.set_weights([self._kernel_for(outputs), self.bias])
         return result
 
     def _kernel_for(self, outputs: list[Any]) -> np.ndarray:
-        """Return the kernel for outputs that may have a column a class of two."""
+        """Return the kernel for outputs with one or two columns for two classes."""
         if self.task is not Task.BINARY or outputs[0].shape[-1] == 1:
             return self.kernel
         kernel = np.zeros((2 * len(self.kernel), 1), np.float32)
@@ -121,6 +121,6 @@ class LinearStack:
 
 
 def side_by_side(predictions: np.ndarray) -> np.ndarray:
-    """Return the columns of all members beside each other, shape (rows, …)."""
+    """Return the columns of all members concatenated, shape (rows, …)."""
     columns = [part.reshape(len(part), -1) for part in predictions]
     return np.concatenate(columns, axis=1)

@@ -1,4 +1,4 @@
-"""Put the members of an ensemble into one Keras model."""
+"""Combine the members of an ensemble in one Keras model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from ktune.errors import ExperimentError
 from ktune.evaluation.refit import PREDICT_BATCH
 from ktune.models.ensembles.blend import Blend
 
-_FURTHEST = 1e-4
-"""How far the one model may be from its members, combined outside."""
+_MAX_DIFFERENCE = 1e-4
+"""Maximum difference of the combined model from its members combined outside Keras."""
 
 
 def combine(
@@ -24,18 +24,18 @@ def combine(
     names: Sequence[str],
     task: Task,
 ) -> Any:
-    """Return one compiled Keras model that predicts what the members do together.
+    """Return one compiled Keras model that combines the members.
 
     Args:
         models: The members, in the order of ``blend.members``.
-        blend: How to combine them.
-        rows: Some preprocessed rows, to check the result on.
-        names: One a member, all different.
-        task: What is predicted.
+        blend: Combines the predictions.
+        rows: Some preprocessed rows for a check of the result.
+        names: One unique name per member.
+        task: The task.
 
     Raises:
-        ExperimentError: Keras cannot put these models into one, or the one does not
-            predict what they do together.
+        ExperimentError: Keras cannot combine these models, or the combined model
+            predicts something else than its members.
     """
     import keras
 
@@ -48,7 +48,7 @@ def combine(
         combined = keras.Model(inputs, blend.layers(_alike(outputs)), name="ensemble")
     except (ValueError, TypeError) as error:
         raise ExperimentError(
-            f"the models of this search cannot be put into one Keras model: {error}"
+            f"the models of this search cannot be combined in one Keras model: {error}"
         ) from error
     combined.compile(optimizer="sgd", loss=_loss(combined, task))
     _check(combined, models, blend, rows, task)
@@ -56,13 +56,13 @@ def combine(
 
 
 def _forget_training(model: Any) -> None:
-    """Drop a member's optimizer, whose moments would be saved with the ensemble."""
+    """Remove a member's optimizer, whose moments would be saved with the ensemble."""
     model.optimizer = None
     model.compiled = False
 
 
 def _inputs(rows: Inputs) -> Any:
-    """Return input tensors for rows like these."""
+    """Return input tensors for rows of this form."""
     import keras
 
     def tensor(part: np.ndarray, name: str | None = None) -> Any:
@@ -74,7 +74,7 @@ def _inputs(rows: Inputs) -> Any:
 
 
 def _as_predictions(model: Any, output: Any, task: Task) -> Any:
-    """Return a model's output as probabilities, where it is none yet."""
+    """Return a model's output converted to probabilities."""
     from keras import layers
 
     scale = _scale(model, task)
@@ -95,7 +95,7 @@ def _scale(model: Any, task: Task) -> OutputScale:
 
 
 def _alike(outputs: list[Any]) -> list[Any]:
-    """Return outputs of two classes with as many columns each: two where any has."""
+    """Return outputs of two classes with equal numbers of columns."""
     from keras import layers
 
     widths = {output.shape[-1] for output in outputs}
@@ -121,7 +121,7 @@ def _loss(model: Any, task: Task) -> str:
 def _check(
     combined: Any, models: Sequence[Any], blend: Blend, rows: Inputs, task: Task
 ) -> None:
-    """Compare with the members' predictions, combined outside of Keras."""
+    """Compare with the members' predictions combined outside Keras."""
 
     def predictions(model: Any) -> np.ndarray:
         outputs = model.predict(rows, batch_size=PREDICT_BATCH, verbose=0)
@@ -130,9 +130,9 @@ def _check(
     expected = blend.apply(np.stack([predictions(model) for model in models]))
     furthest = float(np.max(np.abs(predictions(combined) - expected)))
     scale = max(1.0, float(np.max(np.abs(expected))))
-    if not furthest <= _FURTHEST * scale:
+    if not furthest <= _MAX_DIFFERENCE * scale:
         raise ExperimentError(
-            "the models of this search cannot be put into one Keras model: it would "
-            f"predict otherwise than they do together, by {furthest:.2g}. Do all end "
-            "in softmax or sigmoid, or in logits with from_logits=True?"
+            "the models of this search cannot be combined in one Keras model: its "
+            f"predictions differ from those of its members by {furthest:.2g}. Do all "
+            "models end in softmax or sigmoid, or in logits with from_logits=True?"
         )

@@ -1,4 +1,4 @@
-"""An ensemble that was made: members, estimates, where it stands."""
+"""The record of an ensemble: members, estimates and registered version."""
 
 import json
 from collections.abc import Mapping
@@ -26,22 +26,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What came of making an ensemble.
+    """Record of an ensemble.
 
     Attributes:
         method: "greedy", "stacking" or "bagging".
-        parts: The trials in it.
-        metric: What it was chosen and judged by.
-        estimate: By folds that took no part in choosing; None where that cannot be.
-        single: The same of choosing the best single model.
+        parts: Its trials.
+        metric: Metric of its selection.
+        estimate: Score on folds that took no part in the selection; None for bagging.
+        single: The same estimate for the best single model.
         single_trial: Number of the best single trial.
         test: Scores on the untouched test rows.
-        versus_single: The comparison with the best single model there, in words; ""
-            where it could not be made.
+        versus_single: The comparison with the best single model on the test rows; ""
+            if it is not possible.
         model: Name of the registered model.
         version: Its version.
         alias: "champion" or "challenger".
-        gate: Why.
+        gate: Reason of the gate's decision.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Ensemble:
 
     @property
     def formula(self) -> str:
-        """Who takes part, and how much."""
+        """The members with their weights."""
         if self.method == "bagging":
             return f"the fold models of trial {self.parts[0].number}"
         ordered = sorted(self.parts, key=lambda part: -part.weight)
@@ -70,18 +70,18 @@ class Ensemble:
         return {**asdict(self), "formula": self.formula}
 
 
-def note_ensemble(store: Store, search_run_id: str, ensemble: Ensemble) -> None:
-    """Keep an ensemble with its search: all of it as a file, the gist as a tag."""
+def record_ensemble(store: Store, search_run_id: str, ensemble: Ensemble) -> None:
+    """Record an ensemble with its search: a file, and a tag with a summary."""
     files = {ENSEMBLE_FILE: as_json_bytes(ensemble.as_dict())}
     store.update_run(search_run_id, RunRecord("", "RUNNING", files=files))
-    gist = (
+    summary = (
         f"{ensemble.model}/{ensemble.version} ({ensemble.method}): {ensemble.formula}"
     )
-    store.set_tags(search_run_id, {names.ENSEMBLE: gist[:5000]})
+    store.set_tags(search_run_id, {names.ENSEMBLE: summary[:5000]})
 
 
 def read_ensemble(content: bytes) -> Ensemble:
-    """Return what `note_ensemble` has kept."""
+    """Return the ensemble from the file of `record_ensemble`."""
     record = json.loads(content)
     record.pop("formula")
     for name in ("estimate", "single"):

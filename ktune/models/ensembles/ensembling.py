@@ -18,7 +18,7 @@ from ktune.metrics.threshold import Threshold, tune_threshold
 from ktune.models.ensembles import require_method
 from ktune.models.ensembles.blend import Blend, Mean
 from ktune.models.ensembles.combining import combine
-from ktune.models.ensembles.ensemble import Ensemble, Part, note_ensemble
+from ktune.models.ensembles.ensemble import Ensemble, Part, record_ensemble
 from ktune.models.ensembles.library import Library, read_library
 from ktune.models.ensembles.selection import (
     Choose,
@@ -49,13 +49,13 @@ _CHOICES: Mapping[str, Choose] = {"greedy": choose_greedily, "stacking": stack}
 
 @dataclass(frozen=True, eq=False)
 class Ensembler:
-    """What is needed to make ensembles of a search.
+    """Makes ensembles of a search.
 
     Attributes:
-        store: Where the search stands, and the ensemble will.
+        store: The store of the search, which also gets the ensemble.
         search: The search.
-        context: Its data, folds and recipe.
-        listener: Is told what is being done.
+        context: Its context.
+        listener: Receives progress messages.
     """
 
     store: Store
@@ -70,11 +70,11 @@ class Ensembler:
 
         Args:
             method: "greedy", "stacking" or "bagging".
-            trial_run: Whose fold models are bagged; None: the best trial's.
+            trial_run: Trial for bagging; None: the best one.
 
         Raises:
-            KtuneError: The search has too few trials, or its models cannot be put
-                into one.
+            KtuneError: The search has too few trials, or its models cannot be
+                combined.
         """
         require_method(method)
         library = read_library(
@@ -103,7 +103,7 @@ class Ensembler:
         return self._register(library, method, parts, estimate, fitted)
 
     def _refit(self, parts: Sequence[Part]) -> tuple[list[Trained], list[str]]:
-        """Train every member on all rows that are not test rows."""
+        """Train every member on all rows except the test rows."""
         trainings = []
         for part in parts:
             self.listener.on_phase(f"refitting trial {part.number} for the ensemble")
@@ -112,16 +112,17 @@ class Ensembler:
         return trainings, [f"trial_{part.number}" for part in parts]
 
     def _bag(self, run: RunView) -> tuple[list[Trained], list[str]]:
-        """Train a trial's models once more, each on the training rows of its fold.
+        """Train a trial's fold models again, each on the training rows of its fold.
 
-        Preprocessing is fitted on all rows that are not test rows, so that one serves
-        all members; nothing is estimated from these models but on the test rows.
+        Preprocessing is fitted on all rows except the test rows, so that all members
+        share it. This is no leak, as these models are scored on test rows only.
         """
         trial, epochs = self._trial(run.run_id)
         folds, trainings = self.context.folds, []
         for fold, seed in zip(folds, fold_seeds(trial, folds), strict=True):
-            told = f"training the model of fold {fold.index} of trial {trial.number}"
-            self.listener.on_phase(told)
+            self.listener.on_phase(
+                f"training the model of fold {fold.index} of trial {trial.number}"
+            )
             trainings.append(
                 train_again(
                     self.context, trial, epochs=epochs, rows=fold.train, seed=seed
@@ -130,7 +131,7 @@ class Ensembler:
         return trainings, [f"trial_{trial.number}_fold_{f.index}" for f in folds]
 
     def _trial(self, run_id: str) -> tuple[Trial, int]:
-        """Return a trial and the number of epochs found best for it."""
+        """Return a trial and its best number of epochs."""
         trial, result = read_trial(self.store, find_run(self.store, run_id))
         assert result.best_epoch is not None
         return trial, result.best_epoch + 1
@@ -143,7 +144,7 @@ class Ensembler:
         started: float,
         threshold: Threshold | None,
     ) -> Refit:
-        self.listener.on_phase("putting the members into one Keras model")
+        self.listener.on_phase("combining the members in one Keras model")
         preprocessing = trainings[0].preprocessing
         x = self.context.partition.x
         rows = take_rows(
@@ -167,7 +168,7 @@ class Ensembler:
     def _threshold(
         self, library: Library, method: str, parts: Sequence[Part], blend: Blend
     ) -> Threshold | None:
-        """Return where probabilities are cut: tuned on what members say together."""
+        """Return the decision threshold, tuned on the combined predictions."""
         wanted = self.context.experiment.threshold
         if method == "bagging" or not isinstance(wanted, str):
             return threshold_of_trial(self.store, self.context, parts[0].run_id)
@@ -216,23 +217,23 @@ class Ensembler:
             gate=decision.reason,
         )
         write_card(self.store, registration.name, registration.version)
-        note_ensemble(self.store, self.search.run_id, ensemble)
+        record_ensemble(self.store, self.search.run_id, ensemble)
         return ensemble
 
     def _versus_single(self, single: RunView, fitted: Refit) -> str:
-        """Compare with the best single model on the test rows, in words."""
+        """Return the comparison with the best single model on the test rows."""
         version = version_of_trial(self.store, single.run_id)
-        ours = predictions_of(self.context, fitted)
+        predictions = predictions_of(self.context, fitted)
         partition = self.context.partition
-        if version is None or ours is None or partition.y_test is None:
+        if version is None or predictions is None or partition.y_test is None:
             return ""
         assert partition.x_test is not None
-        theirs = predictions_of_version(
+        single_predictions = predictions_of_version(
             self.store, version, self.context, partition.x_test
         )
         decision: Decision = decide(
-            ours,
-            theirs,
+            predictions,
+            single_predictions,
             partition.y_test,
             task=self.context.data.task,
             objective=objective_of_predictions(self.context),

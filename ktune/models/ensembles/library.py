@@ -1,4 +1,4 @@
-"""The models an ensemble may be made of, by what they predict out of fold."""
+"""The library of models for an ensemble, with their out-of-fold predictions."""
 
 import io
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from ktune.tracking import names
 from ktune.tracking.reader import RunView, list_trials, rank_trials, read_run_file
 from ktune.tracking.store import Store
 
-MOST_MODELS = 30
-"""So many of the best trials are looked at; worse ones are hardly ever chosen."""
+MAX_MODELS = 30
+"""Number of the best trials in the library; worse ones are hardly ever selected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,11 @@ class Library:
 
     Attributes:
         runs: The trials, best first.
-        predictions: As `compute_metrics` takes them, shape (trials, rows, …).
+        predictions: In the form of `compute_metrics`, shape (trials, rows, …).
         y: Targets of the rows.
-        folds: Which rows each fold was judged on.
-        task: What is predicted.
-        objective: What the models are judged by.
+        folds: Positions of the validation rows of each fold.
+        task: The task.
+        objective: The objective.
     """
 
     runs: tuple[RunView, ...]
@@ -42,19 +42,19 @@ class Library:
 
         Args:
             predictions: For all rows, shape (rows, …).
-            folds: Which folds to look at.
+            folds: Indices of the folds.
         """
         return float(np.mean([self.fold_score(predictions, k) for k in folds]))
 
     def fold_score(self, predictions: np.ndarray, fold: int) -> float:
         """Return the objective on one fold, larger is better."""
         metric, rows = self.objective.metric, self.folds[fold]
-        found = compute_metrics((metric,), self.y[rows], predictions[rows], self.task)
-        return self.sign * found[metric]
+        scores = compute_metrics((metric,), self.y[rows], predictions[rows], self.task)
+        return self.sign * scores[metric]
 
     @property
     def sign(self) -> float:
-        """1 where more is better, else -1."""
+        """1 if more is better, else -1."""
         return 1.0 if self.objective.direction == "max" else -1.0
 
 
@@ -67,7 +67,7 @@ def read_library(
         UnknownReference: Fewer than two trials are complete.
     """
     ranked = rank_trials(list_trials(store, search), search.goal)
-    runs = [run for run in ranked if run.state == "complete"][:MOST_MODELS]
+    runs = [run for run in ranked if run.state == "complete"][:MAX_MODELS]
     if len(runs) < 2:
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} has {len(runs)} "
@@ -78,7 +78,7 @@ def read_library(
         tables = [_by_row(table) for table in tables]  # reshuffled for every trial
     if any(not np.array_equal(t["row"], tables[0]["row"]) for t in tables):
         raise UnknownReference(
-            f"the trials of search {search.run_id[:8]} were judged on different rows, "
+            f"the trials of search {search.run_id[:8]} were scored on different rows, "
             "so their predictions cannot be combined"
         )
     fold = tables[0]["fold"]

@@ -21,31 +21,31 @@ def ensemble(
     """Make one model of several trials of a search, and register it by the gate.
 
     Args:
-        reference: The search, or a trial of it whose fold models are bagged.
+        reference: The search, or one of its trials for bagging.
         method: "greedy" (weighted mean over trials), "stacking" (a linear model on
             top of the best trials) or "bagging" (the mean of a trial's fold models).
-        experiment: Taken instead of the recorded source, for a search that was
-            started from Python and has none.
-        tracking_uri: Where MLflow's store is; see `ktune.search`.
-        listener: Is told what is being done.
+        experiment: Replaces the recorded source for a search that was started from
+            Python, which has none.
+        tracking_uri: Address of MLflow's store; see `ktune.search`.
+        listener: Receives progress messages.
 
     Returns:
-        Members, estimates, test scores, and where the registered version stands.
+        Members, estimates, test scores, and the registered version.
 
     Raises:
-        KtuneError: The search has too few trials, its source or data are not to be
-            had, or its models cannot be put into one.
+        KtuneError: The search has too few trials, its source or data are not
+            available, or its models cannot be combined.
     """
     require_method(method)
     listener = listener or Listener()
     with open_search(reference, tracking_uri) as opened:
         run, search = opened.run, opened.search
-        listener.on_phase("setting up data and folds as recorded")
+        listener.on_phase("rebuilding data and folds as recorded")
         with rebuild(opened.read(), experiment=experiment) as rebuilt:
             if not rebuilt.is_same_data:
                 raise DataError(
-                    f"the data of search {search.run_id[:8]} have changed since, so "
-                    "its out-of-fold predictions are of other rows. Search again"
+                    f"the data of search {search.run_id[:8]} have changed, so its "
+                    "out-of-fold predictions belong to other rows. Search again"
                 )
             ensembler = Ensembler(opened.store, search, rebuilt.context, listener)
             return ensembler.make(method, None if run.is_search else run)

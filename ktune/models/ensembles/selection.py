@@ -1,4 +1,4 @@
-"""Choose members and weights by out-of-fold predictions, and estimate what that gives.
+"""Select members and weights by out-of-fold predictions, and estimate the score.
 
 Source:
     Caruana, Niculescu-Mizil, Crew, Ksikes, Ensemble Selection from Libraries of Models,
@@ -18,19 +18,19 @@ from ktune.models.ensembles.blend import Blend, LinearStack, Mean, side_by_side
 from ktune.models.ensembles.library import Library
 
 Choose: TypeAlias = Callable[[Library, Sequence[int]], Blend]
-"""Makes a blend of a library by looking at the rows of some folds only."""
+"""Makes a blend of a library from the rows of some folds only."""
 
-MOST_PICKS = 10
+MAX_PICKS = 10
 STACKED = 5
-"""So many of the best trials are stacked; more coefficients would learn the noise."""
+"""Number of stacked trials; more coefficients would fit the noise."""
 
 
 @dataclass(frozen=True)
 class NestedEstimate:
-    """What a way of choosing reaches on rows that did not take part in it.
+    """Estimated score of a selection on rows that took no part in it.
 
     Attributes:
-        scores: One a fold, in the objective's unit.
+        scores: One per fold, in the objective's unit.
     """
 
     scores: tuple[float, ...]
@@ -47,23 +47,23 @@ class NestedEstimate:
 
 
 def best_single(library: Library, folds: Sequence[int]) -> Mean:
-    """Choose the one model that is best on these folds."""
+    """Select the best single model on these folds."""
     return Mean((_rank(library, folds)[0],), (1.0,))
 
 
 def choose_greedily(library: Library, folds: Sequence[int]) -> Mean:
-    """Add, again and again, the model that helps most on these folds.
+    """Repeatedly add the model that improves the score on these folds most.
 
-    A model may be added several times; that gives it weight. Of all ensembles on the
-    way the best is taken, the smaller one where two are equally good.
+    A model may be added several times, which increases its weight. The result is the
+    best of all intermediate ensembles, the smaller one of equally good ones.
     """
     first = _rank(library, folds)[0]
     picks, total = [first], library.predictions[first].astype(np.float64)
     best = (library.score(library.predictions[first], folds), 1)
-    while len(picks) < MOST_PICKS:
+    while len(picks) < MAX_PICKS:
         sums = [total + part for part in library.predictions]
         scores = [library.score(s / (len(picks) + 1), folds) for s in sums]
-        # An undefined score is no reason to pick a model.
+        # A model with an undefined score must not be selected.
         pick = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
         picks.append(pick)
         total = sums[pick]
@@ -75,14 +75,14 @@ def choose_greedily(library: Library, folds: Sequence[int]) -> Mean:
 
 
 def stack(library: Library, folds: Sequence[int]) -> LinearStack:
-    """Fit a linear model to what the best few models predict for these folds.
+    """Fit a linear model to the predictions of the best models for these folds.
 
     Raises:
-        ExperimentError: It is a task of several labels.
+        ExperimentError: The task is multilabel.
     """
     if library.task is Task.MULTILABEL:
         raise ExperimentError(
-            "stacking does not know tasks of several labels. Use --method greedy."
+            "stacking does not support multilabel tasks. Use --method greedy."
         )
     members = tuple(_rank(library, folds)[:STACKED])
     rows = np.concatenate([library.folds[k] for k in folds])
@@ -92,12 +92,12 @@ def stack(library: Library, folds: Sequence[int]) -> LinearStack:
 
 
 def estimate_nested(library: Library, choose: Choose) -> NestedEstimate | None:
-    """Estimate a way of choosing: on each fold, by what the others have chosen.
+    """Estimate a selection: score each fold with the selection on the other folds.
 
-    The rows that choose are never those that judge, so nothing is won by looking.
+    No row takes part in both selection and scoring, so the estimate is unbiased.
 
     Returns:
-        The estimate; None with fewer than two folds, where that is not possible.
+        The estimate; None with fewer than two folds.
     """
     n_folds = len(library.folds)
     if n_folds < 2:
@@ -112,12 +112,12 @@ def estimate_nested(library: Library, choose: Choose) -> NestedEstimate | None:
 
 
 def all_folds(library: Library) -> range:
-    """Return every fold of a library."""
+    """Return all folds of a library."""
     return range(len(library.folds))
 
 
 def _rank(library: Library, folds: Sequence[int]) -> list[int]:
-    """Return the models by their own score on these folds, best first."""
+    """Return the models by score on these folds, best first."""
     scores = [library.score(part, folds) for part in library.predictions]
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     return [int(place) for place in order]

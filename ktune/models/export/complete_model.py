@@ -1,4 +1,4 @@
-"""Put carried preprocessing and a trained Keras model into one Keras model."""
+"""Combine embedded preprocessing and a trained Keras model in one Keras model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from ktune.models.export.rows_file import SINGLE_INPUT
 
 @dataclass(frozen=True)
 class InputForm:
-    """What an exported model takes at one input.
+    """Form of one input of an exported model.
 
     Attributes:
-        shape: Of one row.
+        shape: Shape of one row.
         dtype: Type of the numbers.
     """
 
@@ -26,15 +26,15 @@ class InputForm:
 def complete_model(
     model: Any, blocks: Sequence[Block], inputs: Mapping[str, InputForm]
 ) -> Any:
-    """Return a functional model: rows in, the trained model's outputs out.
+    """Return a functional model that maps raw rows to the trained model's outputs.
 
-    The preprocessing is made of Keras's own operations, so whoever loads the file
-    needs Keras alone.
+    The preprocessing consists of Keras operations, so loading the file needs Keras
+    only.
 
     Args:
         model: The trained model; its layers are used, not copied.
-        blocks: Preprocessing, as `embedded_preprocessing.carry` returns it.
-        inputs: What the whole takes, by name.
+        blocks: Preprocessing, as `embedded_preprocessing.embed` returns it.
+        inputs: The inputs of the complete model by name.
     """
     import keras
 
@@ -49,13 +49,13 @@ def complete_model(
 
 
 def unrolled(model: Any) -> Any:
-    """Return a copy whose recurrent layers are written out step by step.
+    """Return a copy with unrolled recurrent layers.
 
-    TFLite has no loops over lists of tensors, which recurrent layers are made of.
-    Returns the model itself where there is none.
+    TFLite does not support the loops over lists of tensors in recurrent layers.
+    Returns the model itself if it has no recurrent layer.
 
     Raises:
-        ValueError: The layers cannot be copied, or the number of steps is not known.
+        ValueError: The layers cannot be copied, or the number of steps is unknown.
     """
     import keras
 
@@ -67,11 +67,11 @@ def unrolled(model: Any) -> Any:
 
 
 def preprocess(rows: Any, blocks: Sequence[Block]) -> Any:
-    """Return preprocessed rows, by Keras's operations; of symbolic rows too.
+    """Return preprocessed rows with Keras operations; rows may be symbolic.
 
     Args:
-        rows: float32, raw.
-        blocks: As `embedded_preprocessing.carry` returns them; none: rows stay.
+        rows: Raw rows, float32.
+        blocks: From `embedded_preprocessing.embed`; empty for unchanged rows.
     """
     from keras import ops
 

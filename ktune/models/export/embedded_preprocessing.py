@@ -1,7 +1,7 @@
-"""Preprocessing that a float tensor can carry: read off the fitted transformer.
+"""Convert a fitted transformer to preprocessing that can be embedded in a model.
 
-What is done to each number by itself (filling in missing ones, shifting, scaling) can
-stand inside an exported model. What is done to text cannot, nor what mixes columns.
+Operations on single numbers (imputing, shifting, scaling) can be embedded in an
+exported model. Operations on text, or across columns, cannot.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ from ktune.data.preprocessing import FittedPreprocessing
 
 @dataclass(frozen=True, eq=False)
 class Fill:
-    """Missing numbers become these, one a column."""
+    """Replaces missing numbers by these values, one per column."""
 
     values: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """A number becomes ``(x - center) * factor + summand``; None stands for "not"."""
+    """Computes ``(x - center) * factor + summand``; None omits a term."""
 
     factor: np.ndarray | float
     center: np.ndarray | float | None = None
@@ -44,38 +44,38 @@ Step: TypeAlias = Fill | Affine
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Columns that go through the same steps.
+    """Columns with the same steps.
 
     Attributes:
-        columns: Their positions; None: the whole row, of any shape.
-        steps: What is done to them, in this order.
+        columns: Their positions; None for the whole row of any shape.
+        steps: Operations in order.
     """
 
     columns: tuple[int, ...] | None
     steps: tuple[Step, ...]
 
 
-class NotCarried(Exception):
-    """This preprocessing cannot stand inside; the message says why."""
+class NotEmbeddable(Exception):
+    """The preprocessing cannot be embedded; the message says why."""
 
 
-def carry(
+def embed(
     preprocessing: FittedPreprocessing, columns: Sequence[str] = ()
 ) -> tuple[Block, ...]:
-    """Return preprocessing as blocks of steps, whose results stand side by side.
+    """Return preprocessing as blocks of steps, whose results are concatenated.
 
     Args:
-        preprocessing: Fitted.
+        preprocessing: The fitted preprocessing.
         columns: Names of the columns of a table; empty for arrays.
 
     Returns:
-        Blocks in the order of their results; empty: rows stay as they are.
+        Blocks in the order of their results; empty for unchanged rows.
 
     Raises:
-        NotCarried: It is more than steps on single numbers.
+        NotEmbeddable: It includes operations other than those on single numbers.
 
     Example:
-        >>> block, = carry(FittedPreprocessing(scale=1 / 255))
+        >>> block, = embed(FittedPreprocessing(scale=1 / 255))
         >>> float(block.steps[0].factor) * 255
         1.0
     """
@@ -88,21 +88,21 @@ def carry(
     if not blocks:
         return (Block(None, (scaling,)),)
     if np.ndim(preprocessing.scale) > 0 and len(blocks) > 1:
-        raise NotCarried("it is scaled column by column after columns were rearranged")
+        raise NotEmbeddable("it scales single columns after rearranging columns")
     return tuple(Block(b.columns, (*b.steps, scaling)) for b in blocks)
 
 
 def _blocks(transformer: Any, columns: list[str]) -> tuple[Block, ...]:
     if not isinstance(transformer, ColumnTransformer):
         return (Block(None, _steps(transformer)),)
-    found = []
+    blocks = []
     for name, part, wanted in transformer.transformers_:
         if isinstance(part, str) and part == "drop":
             continue
         positions = _positions(wanted, columns, transformer.n_features_in_)
-        if positions:  # a part without columns is not even fitted
-            found.append(Block(positions, _steps(part, name)))
-    return tuple(found)
+        if positions:  # a part without columns is not fitted
+            blocks.append(Block(positions, _steps(part, name)))
+    return tuple(blocks)
 
 
 def _positions(wanted: Any, columns: list[str], n_columns: int) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def _steps(part: Any, name: str = "") -> tuple[Step, ...]:
     reader = _READERS.get(kind)
     if reader is None:
         where = f"{kind.__name__} of {name}" if name else kind.__name__
-        raise NotCarried(f"{where} is more than filling in, shifting and scaling")
+        raise NotEmbeddable(f"{where} does more than imputing, shifting and scaling")
     return reader(part)
 
 
@@ -136,15 +136,15 @@ def _filling(imputer: SimpleImputer) -> tuple[Step, ...]:
     try:
         values = np.asarray(imputer.statistics_, dtype=np.float64)
     except ValueError as error:
-        raise NotCarried(
-            "categories are text, which a tensor of numbers cannot hold"
+        raise NotEmbeddable(
+            "categories are text, which a tensor of numbers cannot contain"
         ) from error
     is_plain = np.isfinite(values).all()
     marks_nan = isinstance(imputer.missing_values, float) and np.isnan(
         imputer.missing_values
     )
     if imputer.add_indicator or not is_plain or not marks_nan:
-        raise NotCarried("SimpleImputer fills in more than numbers, or adds columns")
+        raise NotEmbeddable("SimpleImputer imputes more than numbers, or adds columns")
     return (Fill(values),)
 
 
@@ -158,20 +158,20 @@ def _robust(scaler: RobustScaler) -> tuple[Step, ...]:
 
 def _largest(scaler: MaxAbsScaler) -> tuple[Step, ...]:
     if getattr(scaler, "clip", False):
-        raise NotCarried("MaxAbsScaler clips")
+        raise NotEmbeddable("MaxAbsScaler clips")
     return _affine(None, scaler.scale_)
 
 
 def _range(scaler: MinMaxScaler) -> tuple[Step, ...]:
     if scaler.clip:
-        raise NotCarried("MinMaxScaler clips")
+        raise NotEmbeddable("MinMaxScaler clips")
     lowest = float(scaler.feature_range[0])
     return (Affine(scaler.scale_, scaler.data_min_, lowest or None),)
 
 
 def _function(transformer: FunctionTransformer) -> tuple[Step, ...]:
     if transformer.func is not None:
-        raise NotCarried("FunctionTransformer calls a function of yours")
+        raise NotEmbeddable("FunctionTransformer calls a user-defined function")
     return ()
 
 

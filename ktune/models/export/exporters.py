@@ -1,4 +1,4 @@
-"""The formats a model can be exported to: one file each, one line each here."""
+"""Export formats: one module per format, and one line per format here."""
 
 import importlib
 import importlib.metadata
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ktune.errors import ExportError
 from ktune.utils.text import did_you_mean
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import Exporter
 
 EXPORTERS: Mapping[str, str] = {
@@ -19,7 +19,7 @@ EXPORTERS: Mapping[str, str] = {
     "tflite_int8": "tflite_int8_exporter:TfliteInt8Exporter",
     "onnx": "onnx_exporter:OnnxExporter",
 }
-"""Format to where its exporter stands; imported when it is asked for."""
+"""Module and class of each format; imported on demand."""
 
 REMEDIES = {
     "onnx": 'pip install "ktune[onnx]"',
@@ -31,7 +31,7 @@ def make_exporter(name: str) -> "Exporter":
     """Return the exporter of a format.
 
     Raises:
-        ExportError: There is none of that name.
+        ExportError: The format is unknown.
     """
     if name not in EXPORTERS:
         raise ExportError(
@@ -49,7 +49,7 @@ def choose_exporters(names: Iterable[str]) -> "list[Exporter]":
     """Return the exporters of these formats, each once.
 
     Raises:
-        ExportError: There is no such format, or a package it needs is missing.
+        ExportError: A format is unknown, or one of its packages is missing.
     """
     exporters = [make_exporter(name) for name in dict.fromkeys(names)]
     for exporter in exporters:
@@ -63,12 +63,12 @@ def choose_exporters(names: Iterable[str]) -> "list[Exporter]":
 
 
 def missing_packages(exporter: "Exporter") -> list[str]:
-    """Return the distributions a format needs that are not installed."""
+    """Return the required distributions of a format that are not installed."""
     return [name for name in exporter.packages if not _is_installed(name)]
 
 
 def remedy_of(exporter: "Exporter") -> str:
-    """Return what installs the packages of a format."""
+    """Return the command that installs the packages of a format."""
     return REMEDIES.get(exporter.name.partition("_")[0], "")
 
 

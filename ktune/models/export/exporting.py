@@ -1,4 +1,4 @@
-"""Export a registered model: write, run elsewhere, compare, keep or refuse."""
+"""Export a registered model: write files, run them, compare, and keep or refuse."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from ktune.data.preprocessing import FittedPreprocessing
 from ktune.errors import ExportError, ExportRefused
 from ktune.metrics.scores import compute_metrics
 from ktune.metrics.threshold import of_labels
+from ktune.models.export.external_preprocessing import write_preprocessing
 from ktune.models.export.parity import check_lossy, largest_difference, replay
 from ktune.models.export.preparing import Prepared, prepare
 from ktune.models.export.real_rows import RealRows, find_real_rows
-from ktune.models.export.sidecar import write_sidecar
 from ktune.models.registry.stored_model import StoredModel
 from ktune.models.tolerance import compute_type, tolerance_for
 from ktune.protocols import Exporter, ExportJob
@@ -31,21 +31,21 @@ REPORT_FILE = "export.json"
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """What was found about one exported file or folder.
+    """An exported file or folder, with its comparison.
 
     Attributes:
-        format: The word after ``--to``.
-        path: Below the folder of the export.
+        format: Name of the format, as for ``--to``.
+        path: Path below the folder of the export.
         n_bytes: Size.
-        n_rows: Rows compared.
-        difference: Largest one from the registered model, see
+        n_rows: Number of compared rows.
+        difference: Largest difference from the registered model, see
             `ktune.models.export.parity.largest_difference`.
-        tolerance: Largest one allowed; None: the format is lossy.
-        agreement: Of a lossy format, 1 is perfectly; see `check_lossy`.
-        metric: Of the scores; "" where there are none.
-        score: Of the registered model on the test set; None where not measured.
-        exported_score: Of the exported one.
-        quantized: What of it is integers, "" if nothing is.
+        tolerance: Largest allowed difference; None for a lossy format.
+        agreement: Agreement of a lossy format, at most 1; see `check_lossy`.
+        metric: Metric of the scores; "" without scores.
+        score: Score of the registered model on the test set; None if not measured.
+        exported_score: Score of the exported model.
+        quantized: The quantized parts; "" if there are none.
     """
 
     format: str
@@ -100,12 +100,12 @@ def export_model(
     """Write a model in several formats; a file that does not agree does not stay.
 
     Args:
-        store: Where the model stands.
+        store: The store of the model.
         model: The registered model.
-        exporters: One a format.
-        folder: To be made.
+        exporters: One per format.
+        folder: Folder to create.
         given_rows: Rows to compare on; None: those of the search.
-        on_phase: Told what is going on.
+        on_phase: Receives progress messages.
 
     Raises:
         ExportError: The folder is taken, or no format can hold the model.
@@ -118,7 +118,7 @@ def export_model(
         prepared = _prepare(model, rows)
         if prepared.reason:
             transformer = model.part("transformer")
-            write_sidecar(draft, transformer, model.spec, prepared.reason)
+            write_preprocessing(draft, transformer, model.spec, prepared.reason)
         files: list[ExportedFile] = []
         errors: dict[str, ExportError | ExportRefused] = {}
         for exporter in exporters:
@@ -176,14 +176,14 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that an export can be put there.
+    """Check that an export can be written to a folder.
 
     Raises:
-        ExportError: There is something already, or no place for it.
+        ExportError: The folder is not empty, or its parent does not exist.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(
-            f"{folder} is there already. Name another folder with -o, or remove it."
+            f"{folder} already exists. Name another folder with -o, or remove it."
         )
     if not folder.parent.is_dir():
         raise ExportError(f"there is no folder {str(folder.parent)!r} for {folder}.")
@@ -191,12 +191,12 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """A folder beside the final one; gone at the end unless it was renamed."""
+    """Create a folder beside the final one; remove it unless it was renamed."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         draft.mkdir()
         yield draft
-        # An empty folder may stand where the export goes; rename replaces it.
+        # The final folder may exist and be empty; rename replaces it.
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error}") from error
     finally:
@@ -229,18 +229,18 @@ def _compare(
     """Run a file on real rows and compare; on the whole test set if it is lossy.
 
     Raises:
-        ExportRefused: It does not agree.
+        ExportRefused: The file does not agree with the registered model.
     """
     is_lossy = exporter.tolerance is None
     raw = rows.test.x if is_lossy and rows.test is not None else rows.compared
-    found = replay(exporter, path, raw, scratch)
+    replayed = replay(exporter, path, raw, scratch)
     reference = model.predict(raw)
     tolerance = exporter.tolerance
     if tolerance is not None:
         tolerance = tolerance_for(compute_type(model.code.model), tolerance)
     try:
-        difference = largest_difference(found.outputs, reference)
-        if tuple(found.metadata["class_names"]) != model.class_names:
+        difference = largest_difference(replayed.outputs, reference)
+        if tuple(replayed.metadata["class_names"]) != model.class_names:
             raise ExportRefused("class names are not those of the registered model")
         file = ExportedFile(
             format=exporter.name,
@@ -249,10 +249,10 @@ def _compare(
             n_rows=len(reference),
             difference=difference,
             tolerance=tolerance,
-            quantized=str(found.metadata.get("quantized", "")),
+            quantized=str(replayed.metadata.get("quantized", "")),
         )
         if tolerance is None:
-            return _judge_lossy(file, found.outputs, reference, model, rows)
+            return _compare_lossy(file, replayed.outputs, reference, model, rows)
         if difference > tolerance:
             raise ExportRefused(
                 f"differs from the registered model by up to {difference:.1e} on "
@@ -264,24 +264,24 @@ def _compare(
     return file
 
 
-def _judge_lossy(
+def _compare_lossy(
     file: ExportedFile,
     outputs: np.ndarray,
     reference: np.ndarray,
     model: StoredModel,
     rows: RealRows,
 ) -> ExportedFile:
-    ours, theirs = model.as_predictions(outputs), model.as_predictions(reference)
+    exported, registered = map(model.as_predictions, (outputs, reference))
     cut = model.cut
-    agreement = check_lossy(cut(ours), cut(theirs), model.task)
+    agreement = check_lossy(cut(exported), cut(registered), model.task)
     if rows.test is None:
         return replace(file, agreement=agreement)
     metric, y = rows.test.metric, rows.test.y
     if of_labels((metric,)):
-        ours, theirs = cut(ours), cut(theirs)
+        exported, registered = cut(exported), cut(registered)
     score, exported_score = (
         compute_metrics((metric,), y, part, model.task)[metric]
-        for part in (theirs, ours)
+        for part in (registered, exported)
     )
     return replace(
         file,

@@ -12,12 +12,12 @@ import numpy as np
 from ktune.errors import ExportError, ModelLost
 from ktune.models.export.metadata import append_to_archive, read_from_archive
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
 
 class KerasExporter:
-    """Keras's own format; the metadata stand in its archive."""
+    """Keras's own format, with the metadata in its archive."""
 
     name = "keras"
     tolerance = 1e-5
@@ -41,7 +41,7 @@ class KerasExporter:
         return path
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Load it by Keras and predict."""
+        """Load it with Keras and predict."""
         import keras
 
         with keras.saving.custom_object_scope(_own_objects(path)):

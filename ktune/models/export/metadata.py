@@ -1,4 +1,4 @@
-"""What stands in every exported model about itself.
+"""Metadata in every exported model.
 
 | key | meaning |
 |---|---|
@@ -6,14 +6,14 @@
 | `task` | binary, multiclass, multilabel or regression |
 | `class_names` | in the order of the outputs; empty for regression |
 | `returns_logits` | whether outputs are logits rather than probabilities |
-| `threshold` | from which probability on a row is positive; null: 0.5 |
-| `inputs` | name to shape and type of a row |
-| `columns` | names of the columns, where the rows are those of a table |
+| `threshold` | decision threshold; null for 0.5 |
+| `inputs` | shape and type of a row by name of the input |
+| `columns` | names of the columns, if the rows are a table |
 | `quantized` | in int8 files: `weights and activations` or `weights` |
-| `preprocessing` | `inside`, or the name of the file it stands in |
+| `preprocessing` | `inside`, or the name of its file |
 
-It is JSON under the name `ktune.json`, beside it `labels.txt` with a class name a line,
-where other tools look for them.
+The metadata are JSON in `ktune.json`; `labels.txt` beside it has one class name per
+line, where other tools look for them.
 """
 
 import json
@@ -27,20 +27,20 @@ LABELS_FILE = "labels.txt"
 
 
 def metadata_files(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return name to content of the files that hold metadata."""
+    """Return the content of the metadata files by name."""
     labels = "".join(f"{name}\n" for name in metadata["class_names"])
     return {METADATA_FILE: json.dumps(dict(metadata)), LABELS_FILE: labels}
 
 
 def append_to_archive(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Add the files to a zip archive, or as one to the end of another file."""
+    """Add the files to a zip archive, or append an archive to another file."""
     with zipfile.ZipFile(path, "a") as archive:
         for name, content in metadata_files(metadata).items():
             archive.writestr(name, content)
 
 
 def read_from_archive(path: Path) -> Mapping[str, Any]:
-    """Return what `append_to_archive` has added."""
+    """Return the metadata from `append_to_archive`."""
     with zipfile.ZipFile(path) as archive:
-        found: Mapping[str, Any] = json.loads(archive.read(METADATA_FILE))
-    return found
+        metadata: Mapping[str, Any] = json.loads(archive.read(METADATA_FILE))
+    return metadata

@@ -1,4 +1,4 @@
-"""An ``.onnx`` file, for ONNX Runtime and everything else that reads it."""
+"""Export as an ``.onnx`` file, for ONNX Runtime and other readers."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from ktune.errors import ExportError
 from ktune.models.export.metadata import LABELS_FILE, METADATA_FILE, metadata_files
 from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
-_OPSET = 17  # tf2onnx 1.17 refuses 20 and is tested by its authors up to 18
+_OPSET = 17  # tf2onnx 1.17 refuses 20, and is tested up to 18
 
 
 class OnnxExporter:
-    """By way of a SavedModel: Keras's own ONNX export turns constants into inputs."""
+    """Converts a SavedModel, as Keras's own ONNX export turns constants into inputs."""
 
     name = "onnx"
     tolerance = 1e-5
@@ -30,7 +30,7 @@ class OnnxExporter:
     runtime = ("onnx", "onnxruntime")
 
     def write(self, job: "ExportJob", folder: Path) -> Path:
-        """Convert by tf2onnx and write the file with its metadata."""
+        """Convert with tf2onnx and write the file with its metadata."""
         path = folder / f"{job.name}.onnx"
         with tempfile.TemporaryDirectory() as scratch:
             write_saved_model(job.model, Path(scratch))
@@ -39,7 +39,7 @@ class OnnxExporter:
         return path
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run it by ONNX Runtime."""
+        """Run it with ONNX Runtime."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(
@@ -58,7 +58,7 @@ class OnnxExporter:
 
 
 def _convert(saved_model: Path, path: Path) -> None:
-    """Run tf2onnx in a process of its own: it changes TensorFlow's global state."""
+    """Run tf2onnx in a separate process, as it changes TensorFlow's global state."""
     options = ["--saved-model", str(saved_model), "--signature_def", SIGNATURE]
     done = subprocess.run(
         [
@@ -76,7 +76,7 @@ def _convert(saved_model: Path, path: Path) -> None:
 
 
 def _finish(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write out what ONNX has no operation for, and add the metadata."""
+    """Replace operations that ONNX lacks, and add the metadata."""
     import onnx
 
     model = onnx.load(str(path))
@@ -88,9 +88,9 @@ def _finish(path: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def _replace_erfc(graph: Any) -> None:
-    """Write erfc(x), which exact GELU is made of, as 1 - erf(x).
+    """Replace erfc(x), which exact GELU contains, by 1 - erf(x).
 
-    tf2onnx 1.17 hands the operation on although ONNX has none of that name.
+    tf2onnx 1.17 writes the operation although ONNX does not define it.
     """
     from onnx import helper, numpy_helper
 

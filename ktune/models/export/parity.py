@@ -1,4 +1,4 @@
-"""Compare an exported model with the registered one, run in a process of its own."""
+"""Run an exported model in a separate process and compare it with its source."""
 
 import json
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from ktune.models.export.rows_file import write_rows_file
 from ktune.models.fresh_process import FreshProcessFailed, run_fresh
 from ktune.protocols import Exporter
 
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """Share of rows on which a lossy format must predict the same class."""
 
-LARGEST_RELATIVE_ERROR = 0.1
+MAX_RELATIVE_ERROR = 0.1
 """Largest error of a lossy format in a regression: RMS, in deviations of outputs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """What an exported model said in a process of its own.
+    """Outputs of an exported model in a separate process.
 
     Attributes:
         outputs: Shape (n, k).
-        metadata: As they stand in the file.
+        metadata: Metadata in the file.
     """
 
     outputs: np.ndarray
@@ -39,13 +39,13 @@ def replay(exporter: Exporter, path: Path, rows: Inputs, folder: Path) -> Replay
     """Run an exported model on raw rows in a fresh process.
 
     Args:
-        exporter: Of its format.
-        path: What was exported.
+        exporter: The exporter of its format.
+        path: The exported file or folder.
         rows: Raw rows.
-        folder: For files on the way.
+        folder: Folder for temporary files.
 
     Raises:
-        ExportRefused: It does not load or does not run.
+        ExportRefused: The model does not load or does not run.
     """
     outputs = folder / "outputs.npz"
     where = str(path.resolve())
@@ -59,7 +59,7 @@ def replay(exporter: Exporter, path: Path, rows: Inputs, folder: Path) -> Replay
 
 
 def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
-    """Return the largest difference; of outputs beyond one, relative to the largest.
+    """Return the largest difference, relative to the largest output if it exceeds 1.
 
     Raises:
         ExportRefused: Shapes differ, or outputs are not finite.
@@ -82,32 +82,32 @@ def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
 
 
 def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> float:
-    """Return how well a lossy format agrees: 1 is perfectly.
+    """Return the agreement of a lossy format; 1 is perfect.
 
-    For classes the share of rows with the same one; for regression one minus the RMS
-    error in standard deviations of the reference.
+    For classes it is the share of rows with equal predictions; for regression one
+    minus the RMS error in standard deviations of the reference.
 
     Args:
-        predictions: Of the lossy format, as `predicted_classes` takes them.
-        reference: Of the registered model.
-        task: What is predicted.
+        predictions: Predictions of the lossy format, as for `predicted_classes`.
+        reference: Predictions of the registered model.
+        task: The task.
 
     Raises:
-        ExportRefused: It agrees so badly that it is another model.
+        ExportRefused: The agreement is below the limit.
     """
     if task is Task.REGRESSION:
         error = np.sqrt(np.mean((predictions.astype(np.float64) - reference) ** 2))
         relative = float(error / max(float(reference.std()), 1e-12))
-        if relative > LARGEST_RELATIVE_ERROR:
+        if relative > MAX_RELATIVE_ERROR:
             raise ExportRefused(
                 f"outputs are off by {relative:.2f} standard deviations (RMS)"
             )
         return 1 - relative
-    ours = predicted_classes(predictions, task)
-    agreement = float((ours == predicted_classes(reference, task)).mean())
-    if agreement < LEAST_AGREEMENT:
+    exported = predicted_classes(predictions, task)
+    agreement = float((exported == predicted_classes(reference, task)).mean())
+    if agreement < MIN_AGREEMENT:
         raise ExportRefused(
             f"predicts the same as the registered model for {agreement:.0%} of the "
-            f"rows only; at least {LEAST_AGREEMENT:.0%} are asked for"
+            f"rows only; at least {MIN_AGREEMENT:.0%} are required"
         )
     return agreement

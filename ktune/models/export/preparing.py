@@ -1,4 +1,4 @@
-"""Get a model ready for all exporters: preprocessing inside, if it can be carried."""
+"""Prepare a model for all exporters, with embedded preprocessing if possible."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from ktune.models.export.complete_model import (
     complete_model,
     unrolled,
 )
-from ktune.models.export.embedded_preprocessing import NotCarried, carry
+from ktune.models.export.embedded_preprocessing import NotEmbeddable, embed
+from ktune.models.export.external_preprocessing import TRANSFORMER_FILE
 from ktune.models.export.rows_file import SINGLE_INPUT, as_arrays
-from ktune.models.export.sidecar import TRANSFORMER_FILE
 from ktune.protocols import ExportJob
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A model ready for export.
+    """A model prepared for export.
 
     Attributes:
-        job: For all exporters.
-        preprocessing: What raw rows go through before the trained model.
-        reason: Why it cannot stand inside; "" if it does.
+        job: The job of all exporters.
+        preprocessing: Preprocessing of raw rows for the trained model.
+        reason: Why it cannot be embedded; "" if it is.
     """
 
     job: ExportJob
@@ -41,20 +41,20 @@ def prepare(
     rows: Inputs,
     facts: Mapping[str, Any],
 ) -> Prepared:
-    """Put preprocessing and model together, as far as a tensor of numbers goes.
+    """Combine preprocessing and model, if the preprocessing can be embedded.
 
     Args:
         model: The trained Keras model.
-        preprocessing: Fitted.
+        preprocessing: The fitted preprocessing.
         columns: Names of the columns of a table; empty for arrays.
         name: Stem of the files to write.
         rows: Raw rows that represent the data.
-        facts: The metadata that are known already, see `ktune.models.export.metadata`.
+        facts: Known metadata, see `ktune.models.export.metadata`.
     """
     reason = ""
     try:
-        blocks = carry(preprocessing, columns)
-    except NotCarried as error:
+        blocks = embed(preprocessing, columns)
+    except NotEmbeddable as error:
         blocks, reason = (), str(error)
         rows = preprocessing.transform(rows)
     inputs = _input_forms(model, rows, is_own_input=not blocks)
@@ -84,7 +84,7 @@ def prepare(
 def _input_forms(
     model: Any, rows: Inputs, *, is_own_input: bool
 ) -> dict[str, InputForm]:
-    """Return what the whole takes: floats, unless ints go right into the model."""
+    """Return the inputs: floats, unless integers are passed directly to the model."""
     shapes = input_shape(rows)
     if not isinstance(shapes, Mapping):
         shapes = {SINGLE_INPUT: shapes}

@@ -1,4 +1,4 @@
-"""Real rows to compare on: the test rows of the search, read again from its source."""
+"""Real rows for comparisons: the test rows of the search, read from their source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ktune.tracking.reader import find_search
 from ktune.tracking.store import Store
 
 COMPARED_ROWS = 200
-"""So many rows are compared; and as many stand for the data when quantising."""
+"""Number of compared rows, and of representative rows for quantisation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ParityRows:
     Attributes:
         x: Raw features.
         y: Targets, as in ``Dataset.y``.
-        metric: What the search judged by.
+        metric: Objective of the search.
     """
 
     x: Inputs
@@ -44,9 +44,9 @@ class RealRows:
 
     Attributes:
         compared: Rows on which an exported model must agree with the registered one.
-        representative: Rows that tell the range of the numbers, for quantisation.
-        origin: Where they come from, for the user.
-        test: The test set with its targets; None where it is not to be had.
+        representative: Rows with representative numbers, for quantisation.
+        origin: Their origin, as text for the user.
+        test: The test set with its targets; None if not available.
     """
 
     compared: Inputs
@@ -59,13 +59,13 @@ def find_real_rows(store: Store, model: StoredModel, given: Path | None) -> Real
     """Return rows to compare on.
 
     Args:
-        store: Where the search stands that has made the model.
+        store: The store of the model's search.
         model: The registered model.
-        given: A file or folder of rows to be taken; None: the data of the search are
-            read again, and where that fails the rows recorded with the model serve.
+        given: A file or folder of rows; None: read the data of the search again, or
+            use the recorded example rows if that fails.
 
     Raises:
-        DataError: The rows given are not what the model takes.
+        DataError: The given rows do not match the model.
     """
     if given is not None:
         rows = load_rows(given, model.spec, None).rows
@@ -114,7 +114,7 @@ def _plain_rows(rows: Any, origin: str) -> RealRows:
 
 
 def _filled_up(test: Inputs, others: Inputs) -> Inputs:
-    """Return test rows, and others where there are too few of them."""
+    """Return test rows, and other rows if there are too few."""
     lacking = COMPARED_ROWS - count_rows(test)
     if lacking <= 0:
         return spread(test, COMPARED_ROWS)
@@ -127,7 +127,7 @@ def _filled_up(test: Inputs, others: Inputs) -> Inputs:
 
 
 def spread(rows: Inputs, at_most: int) -> Inputs:
-    """Return evenly spread rows, all of them if there are not more."""
+    """Return at most a number of evenly spaced rows."""
     n_rows = count_rows(rows)
     size = min(n_rows, at_most)
     return take_rows(rows, np.linspace(0, n_rows - 1, size).astype(np.int64))

@@ -1,7 +1,7 @@
-"""Run an exported model in a process of its own.
+"""Run an exported model in a separate process.
 
-Arguments: format, exported file, rows, outputs to write. With preprocessing beside the
-model, the rows are raw and go through that file first, as a user would have to.
+Arguments: format, exported file, file of rows, file of outputs. If the preprocessing is
+in a file beside the model, it is applied to the raw rows first.
 """
 
 import json
@@ -21,10 +21,10 @@ def main(words: list[str]) -> None:
     metadata = exporter.read_metadata(Path(path))
     rows = read_rows_file(Path(rows_file))
     if metadata["preprocessing"] != "inside":
-        # Only then, for scikit-learn takes seconds.
-        from ktune.models.export.sidecar import apply_sidecar
+        # Imported only if needed, because scikit-learn takes seconds.
+        from ktune.models.export.external_preprocessing import apply_preprocessing
 
-        rows = apply_sidecar(Path(path).parent, rows, metadata)
+        rows = apply_preprocessing(Path(path).parent, rows, metadata)
     inputs = {
         name: np.asarray(part).astype(metadata["inputs"][name]["type"], copy=False)
         for name, part in rows.items()

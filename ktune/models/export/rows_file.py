@@ -1,4 +1,4 @@
-"""Rows on their way to another process: a table as parquet, arrays as npz."""
+"""Files of rows for another process: a table as parquet, arrays as npz."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,11 @@ import pandas as pd
 from ktune.data.dataset import Inputs
 
 SINGLE_INPUT = "rows"
-"""Name of the input of a model that has only one."""
+"""Name of the input of a model with a single input."""
 
 
 def write_rows_file(rows: Inputs, folder: Path) -> Path:
-    """Write rows of any form to a file; return which."""
+    """Write rows of any form to a file; return its path."""
     if isinstance(rows, pd.DataFrame):
         path = folder / "rows.parquet"
         rows.to_parquet(path)
@@ -26,7 +26,7 @@ def write_rows_file(rows: Inputs, folder: Path) -> Path:
 
 
 def read_rows_file(path: Path) -> dict[str, Any]:
-    """Return what was written, by the name of the input; a table under its only one."""
+    """Return the rows of a file by input name; a table has `SINGLE_INPUT`."""
     if path.suffix == ".parquet":
         return {SINGLE_INPUT: pd.read_parquet(path)}
     with np.load(path, allow_pickle=False) as file:
@@ -34,7 +34,7 @@ def read_rows_file(path: Path) -> dict[str, Any]:
 
 
 def as_arrays(rows: Inputs) -> Mapping[str, np.ndarray]:
-    """Return rows as an array an input."""
+    """Return rows as one array per input."""
     if isinstance(rows, Mapping):
         return {name: np.asarray(part) for name, part in rows.items()}
     return {SINGLE_INPUT: np.asarray(rows)}

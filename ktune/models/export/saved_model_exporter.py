@@ -1,4 +1,4 @@
-"""A TensorFlow SavedModel folder, for TensorFlow Serving and other TensorFlow users."""
+"""Export as a SavedModel folder, for TensorFlow Serving and TensorFlow itself."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ import numpy as np
 from ktune.models.export.metadata import METADATA_FILE, metadata_files
 from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
-_EXTRA = "assets.extra"  # TensorFlow's place for what libraries add
+_EXTRA = "assets.extra"  # TensorFlow's folder for files of other libraries
 
 
 class SavedModelExporter:
-    """A folder with signature ``serving_default``; metadata in ``assets.extra``."""
+    """A folder with signature ``serving_default``, and metadata in ``assets.extra``."""
 
     name = "savedmodel"
     tolerance = 1e-5
@@ -35,7 +35,7 @@ class SavedModelExporter:
         return path
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Load it by TensorFlow, without Keras, and call its signature."""
+        """Load it with TensorFlow, without Keras, and call its signature."""
         import tensorflow as tf
 
         loaded = tf.saved_model.load(str(path))
@@ -46,5 +46,5 @@ class SavedModelExporter:
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
         """Read them from ``assets.extra``."""
         content = (path / _EXTRA / METADATA_FILE).read_text(encoding="utf-8")
-        found: Mapping[str, Any] = json.loads(content)
-        return found
+        metadata: Mapping[str, Any] = json.loads(content)
+        return metadata

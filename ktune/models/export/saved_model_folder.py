@@ -1,4 +1,4 @@
-"""A TensorFlow SavedModel that answers as ``predict`` does."""
+"""Write a TensorFlow SavedModel with the outputs of ``predict``."""
 
 from pathlib import Path
 from typing import Any
@@ -9,26 +9,26 @@ SIGNATURE = "serving_default"
 
 
 def write_saved_model(model: Any, folder: Path) -> None:
-    """Write a functional Keras model, batches of any size in, outputs out.
+    """Write a functional Keras model for batches of any size.
 
-    Keras's own ``model.export`` leaves augmentation layers switched on (3.15), so that
-    its answers are random; here the model is called as in prediction.
+    Keras's own ``model.export`` keeps augmentation layers active (3.15), so that its
+    outputs are random; here the model is called as in prediction.
 
     Args:
-        model: Functional, with named inputs.
-        folder: To write.
+        model: A functional model with named inputs.
+        folder: Folder to write.
 
     Raises:
-        ExportError: Keras does not run on TensorFlow here.
+        ExportError: The Keras backend is not TensorFlow.
     """
     import keras
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
-            f"Keras runs on {keras.backend.backend()} here; SavedModel, TFLite and "
-            "ONNX are written from TensorFlow. Set KERAS_BACKEND=tensorflow: the "
-            "registered model is the same under every backend."
+            f"the Keras backend is {keras.backend.backend()}; SavedModel, TFLite and "
+            "ONNX need TensorFlow. Set KERAS_BACKEND=tensorflow: the registered model "
+            "works with every backend."
         )
     names = [tensor.name for tensor in model.inputs]
     specs = [

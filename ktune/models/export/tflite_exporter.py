@@ -1,4 +1,4 @@
-"""A ``.tflite`` file of full precision, for phones and small devices."""
+"""Export as a ``.tflite`` file of full precision, for phones and small devices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from ktune.models.export.tflite_file import (
     write_tflite,
 )
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
 
 class TfliteExporter:
-    """Floats of 32 bits, as in the registered model."""
+    """32-bit floats, as in the registered model."""
 
     name = "tflite"
     tolerance = 1e-5
@@ -29,7 +29,7 @@ class TfliteExporter:
         return write_tflite(job, folder / f"{job.name}.tflite")
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run it by LiteRT."""
+        """Run it with LiteRT."""
         return run_tflite(path, rows)
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""TFLite files (LiteRT): convert, add metadata, run. The three variants share this."""
+"""Convert and run TFLite files (LiteRT); shared by the three TFLite formats."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from ktune.errors import ExportError
 from ktune.models.export.metadata import append_to_archive, read_from_archive
 from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
 _BATCH = 256
@@ -22,8 +22,8 @@ def write_tflite(
 ) -> Path:
     """Convert a model and write it with its metadata.
 
-    The metadata are a zip archive at the end of the file, as TFLite's own tools put
-    label files there (`unzip model.tflite` shows them).
+    The metadata are a zip archive at the end of the file, like the label files of
+    TFLite's own tools (`unzip model.tflite` lists them).
 
     Args:
         job: The model.
@@ -31,7 +31,7 @@ def write_tflite(
         configure: Sets options of TensorFlow's converter.
 
     Raises:
-        ExportError: TFLite has no operations for the model.
+        ExportError: TFLite does not support the model.
     """
     import tensorflow as tf
 
@@ -52,7 +52,8 @@ def write_tflite(
             content = converter.convert()
         except Exception as error:
             raise ExportError(
-                f"TFLite cannot hold this model: {str(error).strip().splitlines()[0]}"
+                "TFLite does not support this model: "
+                f"{str(error).strip().splitlines()[0]}"
             ) from error
     path.write_bytes(content)
     append_to_archive(path, job.metadata)
@@ -70,7 +71,7 @@ def representative_rows(job: "ExportJob") -> Callable[[], Iterator[dict[str, Any
 
 
 def run_tflite(path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the outputs for rows, an array an input, by LiteRT."""
+    """Return the outputs of LiteRT for rows, one array per input."""
     runner = _interpreter(path).get_signature_runner(SIGNATURE)
     n_rows = len(next(iter(rows.values())))
     parts = []

@@ -1,4 +1,4 @@
-"""A ``.tflite`` file with weights of 16 bits: half the size, a little less exact."""
+"""Export as a ``.tflite`` file with 16-bit weights: half the size, less precise."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from ktune.models.export.tflite_file import (
     write_tflite,
 )
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
 
 class TfliteFloat16Exporter:
-    """Weights are floats of 16 bits; inputs and outputs stay at 32."""
+    """16-bit weights; inputs and outputs are 32-bit floats."""
 
     name = "tflite_float16"
     tolerance = None
@@ -29,7 +29,7 @@ class TfliteFloat16Exporter:
         return write_tflite(job, folder / f"{job.name}-float16.tflite", _configure)
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run it by LiteRT."""
+        """Run it with LiteRT."""
         return run_tflite(path, rows)
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A ``.tflite`` file with integers of 8 bits: a quarter of the size."""
+"""Export as a ``.tflite`` file with 8-bit integers: a quarter of the size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,21 +14,23 @@ from ktune.models.export.tflite_file import (
     write_tflite,
 )
 
-if TYPE_CHECKING:  # running a file must not wait for scikit-learn
+if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
 
-LARGEST_ERROR = 0.05
-"""RMS error on the representative rows, in standard deviations of the outputs, up to
-which activations are integers too."""
+MAX_ERROR = 0.05
+"""Maximum RMS error of quantized activations on the representative rows.
+
+In standard deviations of the outputs.
+"""
 
 
 class TfliteInt8Exporter:
-    """Weights are integers; activations too where the model bears it.
+    """8-bit weights, and 8-bit activations if the error stays small.
 
     An activation has one range for the whole tensor, taken from representative rows.
-    Columns of very different size (raw tables, or recurrent states) do not fit into
-    256 steps of one range; then the weights alone are integers, and the range of the
-    activations is found anew for every row. Inputs and outputs stay floats of 32 bits.
+    Columns of very different magnitude (raw tables, or recurrent states) do not fit
+    into 256 steps of one range; then only the weights are quantized, and the range of
+    the activations is computed for every row. Inputs and outputs are 32-bit floats.
     """
 
     name = "tflite_int8"
@@ -37,15 +39,15 @@ class TfliteInt8Exporter:
     runtime = ("ai_edge_litert.interpreter",)
 
     def write(self, job: "ExportJob", folder: Path) -> Path:
-        """Convert and write the file; ``quantized`` in the metadata says what is."""
+        """Convert and write the file; the metadata name the ``quantized`` parts."""
         path = folder / f"{job.name}-int8.tflite"
         _write(job, path, "weights and activations", representative_rows(job))
-        if _error(job, path) > LARGEST_ERROR:
+        if _error(job, path) > MAX_ERROR:
             _write(job, path, "weights", None)
         return path
 
     def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Run it by LiteRT."""
+        """Run it with LiteRT."""
         return run_tflite(path, rows)
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
@@ -63,8 +65,8 @@ def _write(
         if rows is not None:
             converter.representative_dataset = rows
 
-    told = {**job.metadata, "quantized": what}
-    write_tflite(replace(job, metadata=told), path, configure)
+    metadata = {**job.metadata, "quantized": what}
+    write_tflite(replace(job, metadata=metadata), path, configure)
 
 
 def _error(job: "ExportJob", path: Path) -> float:

@@ -1,1 +1,1 @@
-"""Predict for new rows: read them, check them against the model, name the outcome."""
+"""Predict new rows: read them, check them against the model, name the classes."""

@@ -1,4 +1,4 @@
-"""Bring rows that were read into the form a registered model takes."""
+"""Convert rows of a file to the form that a registered model expects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from ktune.utils.text import did_you_mean
 
 @dataclass(frozen=True, eq=False)
 class FittedRows:
-    """Rows as the model takes them.
+    """Rows in the form of the model.
 
     Attributes:
         name: The file or folder, for messages.
-        rows: A table, an array, or an array an input.
-        files: Of each row, where they are images.
-        notes: What was done to them that the user should know.
+        rows: A table, an array, or one array per input.
+        files: The file of each row, for images.
+        notes: Notes on conversions for the user.
     """
 
     name: str
@@ -42,13 +42,13 @@ def load_rows(
 
     Args:
         path: A csv, parquet, npz or npy file, or a folder of images.
-        spec: Of the model, see `ktune.models.registry.packaging`.
-        array: Name of the array in an npz file, where several may be meant.
+        spec: Specification of the model, see `ktune.models.registry.packaging`.
+        array: Name of the array in an npz file with several arrays.
         written: Fields of a `ktune.data.TableFormat` in which a table differs from
-            the one the model was trained on.
+            that of the training rows.
 
     Raises:
-        DataError: They are not there, or not what the model takes.
+        DataError: The file is missing, or does not match the model.
     """
     if path.is_dir():
         return _images(path, spec)
@@ -87,7 +87,7 @@ def _table(read: NewRows, table: pd.DataFrame, columns: list[str]) -> FittedRows
 def _numbers_of_table(
     read: NewRows, table: pd.DataFrame, spec: Mapping[str, Any]
 ) -> FittedRows:
-    """A table for a model of arrays: columns by position, for instance pixels."""
+    """Convert a table for a model of arrays: columns by position, such as pixels."""
     text = [name for name in table.columns if not _is_numeric(table[name])]
     if text:
         value = next(v for v in table[text[0]] if not _is_number(v))
@@ -133,7 +133,7 @@ def _images(folder: Path, spec: Mapping[str, Any]) -> FittedRows:
 
 
 def _full_light(spec: Mapping[str, Any]) -> float:
-    """Return the value that stands for full light in the rows the model takes."""
+    """Return the value of white pixels in the rows of the model."""
     if isinstance(spec["scale"], float | int) and spec["scale"]:
         return round(1.0 / spec["scale"], 6)
     is_integer = np.dtype(spec["input_type"]).kind in "iu"

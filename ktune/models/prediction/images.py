@@ -1,4 +1,4 @@
-"""Read a folder of images as the rows of a model that takes images."""
+"""Read a folder of images as the rows of an image model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,16 @@ class ImageRows:
 
 
 def read_images(folder: Path, shape: tuple[int, ...]) -> ImageRows:
-    """Decode all images in a folder and below it, as a search on such files does.
+    """Decode all images in a folder and its subfolders, as a search does.
 
     Args:
-        folder: Where they are.
-        shape: Of one row: (height, width), or (height, width, channels) with 1 or 3
-            channels. Images of another size are resized.
+        folder: The folder.
+        shape: Shape of one row: (height, width), or (height, width, channels) with 1
+            or 3 channels. Images of another size are resized.
 
     Raises:
-        DataError: There is none, some are not readable, or the model takes no images.
+        DataError: There are no images, some are not readable, or the model is not one
+            of images.
     """
     form = _form(folder, shape)
     paths = find_images(folder)

@@ -1,4 +1,4 @@
-"""Read a table of new rows like the table a model was trained on."""
+"""Read a table of new rows in the format of the training table."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 
 
 def is_table(path: Path, spec: Mapping[str, Any]) -> bool:
-    """Whether a file is read as a table: by its ending, or by the model's own file."""
+    """Whether a file is a table, by its suffix or by the training file of the model."""
     ending = path.suffix.lower()
     if ending in (*_TEXT_ENDINGS, *PACKED, *ENDINGS):
         return True
@@ -29,12 +29,12 @@ def read_new_table(
 
     Args:
         path: The file.
-        spec: Of the model, with the form of its training file; versions of before
-            have none, and the form is found.
+        spec: Specification of the model, with the format of its training file; older
+            versions have none, so that the format is detected.
         written: Fields of a `TableFormat` in which this file differs.
 
     Raises:
-        DataError: It cannot be read, or holds a value among numbers that is none.
+        DataError: The file is not readable, or a numeric column contains text.
     """
     given = _format(spec, written)
     expected = Expected(_number_columns(spec))
@@ -78,7 +78,7 @@ def _with_header(
     spec: Mapping[str, Any],
     written: Mapping[str, Any],
 ) -> TableFormat:
-    """Settle whether line 1 names the columns, and the names of a file without."""
+    """Determine whether line 1 is a header, and the names of a file without one."""
     line = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
     cells = cut(line.rstrip("\r"), found.separator or ",")
     has_header = written.get("header")
@@ -107,12 +107,12 @@ def _is_header(
     if set(columns) <= set(cells):
         return trained_with_header or not all(map(str.isdigit, columns))
     if _counts(columns) and all(map(_is_number, cells)):
-        return False  # unnamed columns, as of a DataFrame made of an array
+        return False  # unnamed columns, as of a DataFrame of an array
     return trained_with_header
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Whether cells are 0, 1, 2 …, as pandas names the columns of an array."""
+    """Whether cells are 0, 1, 2 …, the names that pandas gives to unnamed columns."""
     return list(cells) == [str(index) for index in range(len(cells))] and len(cells) > 1
 
 

@@ -1,4 +1,4 @@
-"""What a model says about new rows, with names instead of numbers."""
+"""Predictions for new rows as tables, with class names instead of numbers."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ _WRITERS = (".csv", ".parquet", ".json")
 
 
 def predict_rows(model: StoredModel, rows: FittedRows) -> pd.DataFrame:
-    """Return one row a row: the prediction, and the probability of each class.
+    """Return the prediction of each row, and the probability of each class.
 
     Columns: ``file`` for images; ``prediction``; ``probability_<class>`` for classes.
-    Several labels have a column 0/1 each, ``prediction_<label>``; several regression
-    targets ``prediction_0``, ``prediction_1``, ….
+    Multilabel models have one column 0/1 per label, ``prediction_<label>``; several
+    regression targets have ``prediction_0``, ``prediction_1``, ….
 
     Raises:
-        DataError: The rows are not what the model takes.
+        DataError: The rows do not match the model.
     """
     try:
         predictions = model.as_predictions(model.predict(rows.rows))
@@ -47,13 +47,13 @@ def name_predictions(
     class_names: tuple[str, ...],
     chosen: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Return the columns that predictions become.
+    """Return predictions as named columns.
 
     Args:
-        predictions: As `ktune.data.targets.as_predictions` returns them.
-        task: What is predicted.
+        predictions: From `ktune.data.targets.as_predictions`.
+        task: The task.
         class_names: In the order of the class numbers.
-        chosen: What the classes are decided by; None: the predictions.
+        chosen: Predictions that decide the classes; None: ``predictions``.
 
     Example:
         >>> columns = name_predictions(np.array([0.75]), Task.BINARY, ("no", "yes"))
@@ -80,22 +80,22 @@ def name_predictions(
 
 
 def check_output(path: Path) -> None:
-    """Check that predictions can be written to a file, before they are made.
+    """Check that predictions can be written to a file, before they are computed.
 
     Raises:
-        DataError: Its ending or its folder is wrong.
+        DataError: Its suffix is unknown, or its folder does not exist.
     """
     if path.suffix.lower() not in _WRITERS:
         raise DataError(
             f"{path}: predictions are written as {', '.join(_WRITERS)}; got "
-            f"{path.suffix or 'no ending'!r}."
+            f"{path.suffix or 'no suffix'!r}."
         )
     if not path.parent.is_dir():
         raise DataError(f"{path}: there is no folder {str(path.parent)!r}.")
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:
-    """Write the table by the ending of the file, whole or not at all."""
+    """Write the table atomically, in the format of the file's suffix."""
     draft = path.with_name(f".{path.name}.part")
     try:
         if path.suffix.lower() == ".parquet":

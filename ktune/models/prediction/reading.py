@@ -21,12 +21,12 @@ _ARRAY_NAMES = ("x", "X", "features", "data", "arr_0")
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Rows as they were read, before they are checked against a model.
+    """Rows of a file before they are checked against a model.
 
     Attributes:
         name: The file or folder, for messages.
         content: A table, or arrays by name.
-        notes: What was found in the file.
+        notes: Notes on the file.
     """
 
     name: str
@@ -37,15 +37,15 @@ class NewRows:
 def read_rows(
     path: Path, spec: Mapping[str, Any], written: Mapping[str, Any] = _NOTHING
 ) -> NewRows:
-    """Read a file of rows; its ending says what it is.
+    """Read a file of rows in the format of its suffix.
 
     Args:
         path: The file.
-        spec: Of the model; its table is read like the one it was trained on.
+        spec: Specification of the model; a table is read like its training table.
         written: Fields of a `ktune.data.TableFormat` in which this file differs.
 
     Raises:
-        DataError: It is not there, not readable, or of another kind.
+        DataError: The file is missing, not readable, or of another format.
     """
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
@@ -66,19 +66,19 @@ def read_rows(
         raise DataError(f"{path} cannot be read: {error}") from error
     raise DataError(
         f"{path}: rows are read from .csv, .xlsx, {', '.join(_READERS)} files or from "
-        f"a folder of images; got {path.suffix or 'no ending'!r}."
+        f"a folder of images; got {path.suffix or 'no suffix'!r}."
     )
 
 
 def choose_array(rows: NewRows, wanted: str | None) -> np.ndarray:
-    """Return the array of an npz file that holds the features.
+    """Return the array of features in an npz file.
 
     Args:
         rows: Arrays by name.
-        wanted: Its name; None: the only one, or one of the usual names.
+        wanted: Its name; None: the only array, or one with a usual name.
 
     Raises:
-        DataError: It is not there, or several may be meant.
+        DataError: The array is missing, or several arrays are possible.
     """
     arrays = rows.content
     assert isinstance(arrays, Mapping)
@@ -92,11 +92,11 @@ def choose_array(rows: NewRows, wanted: str | None) -> np.ndarray:
         return arrays[wanted]
     if len(arrays) == 1:
         return next(iter(arrays.values()))
-    found = [name for name in _ARRAY_NAMES if name in arrays]
-    if len(found) == 1:
-        return arrays[found[0]]
+    usual = [name for name in _ARRAY_NAMES if name in arrays]
+    if len(usual) == 1:
+        return arrays[usual[0]]
     raise DataError(
-        f"{rows.name} holds several arrays: {listed}. Say which holds the features, "
+        f"{rows.name} contains several arrays: {listed}. Name the array of features, "
         "for instance --array x_test."
     )
 

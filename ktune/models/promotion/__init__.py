@@ -1,1 +1,1 @@
-"""Which version of a registered model is champion: forward by the gate, and back."""
+"""Promote a version to champion by the gate, and roll back."""

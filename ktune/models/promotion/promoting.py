@@ -18,10 +18,10 @@ from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.card import write_card
 from ktune.models.registry.champion import (
     Candidate,
+    assign_alias,
     decide_champion,
     predictions_of_version,
     register_best,
-    settle,
 )
 from ktune.models.registry.gate import Decision
 from ktune.tracking import names
@@ -47,22 +47,22 @@ def promote(
 ) -> Promotion:
     """Make a trial's model the champion if it is better by more than noise.
 
-    It is refitted first if that has not been done. Candidate and champion are measured
-    on the same untouched test rows; where data or test rows have changed since, the
-    champion is measured anew on the present ones, and the reason says so.
+    The trial is refitted first if it has no version yet. Candidate and champion are
+    measured on the same untouched test rows. If data or test rows have changed, the
+    champion is measured again on the present ones, and the reason says so.
 
     Args:
         reference: A trial; or a search, for its best trial.
-        force: Make it champion whatever the gate says.
-        n_refits: Refit it under so many seeds; their mean, one Keras model, is what is
-            measured and registered. It steadies models that depend on their seed.
-        experiment: Taken instead of the recorded source, for a search that was
-            started from Python and has none.
-        tracking_uri: Where MLflow's store is; see `ktune.search`.
-        listener: Is told what is being done.
+        force: Make it champion even if the gate refuses.
+        n_refits: Number of refits with different seeds; their mean is measured and
+            registered as one Keras model. It stabilizes models that depend on seeds.
+        experiment: Replaces the recorded source for a search that was started from
+            Python, which has none.
+        tracking_uri: Address of MLflow's store; see `ktune.search`.
+        listener: Receives progress messages.
 
     Raises:
-        KtuneError: The run, its source or its data are not to be had.
+        KtuneError: The run, its source or its data are not available.
     """
     if n_refits < 1:
         raise ExperimentError(f"n_refits must be at least 1; got {n_refits}")
@@ -74,7 +74,7 @@ def promote(
         version = version_of_trial(store, trial_run.run_id) if n_refits == 1 else None
         if present and version and present.version == version.version:
             return _stays(present)
-        listener.on_phase("setting up data and folds as recorded")
+        listener.on_phase("rebuilding data and folds as recorded")
         recorded = opened.read(trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
             work = _PromotionWork(opened, rebuilt.context, listener)
@@ -99,7 +99,7 @@ def _require_complete(run: RunView) -> None:
     if run.state != "complete":
         raise UnknownReference(
             f"trial {run.number} of {run.experiment!r} is {run.state}; only a complete "
-            "trial can be promoted. They are listed by: "
+            "trial can be promoted. List them with: "
             f"ktune runs {run.tags[names.PARENT][:8]}"
         )
 
@@ -118,7 +118,7 @@ def _stays(present: Registration) -> Promotion:
 
 @dataclass(frozen=True, eq=False)
 class _PromotionWork:
-    """Judges the model of a trial, refitted first if need be."""
+    """Compares the model of a trial with the champion, refitted first if necessary."""
 
     opened: OpenSearch
     context: SearchContext
@@ -127,18 +127,18 @@ class _PromotionWork:
     def judge(
         self, version: Registration, *, force: bool
     ) -> tuple[Registration, Decision]:
-        """Compare a registered version with the champion, and move an alias."""
+        """Compare a registered version with the champion, and assign an alias."""
         self.listener.on_phase(f"measuring version {version.version} and the champion")
         context, store = self.context, self.opened.store
-        ours = None
+        predictions = None
         if context.partition.x_test is not None:
             x_test = context.partition.x_test
-            ours = predictions_of_version(store, version, context, x_test)
-        decision = decide_champion(store, context, ours)
-        return settle(store, version, decision, force=force), decision
+            predictions = predictions_of_version(store, version, context, x_test)
+        decision = decide_champion(store, context, predictions)
+        return assign_alias(store, version, decision, force=force), decision
 
     def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
-        """Refit the trial for the epochs found best, register and judge it."""
+        """Refit the trial for its best number of epochs, register and compare it."""
         context, store = self.context, self.opened.store
         run = self.opened.trial_run
         trial, result = read_trial(store, run)
@@ -159,7 +159,7 @@ class _PromotionWork:
         return register_best(store, context, candidate, force=force)
 
     def _refit_often(self, trial: Trial, epochs: int, n_refits: int) -> Refit:
-        """Refit under several seeds; return the mean of the models as one."""
+        """Refit with several seeds; return the mean of the models as one model."""
         started = time.perf_counter()
         context, opened = self.context, self.opened
         threshold = threshold_of_trial(opened.store, context, opened.trial_run.run_id)

@@ -1,4 +1,4 @@
-"""Where a version of a registered model stands after a promotion."""
+"""The outcome of a promotion."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,17 +8,17 @@ from ktune.tracking.model_registry import CHAMPION
 
 @dataclass(frozen=True)
 class Promotion:
-    """Where a version of a registered model stands, and why.
+    """Alias of a version of a registered model after a promotion.
 
     Attributes:
         model: Name of the registered model.
-        version: The version in question.
-        alias: What it is now: "champion" or "challenger".
-        reason: Why.
-        before: The champion before, None for none.
-        is_new_version: Whether the trial had to be refitted for it.
-        is_move: Whether an alias was moved.
-        is_forced: Whether the gate would have decided otherwise.
+        version: The version.
+        alias: Its alias: "champion" or "challenger".
+        reason: Reason of the alias.
+        before: The previous champion; None if there was none.
+        is_new_version: Whether the trial was refitted for it.
+        is_move: Whether an alias was changed.
+        is_forced: Whether the gate decided otherwise.
     """
 
     model: str
@@ -36,18 +36,20 @@ class Promotion:
         return self.alias == CHAMPION
 
     @property
-    def told(self) -> str:
-        """What happened, in a sentence."""
-        what = f"{self.model!r} version {self.version}"
+    def message(self) -> str:
+        """The outcome as a sentence."""
+        version = f"{self.model!r} version {self.version}"
         if not self.is_move:
-            return f"{what} is {self.alias} already."
+            return f"{version} is {self.alias} already."
         refitted = ", refitted for this," if self.is_new_version else ""
-        forced = " by force, though" if self.is_forced else ""
-        kept = "" if self.before is None else f" Champion before: {self.before}."
+        forced = " by force, although" if self.is_forced else ""
+        previous = "" if self.before is None else f" Previous champion: {self.before}."
         if not self.is_champion and self.before is not None:
-            kept = f" Champion stays version {self.before}."
-        return f"{what}{refitted} is {self.alias} now{forced}: {self.reason}.{kept}"
+            previous = f" Champion stays version {self.before}."
+        return (
+            f"{version}{refitted} is {self.alias} now{forced}: {self.reason}.{previous}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        return {**asdict(self), "is_champion": self.is_champion, "told": self.told}
+        return {**asdict(self), "is_champion": self.is_champion, "told": self.message}

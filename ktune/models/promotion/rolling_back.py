@@ -1,4 +1,4 @@
-"""Go back to the champion before; nothing is loaded or trained for it."""
+"""Roll back to the previous champion, without loading or training a model."""
 
 from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.alias_changes import roll_back
@@ -10,10 +10,10 @@ from ktune.tracking.store import opened_store
 def rollback(
     reference: str | None = None, *, tracking_uri: str | None = None
 ) -> Promotion:
-    """Give alias ``champion`` back to the version that held it before.
+    """Return alias ``champion`` to the previous champion.
 
     Args:
-        reference: Of a search or trial of the model, or its name; None: of the newest
+        reference: A search or trial of the model, or its name; None: the newest
             search.
         tracking_uri: Where MLflow's store is; see `ktune.search`.
 
@@ -22,13 +22,13 @@ def rollback(
     """
     with opened_store(tracking_uri) as store:
         name = find_search(store, reference).experiment
-        move = roll_back(store, name)
-        write_card(store, name, move.version)
+        change = roll_back(store, name)
+        write_card(store, name, change.version)
     return Promotion(
         model=name,
-        version=move.version,
-        alias=move.alias,
-        reason=move.reason,
-        before=move.before,
+        version=change.version,
+        alias=change.alias,
+        reason=change.reason,
+        before=change.before,
         is_new_version=False,
     )

@@ -1,1 +1,1 @@
-"""The model registry: register models, decide who is champion, load them again."""
+"""The model registry: register models, select the champion, load versions."""

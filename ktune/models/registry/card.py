@@ -1,4 +1,4 @@
-"""Write the card of a registered version: read from MLflow, kept with the model."""
+"""Write the card of a registered version from its records in MLflow."""
 
 import json
 import tempfile
@@ -27,13 +27,13 @@ CARD_FILE = "model_card.md"
 
 
 def write_card(store: Store, name: str, number: int) -> str:
-    """Write the card of a version, as its artifact and as its description in MLflow.
+    """Write the card of a version as its artifact and as its description in MLflow.
 
     Returns:
         The card, as Markdown.
 
     Raises:
-        StoreError: There is no such version, or its search is not to be had.
+        StoreError: The version does not exist, or its search is not readable.
     """
     version = find_version(store, name, number)
     if version is None:
@@ -47,7 +47,7 @@ def write_card(store: Store, name: str, number: int) -> str:
 
 
 def read_card(store: Store, version: Registration) -> Card:
-    """Gather what the card of a version says."""
+    """Collect the content of a version's card."""
     search = find_run(store, version.tags[names.SEARCH_RUN])
     record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
     runs = {run.run_id: run for run in list_trials(store, search)}
@@ -90,7 +90,7 @@ def read_card(store: Store, version: Registration) -> Card:
 
 
 def scores_tag(test: Mapping[str, Estimate]) -> dict[str, str]:
-    """Return the tag that keeps a version's test scores."""
+    """Return the tag with a version's test scores."""
     scores = {name: [e.value, e.low, e.high] for name, e in test.items()}
     return {names.TEST_SCORES: json.dumps(scores)} if scores else {}
 
@@ -125,7 +125,7 @@ def _findings(store: Store, run: RunView) -> Iterator[Mapping[str, str]]:
     try:
         content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
     except StoreError:
-        return  # interrupted before it was judged
+        return  # interrupted before its diagnosis
     yield from json.loads(content)["findings"]
 
 

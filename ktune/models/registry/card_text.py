@@ -1,7 +1,7 @@
 """The model card as Markdown, from plain values.
 
 Source:
-    Mitchell et al., Model Cards for Model Reporting, FAT* 2019: what a card answers.
+    Mitchell et al., Model Cards for Model Reporting, FAT* 2019: sections of a card.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from ktune.metrics.intervals import Estimate
 from ktune.tracking.records import short
 from ktune.utils.text import count_of
 
-NOT_STATED = "not stated (say it by `license=` in the experiment)"
+NOT_STATED = "not stated (set `license=` in the experiment)"
 _BASELINES = {
     "constant": "a constant guess",
     "linear": "a linear model",
@@ -22,7 +22,7 @@ _BASELINES = {
 
 @dataclass(frozen=True)
 class Member:
-    """A trial whose model is part of this one."""
+    """A trial whose model is a member of this one."""
 
     number: int
     run_id: str
@@ -32,31 +32,31 @@ class Member:
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card says.
+    """Content of a model card.
 
     Attributes:
-        name: Of the registered model.
+        name: Name of the registered model.
         version: Its version.
-        license: As the experiment states it; "" for not stated.
-        data: As `search.json` describes it.
-        data_digest: Of the data it was trained and tested on.
+        license: Licence in the experiment; "" if not stated.
+        data: Description of the data in `search.json`.
+        data_digest: Digest of the data it was trained and tested on.
         class_names: In the order of its outputs.
-        params: Of the search.
-        objective: Metric the search went by.
-        n_trials: How many trials the search has, by state.
-        members: The trials it was made of; one but for an ensemble.
-        epochs: How long it was trained; None for an ensemble.
-        method: How an ensemble combines; "" for one model.
-        fold_scores: Metric to mean and deviation over folds.
-        test: Metric to score on the untouched test rows.
-        baselines: What simple models reach on the same folds.
-        verdict: On the trial.
-        findings: What was found about trial and search.
-        gate: How it became what it is.
+        params: Params of the search.
+        objective: Objective of the search.
+        n_trials: Number of trials of the search by state.
+        members: Its trials; one, unless it is an ensemble.
+        epochs: Epochs of its training; None for an ensemble.
+        method: Method of an ensemble; "" for one model.
+        fold_scores: Mean and deviation over folds by metric.
+        test: Score on the untouched test rows by metric.
+        baselines: Scores of simple models on the same folds.
+        verdict: Verdict on the trial.
+        findings: Findings about trial and search.
+        gate: Its last alias change as text.
         search_run_id: The search.
-        command: What started it.
-        git_commit: "" for none.
-        environment: As `environment.json` has it.
+        command: Command that started the search.
+        git_commit: Commit of the source; "" if unknown.
+        environment: Content of `environment.json`.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Card:
 
 
 def render_card(card: Card) -> str:
-    """Return a card as Markdown, each section under a heading of its own."""
+    """Return a card as Markdown, one heading per section."""
     sections = {
         "Data": _data(card),
         "Search": _search(card),
@@ -105,11 +105,11 @@ def _summary(card: Card) -> Iterator[str]:
     made = "one Keras model" if not card.method else f"{card.method}, one Keras model"
     yield (
         f"Predicts a {task} target from {card.data.get('kind', '')} rows of shape "
-        f"{_shape(card.data.get('input_shape'))}; {made}, preprocessing inside."
+        f"{_shape(card.data.get('input_shape'))}; {made} with preprocessing."
     )
     if card.gate:
         yield ""
-        yield f"Standing: {card.gate}."
+        yield f"Status: {card.gate}."
 
 
 def _data(card: Card) -> Iterator[str]:
@@ -147,20 +147,22 @@ def _search(card: Card) -> Iterator[str]:
 
 def _scores(card: Card) -> Iterator[str]:
     if not card.test:
-        yield "There is no untouched test set: these scores have chosen the model."
+        yield "There is no untouched test set: these scores selected the model."
         yield ""
     yield "| metric | folds, mean ± deviation | test [95 % interval] |"
     yield "|---|---|---|"
     for name in dict.fromkeys([*card.fold_scores, *card.test]):
         yield f"| {name} | {_fold_text(card, name)} | {_test_text(card, name)} |"
     if card.baselines:
-        told = [
+        scores = [
             f"{text} {card.baselines[kind]:.4f}"
             for kind, text in _BASELINES.items()
             if kind in card.baselines
         ]
         yield ""
-        yield f"For comparison, {card.objective} on the same folds: {', '.join(told)}."
+        yield (
+            f"For comparison, {card.objective} on the same folds: {', '.join(scores)}."
+        )
 
 
 def _verdict(card: Card) -> Iterator[str]:
@@ -177,18 +179,18 @@ def _limits(card: Card) -> Iterator[str]:
     )
     if card.test:
         yield (
-            f"- The intervals speak of {card.data.get('n_test_rows')} test rows as a "
-            "sample; they leave out the chance of another training run."
+            f"- The intervals reflect the sampling of {card.data.get('n_test_rows')} "
+            "test rows, but not the randomness of training."
         )
     trials = count_of(sum(card.n_trials.values()), "trial")
     yield (
-        f"- It was chosen among {trials} by its fold "
-        "scores, so these are a little too good; the test scores are not."
+        f"- It was selected among {trials} by its fold scores, so these are slightly "
+        "optimistic; the test scores are not."
     )
     if len(card.members) > 1:
-        yield f"- It takes {len(card.members)} models to predict a row."
+        yield f"- Predicting a row runs {len(card.members)} models."
     if card.class_names:
-        yield "- Probabilities are as calibrated as the verdict says (KT010), no more."
+        yield "- Probabilities are only as calibrated as finding KT010 reports."
 
 
 def _reproduction(card: Card) -> Iterator[str]:

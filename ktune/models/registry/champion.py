@@ -1,4 +1,4 @@
-"""Register a refitted model, and make it champion if the gate lets it through."""
+"""Register a refitted model, and make it champion if the gate promotes it."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -36,16 +36,16 @@ from ktune.tracking.store import Store
 
 _log = logging.getLogger(__name__)
 
-_REGISTERED_BEFORE = "this search has registered it before"
+_REGISTERED_BEFORE = "this search has registered it already"
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A refitted model that asks to be registered.
+    """A refitted model to register.
 
     Attributes:
-        search_run_id: The search that found it.
-        trial_run_id: The trial it was refitted from; "" for an ensemble of several.
+        search_run_id: Its search.
+        trial_run_id: The refitted trial; "" for an ensemble of several.
         fitted: The model.
         tags: Further tags of the version.
     """
@@ -59,56 +59,56 @@ class Candidate:
 def register_best(
     store: Store, context: SearchContext, candidate: Candidate, *, force: bool = False
 ) -> tuple[Registration, Decision]:
-    """Register a refitted model, as champion if the gate lets it through.
+    """Register a refitted model, as champion if the gate promotes it.
 
     Args:
-        store: Where to.
-        context: The search's data: both models are measured on its test rows.
+        store: The store to write to.
+        context: Context of the search; both models are measured on its test rows.
         candidate: The refitted model.
-        force: Make it champion whatever the gate says.
+        force: Make it champion even if the gate refuses.
 
     Returns:
-        The version made, and why it is champion or challenger.
+        The version, and the decision of the gate.
     """
     before = _registered_before(store, context, candidate)
     if before is not None and names.GATE in before.tags and not force:
         return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
-    if before is not None:  # interrupted before it was settled, maybe linked
+    if before is not None:  # interrupted before it got an alias
         link_logged_model(store, before)
     if before is not None and before.alias == CHAMPION:
         decision = Decision(True, _REGISTERED_BEFORE)
     else:
-        ours = predictions_of(context, candidate.fitted)
-        decision = decide_champion(store, context, ours)
+        predictions = predictions_of(context, candidate.fitted)
+        decision = decide_champion(store, context, predictions)
     registration = before or register_candidate(store, context, candidate)
-    return settle(store, registration, decision, force=force), decision
+    return assign_alias(store, registration, decision, force=force), decision
 
 
 def _registered_before(
     store: Store, context: SearchContext, candidate: Candidate
 ) -> Registration | None:
-    """Return the version that an earlier closing of the same search has made.
+    """Return the version that an earlier run of the same search has registered.
 
-    The same trial refitted on the same rows is the same model, so a search that was
-    interrupted while it registered, or goes on and finds nothing better, makes no
-    second version of it.
+    The same trial refitted on the same rows is the same model. A search that was
+    interrupted while it registered, or is resumed and finds nothing better, registers
+    no second version of it.
     """
     if not candidate.trial_run_id:
         return None
-    found = version_of_trial(store, candidate.trial_run_id)
-    if found is None:
+    version = version_of_trial(store, candidate.trial_run_id)
+    if version is None:
         return None
-    ours = _identity(context, candidate)
+    tags = _identity(context, candidate)
     is_same = all(
-        found.tags.get(name) == ours.get(name) for name in (*ours, names.THRESHOLD)
+        version.tags.get(name) == tags.get(name) for name in (*tags, names.THRESHOLD)
     )
-    return found if is_same else None
+    return version if is_same else None
 
 
 def register_candidate(
     store: Store, context: SearchContext, candidate: Candidate
 ) -> Registration:
-    """Register a refitted model, without an alias as yet."""
+    """Register a refitted model without an alias."""
     package = PackagedModel(
         candidate.fitted,
         context.example,
@@ -131,7 +131,7 @@ def register_candidate(
 
 
 def _identity(context: SearchContext, candidate: Candidate) -> dict[str, str]:
-    """Return tags that say what a version was made of."""
+    """Return tags that identify the trial and data of a version."""
     return {
         **lineage(candidate.search_run_id, candidate.trial_run_id),
         names.DATA_DIGEST: context.data_digest,
@@ -140,10 +140,10 @@ def _identity(context: SearchContext, candidate: Candidate) -> dict[str, str]:
     }
 
 
-def settle(
+def assign_alias(
     store: Store, version: Registration, decision: Decision, *, force: bool = False
 ) -> Registration:
-    """Give a version the alias the gate has decided on; return it with that."""
+    """Set the alias of the gate's decision; return the version with it."""
     alias = CHAMPION if decision.is_promoted or force else CHALLENGER
     is_forced = force and not decision.is_promoted
     how: How = "force" if is_forced else "gate"
@@ -152,15 +152,15 @@ def settle(
 
 
 def decide_champion(
-    store: Store, context: SearchContext, ours: np.ndarray | None
+    store: Store, context: SearchContext, predictions: np.ndarray | None
 ) -> Decision:
-    """Decide whether a model takes over alias ``champion``.
+    """Decide whether a model becomes champion.
 
     Args:
-        store: Where the champion stands.
+        store: The store of the champion.
         context: Both models are measured on its test rows.
-        ours: What the candidate predicts for these, as `compute_metrics` takes it;
-            None: there are none.
+        predictions: Predictions of the candidate for the test rows, in the form of
+            `compute_metrics`; None without test rows.
     """
     champion = find_champion(store, context.experiment.name)
     if champion is None:
@@ -170,14 +170,14 @@ def decide_champion(
     except StoreError as error:
         return _without_champion(champion, error)
     partition, task = context.partition, context.data.task
-    if partition.x_test is None or partition.y_test is None or ours is None:
+    if partition.x_test is None or partition.y_test is None or predictions is None:
         return Decision(False, "no untouched test set to compare it with the champion")
     rows = rows_for_both(store, champion, partition, context.data_digest)
     try:
         x_test = take_rows(partition.x_test, rows.positions)
-        theirs = _predictions_of_served(served, champion, context, x_test)
+        champion_predictions = _predictions_of_served(served, champion, context, x_test)
     except Exception as error:
-        # The old champion may take other inputs; that is no reason to lose the new.
+        # The champion may expect other inputs; the candidate is registered anyway.
         _log.warning("champion version %s: %s", champion.version, error)
         return Decision(
             False,
@@ -185,8 +185,8 @@ def decide_champion(
             f"({type(error).__name__})",
         )
     decision = decide(
-        ours[rows.positions],
-        theirs,
+        predictions[rows.positions],
+        champion_predictions,
         partition.y_test[rows.positions],
         task=task,
         objective=objective_of_predictions(context),
@@ -212,7 +212,7 @@ def _without_champion(champion: Registration, error: StoreError) -> Decision:
 
 
 def predictions_of(context: SearchContext, fitted: Refit) -> np.ndarray | None:
-    """Return what a refitted model predicts for the test rows; None: there are none."""
+    """Return predictions of a refitted model for the test rows; None without any."""
     if context.partition.x_test is None:
         return None
     outputs = predict(fitted.model, fitted.preprocessing, context.partition.x_test)
@@ -226,13 +226,12 @@ def predictions_of(context: SearchContext, fitted: Refit) -> np.ndarray | None:
 def predictions_of_version(
     store: Store, version: Registration, context: SearchContext, x: Inputs
 ) -> np.ndarray:
-    """Return what a registered version predicts, as `compute_metrics` takes it.
+    """Return predictions of a registered version in the form of `compute_metrics`.
 
-    Whether its outputs are logits, where they are cut and which class is which it
-    knows itself.
+    The version itself records the scale of its outputs, its threshold and its classes.
 
     Raises:
-        ValueError: It tells other classes apart.
+        ValueError: Its classes differ from those of the data.
     """
     model = load_served_model(store, version)
     return _predictions_of_served(model, version, context, x)
@@ -242,11 +241,11 @@ def _predictions_of_served(
     model: Any, version: Registration, context: SearchContext, x: Inputs
 ) -> np.ndarray:
     spec = model.unwrap_python_model().spec
-    known = list(context.data.class_names)
-    if list(spec["class_names"]) != known:
+    class_names = list(context.data.class_names)
+    if list(spec["class_names"]) != class_names:
         raise ValueError(
             f"version {version.version} has the classes {spec['class_names']}, the "
-            f"data have {known}"
+            f"data have {class_names}"
         )
     predictions = as_predictions(
         model.predict(x), context.data.task, scale=scale_of_spec(spec)
@@ -258,7 +257,7 @@ def _predictions_of_served(
 def _cut(
     predictions: np.ndarray, context: SearchContext, threshold: float | None
 ) -> np.ndarray:
-    """Bend probabilities to a model's own threshold, for metrics that know one."""
+    """Shift probabilities to a model's own threshold, for metrics that use one."""
     if threshold is None or not of_labels((objective_of_predictions(context).metric,)):
         return predictions
     return cut_at(predictions, threshold)

@@ -14,13 +14,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a candidate is promoted, and why."""
+    """Decision whether a candidate is promoted, with its reason."""
 
     is_promoted: bool
     reason: str
 
     def with_note(self, note: str) -> "Decision":
-        """Return the decision with something to know about how it came about."""
+        """Return the decision with a note about the comparison."""
         return replace(self, reason=f"{self.reason}. Note: {note}") if note else self
 
 
@@ -35,17 +35,17 @@ def decide(
 ) -> Decision:
     """Compare two models on the same untouched rows by a paired bootstrap.
 
-    The rows are drawn anew, both models are scored on each draw, and the candidate is
-    promoted only if at least 97.5 % of the differences favour it. Pairing removes the
-    noise both share: some draws of rows are easier than others for any model.
+    The rows are resampled, both models are scored on each resample, and the candidate
+    is promoted only if at least 97.5 % of the differences favour it. Pairing removes
+    the noise that both share: some resamples are easier than others for any model.
 
     Args:
-        candidate: Predictions as `compute_metrics` takes them.
-        champion: Likewise, for the same rows.
-        y: Their targets.
-        task: What is predicted.
-        objective: What the models are judged by; a metric of predictions.
-        seed: Of the search.
+        candidate: Predictions in the form of `compute_metrics`.
+        champion: Predictions of the champion for the same rows.
+        y: Targets of the rows.
+        task: The task.
+        objective: The compared metric, which must be one of predictions.
+        seed: Seed of the search.
 
     Source:
         Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 8.
@@ -65,10 +65,10 @@ def decide(
         return Decision(False, reason)
     gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
     low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    told = (
+    summary = (
         f"{objective.metric} on {len(y)} test rows better by "
         f"{whole:+.4f} [{low:+.4f}, {high:+.4f}]"
     )
     if low > 0:
-        return Decision(True, f"{told}: more than noise")
-    return Decision(False, f"{told}: within noise of the champion")
+        return Decision(True, f"{summary}: more than noise")
+    return Decision(False, f"{summary}: within noise of the champion")

@@ -1,4 +1,4 @@
-"""Put a refitted model, its preprocessing and its code into one MLflow model."""
+"""Package a refitted model, its preprocessing and its code as one MLflow model."""
 
 import importlib.metadata
 import json
@@ -25,7 +25,7 @@ _NEEDED = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
-    """What is to be registered.
+    """A model to register.
 
     Attributes:
         fitted: Model and preprocessing.
@@ -67,13 +67,13 @@ def requirements(more: Sequence[str] = ()) -> list[str]:
 
 
 def input_schema(example: Inputs) -> InputSchema:
-    """Return a schema that takes raw rows of any number type.
+    """Return a schema that accepts raw rows of any number type.
 
     MLflow refuses float64 for a float32 signature and integers for floats. Tables are
     therefore declared as columns of any type, other arrays as tensors of objects: the
-    served code converts them as training did. Columns are named where text needs them
-    by name; unnamed ones take arrays as well as tables. Wide tables are tensors too,
-    for MLflow checks columns at 2 µs a cell.
+    served code converts them as training did. Columns are named if some contain text;
+    unnamed columns accept arrays as well as tables. Wide tables are tensors too,
+    because MLflow checks columns at 2 µs per cell.
     """
     if isinstance(example, pd.DataFrame) and text_columns(example):
         return InputSchema(columns=[str(name) for name in example.columns])
@@ -85,7 +85,7 @@ def input_schema(example: Inputs) -> InputSchema:
 
 
 def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str, Any]:
-    """Return what the served code has to know, as JSON values."""
+    """Return the specification for the served code, as JSON values."""
     preprocessing, example = package.fitted.preprocessing, package.example
     table = example if isinstance(example, pd.DataFrame) else None
     several = isinstance(example, Mapping)
@@ -106,7 +106,7 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "output_scale": scale.value,
         "returns_logits": scale is OutputScale.LOGITS,
         "class_names": list(package.class_names),
-        # For whoever turns the probabilities into decisions; `predict` does not.
+        # For users of the probabilities; `predict` does not apply the threshold.
         "threshold": None
         if package.fitted.threshold is None
         else package.fitted.threshold.value,
@@ -138,7 +138,7 @@ def _save_transformer(preprocessing: FittedPreprocessing, path: Path) -> Sequenc
 
 
 def _row_shape(example: Inputs) -> Any:
-    """Shape of a row as JSON: a list, or a list an input."""
+    """Return the shape of a row as JSON: a list, or a list per input."""
     shape = input_shape(example)
     if isinstance(shape, Mapping):
         return {name: list(lengths) for name, lengths in shape.items()}
@@ -146,7 +146,7 @@ def _row_shape(example: Inputs) -> Any:
 
 
 def _number_type(example: Inputs) -> str:
-    """Type of the numbers of an array; "" for other inputs."""
+    """Return the number type of an array; "" for other inputs."""
     return str(example.dtype) if isinstance(example, np.ndarray) else ""
 
 

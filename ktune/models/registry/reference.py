@@ -1,4 +1,4 @@
-"""Find the model a user means: ``NAME``, ``NAME@ALIAS``, ``NAME/VERSION`` or a URI."""
+"""Find a model by ``NAME``, ``NAME@ALIAS``, ``NAME/VERSION`` or URI."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ _MODELS = "models:/"
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model that stands in MLflow.
+    """A model in MLflow.
 
     Attributes:
-        label: As ``NAME/VERSION`` where it is registered, else as the user said it.
-        name: Name to give to files made of it.
-        uri: Where MLflow downloads it from.
-        tags: Lineage and digests, where known.
+        label: ``NAME/VERSION`` if it is registered, else the user's reference.
+        name: Name for exported files.
+        uri: URI for MLflow's download.
+        tags: Lineage and digests, if known.
     """
 
     label: str
@@ -40,15 +40,15 @@ class FoundModel:
 
 
 def find_model(store: Store, reference: str) -> FoundModel:
-    """Return the model meant by a reference.
+    """Return the model of a reference.
 
     Args:
-        store: Where to look.
+        store: The store to search.
         reference: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME/VERSION``, any
-            MLflow model URI, or a folder that holds an MLflow model.
+            MLflow model URI, or the folder of an MLflow model.
 
     Raises:
-        UnknownReference: There is no such model, alias or version.
+        UnknownReference: The model, alias or version does not exist.
 
     Example:
         ``find_model(store, "mnist@challenger").label`` may be ``"mnist/3"``.
@@ -77,14 +77,14 @@ def _registered(store: Store, reference: str) -> FoundModel:
     name, slash, version = name.partition("/")
     _check_name(store, name, reference)
     if slash:
-        found = _version(store, name, version)
+        registration = _version(store, name, version)
     else:
-        found = _aliased(store, name, alias if at else CHAMPION)
+        registration = _aliased(store, name, alias if at else CHAMPION)
     return FoundModel(
-        label=f"{name}/{found.version}",
+        label=f"{name}/{registration.version}",
         name=name,
-        uri=version_uri(store, name, found.version),
-        tags=found.tags,
+        uri=version_uri(store, name, registration.version),
+        tags=registration.tags,
     )
 
 

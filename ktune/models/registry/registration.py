@@ -29,9 +29,9 @@ def register(
     """Log a model to a run and register it.
 
     Args:
-        store: Where to.
+        store: The store to write to.
         package: Model, preprocessing, example.
-        name: Of the registered model.
+        name: Name of the registered model.
         run_id: The run whose page lists the model.
         tags: Lineage and scores, on logged model and version alike.
         alias: Given to it at once; None: see `ktune.models.registry.alias_changes`.
@@ -83,7 +83,7 @@ def load_keras_model(store: Store, registration: Registration) -> Any:
     """Return the Keras model of a registered version, without its preprocessing.
 
     Raises:
-        StoreError: Its files cannot be read.
+        StoreError: Its files are not readable.
     """
     from ktune.models.registry import served_model
 
@@ -100,10 +100,10 @@ def load_keras_model(store: Store, registration: Registration) -> Any:
 
 
 def load_served_model(store: Store, registration: Registration) -> Any:
-    """Return MLflow's pyfunc of a registered version: raw rows in.
+    """Return MLflow's pyfunc of a registered version, which takes raw rows.
 
     Raises:
-        StoreError: Its files cannot be read.
+        StoreError: Its files are not readable.
     """
     with _files_of(store, registration) as folder, _imports_restored(folder):
         return load_pyfunc(folder, _label(registration))
@@ -125,7 +125,7 @@ def _imports_restored(folder: Path) -> Iterator[None]:
 def _files_of(
     store: Store, registration: Registration
 ) -> contextlib.AbstractContextManager[Path]:
-    """A copy of a version's folder, to load from."""
+    """Return a temporary copy of a version's folder."""
     uri = version_uri(store, registration.name, registration.version)
     return downloaded(store, uri, _label(registration))
 

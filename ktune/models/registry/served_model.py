@@ -1,4 +1,4 @@
-"""The code of a registered model: raw rows in, Keras's own ``predict`` out.
+"""The code of a registered model, which predicts raw rows with Keras.
 
 MLflow stores this file with the model and runs it when the model is loaded. It stands
 alone: loading needs Keras, NumPy, pandas and skops, but not ktune. Classes and
@@ -35,7 +35,7 @@ class ServedModel(PythonModel):
         if "transformer" in context.artifacts:
             import skops.io
 
-            # The types are those the model was saved with.
+            # The trusted types were recorded when the model was saved.
             self.transformer = skops.io.load(
                 context.artifacts["transformer"], trusted=self.spec["trusted_types"]
             )
@@ -44,7 +44,7 @@ class ServedModel(PythonModel):
     def predict(
         self, context: Any, model_input: np.ndarray, params: Any = None
     ) -> np.ndarray:
-        """Return what the Keras model predicts for raw rows."""
+        """Return the outputs of the Keras model for raw rows."""
         if self.spec["input_names"]:
             features: Any = self._named_inputs(model_input)
         elif self.spec["columns"]:
@@ -57,8 +57,8 @@ class ServedModel(PythonModel):
         parts = features.values() if isinstance(features, dict) else [features]
         batch_size = self.spec["batch_size"]
         if 0 < max(map(len, parts)) <= batch_size:
-            # The same computation without a data pipeline, which for a single row
-            # takes ten times as long as the model.
+            # The same computation without a data pipeline, which takes ten times as
+            # long as the model for a single row.
             return self.model.predict_on_batch(features)
         return self.model.predict(features, batch_size=batch_size, verbose=0)
 
@@ -272,7 +272,7 @@ def _description(data: Mapping[str, Any]) -> Any:
 
 
 def _refusal(message: str) -> MlflowException:
-    """An error that MLflow's server answers with code 400 and this message."""
+    """Return an error that MLflow's server answers with status 400 and the message."""
     return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
 
 
@@ -303,7 +303,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _as_category(value: Any) -> Any:
-    """Write a category as training did: 1, 1.0 and "1" are the same one."""
+    """Return a category as text, like training: 1, 1.0 and "1" are equal."""
     if pd.isna(value):
         return np.nan
     is_whole = isinstance(value, float | np.floating) and float(value).is_integer()

@@ -1,4 +1,4 @@
-"""A registered model, opened: what it is, its parts, and its ``predict``."""
+"""Open a registered model: its specification, parts and ``predict``."""
 
 import contextlib
 import json
@@ -31,9 +31,9 @@ class StoredModel:
     """The files of a model that ktune has registered.
 
     Attributes:
-        found: Which model it is.
-        folder: Its MLflow folder, for as long as it is open.
-        spec: What the served code knows, see `ktune.models.registry.packaging`.
+        found: The model in MLflow.
+        folder: Its MLflow folder, valid while it is open.
+        spec: Its specification, see `ktune.models.registry.packaging`.
     """
 
     found: FoundModel
@@ -42,7 +42,7 @@ class StoredModel:
 
     @property
     def task(self) -> Task:
-        """What it predicts."""
+        """Its task."""
         return Task(self.spec["task"])
 
     @property
@@ -52,23 +52,23 @@ class StoredModel:
 
     @property
     def threshold(self) -> float | None:
-        """From which probability on a row is positive; None: 0.5."""
+        """Decision threshold; None for 0.5."""
         value = self.spec.get("threshold")
         return None if value is None else float(value)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the table it takes; empty if it takes arrays."""
+        """Columns of its table; empty for a model of arrays."""
         return tuple(self.spec["columns"])
 
     def part(self, name: str) -> Path:
-        """Path of a part: model, transformer or spec; it may not be there."""
+        """Return the path of a part: model, transformer or spec; it may not exist."""
         endings = {"model": ".keras", "transformer": ".skops", "spec": ".json"}
         return self.folder / "artifacts" / f"{name}{endings[name]}"
 
     @cached_property
     def served(self) -> Any:
-        """MLflow's pyfunc: raw rows in, outputs out.
+        """MLflow's pyfunc, which maps raw rows to outputs.
 
         Raises:
             StoreError: It cannot be loaded.
@@ -82,11 +82,11 @@ class StoredModel:
 
     @property
     def example(self) -> Any:
-        """The few raw rows that were recorded with it."""
+        """The raw rows that were recorded as its input example."""
         return read_example(self.folder)
 
     def as_predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs as `ktune.metrics.scores.compute_metrics` takes predictions.
+        """Return outputs in the form of `ktune.metrics.scores.compute_metrics`.
 
         Raises:
             TrialFailed: They are not finite.
@@ -94,7 +94,7 @@ class StoredModel:
         return as_predictions(outputs, self.task, scale=scale_of_spec(self.spec))
 
     def cut(self, predictions: np.ndarray) -> np.ndarray:
-        """Return predictions bent so that a row is positive from 0.5 on."""
+        """Return predictions shifted so that the threshold becomes 0.5."""
         if self.threshold is None:
             return predictions
         return cut_at(predictions, self.threshold)
@@ -103,7 +103,7 @@ class StoredModel:
         """Return the model's outputs for raw rows.
 
         Raises:
-            DataError: The rows are not what it takes.
+            DataError: The rows do not match its schema.
         """
         return predict_rows(self.served, rows)
 
@@ -113,7 +113,7 @@ def open_model(store: Store, found: FoundModel) -> Iterator[StoredModel]:
     """Download a model and open it.
 
     Raises:
-        StoreError: It cannot be read, ktune has not made it, or it is a pickle.
+        StoreError: It is not readable, not made by ktune, or a pickle.
     """
     with downloaded(store, found.uri, found.label) as folder:
         spec = folder / "artifacts" / "spec.json"

@@ -1,4 +1,4 @@
-"""Which test rows two models can be compared on without favour."""
+"""Select test rows on which two models can be compared without bias."""
 
 import io
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import read_file
 from ktune.tracking.store import Store
 
-_FEWEST = 30
-"""Of fewer rows no interval tells anything."""
+_MIN_ROWS = 30
+"""Number of rows below which the interval is too wide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +21,14 @@ class UntouchedRows:
     """The rows to compare on.
 
     Attributes:
-        positions: Within the present test set.
-        note: What to know about them; "" when the champion was tested on the very
-            same.
+        positions: Positions in the present test set.
+        note: Caveat of the comparison; "" if the champion has the same test rows.
     """
 
     positions: np.ndarray
     note: str = ""
 
-    __test__ = False  # not a class of tests, whatever pytest thinks of its name
+    __test__ = False  # keeps pytest from collecting it
 
 
 def rows_for_both(
@@ -37,14 +36,14 @@ def rows_for_both(
 ) -> UntouchedRows:
     """Return the rows of the present test set to measure both models on.
 
-    Where the champion had another test set of the same data, only the rows that both
-    have left untouched count, if there are enough.
+    If the champion had another test set of the same data, only the rows in both test
+    sets count, if there are enough.
 
     Args:
-        store: Where the champion's search stands.
-        champion: Its tags tell data and test rows.
+        store: The store of the champion's search.
+        champion: The champion; its tags have the digests of data and test rows.
         partition: The present split.
-        data_digest: Of the present data.
+        data_digest: Digest of the present data.
     """
     assert partition.y_test is not None
     everything = np.arange(len(partition.y_test))
@@ -52,31 +51,31 @@ def rows_for_both(
     test_digest = champion.tags.get(names.TEST_DIGEST)
     if has_same_data and test_digest == partition.test_digest:
         return UntouchedRows(everything)
-    anew = f"champion version {champion.version} is measured anew"
+    anew = f"champion version {champion.version} is measured again"
     if not has_same_data:
         return UntouchedRows(
             everything,
-            f"{anew} on the present test rows: it was made of other data. It may have "
-            "trained on some of these rows, which is in its favour",
+            f"{anew} on the present test rows: it was trained on other data. It may "
+            "have seen some of these rows in training, which favours it",
         )
     common = _left_untouched_by(store, champion, partition)
-    if len(common) >= _FEWEST:
+    if len(common) >= _MIN_ROWS:
         return UntouchedRows(
             common,
-            f"{anew}: its test rows were others, so only the {len(common)} rows count "
-            "that both have left untouched",
+            f"{anew}: it has other test rows, so only the {len(common)} rows that "
+            "neither has trained on count",
         )
     return UntouchedRows(
         everything,
-        f"{anew} on the present test rows: its own were others. It has trained on "
-        f"{len(everything) - len(common)} of these, which is in its favour",
+        f"{anew} on the present test rows: it has other test rows. It has trained on "
+        f"{len(everything) - len(common)} of these, which favours it",
     )
 
 
 def _left_untouched_by(
     store: Store, champion: Registration, partition: Partition
 ) -> np.ndarray:
-    """Return positions of present test rows that were the champion's test rows too."""
+    """Return positions of present test rows that are also the champion's test rows."""
     run_id = champion.tags.get(names.SEARCH_RUN, "")
     nothing = np.array([], dtype=np.int64)
     if partition.test_rows is None:
@@ -86,5 +85,5 @@ def _left_untouched_by(
     except StoreError:
         return nothing  # its search was deleted
     with np.load(io.BytesIO(content), allow_pickle=False) as folds:
-        theirs = folds["test_rows"] if "test_rows" in folds.files else nothing
-    return np.flatnonzero(np.isin(partition.test_rows, theirs))
+        before = folds["test_rows"] if "test_rows" in folds.files else nothing
+    return np.flatnonzero(np.isin(partition.test_rows, before))

@@ -11,7 +11,7 @@ from ktune.metrics.objectives import make_objective
 from ktune.models.ensembles.blend import Mean
 from ktune.models.ensembles.library import Library
 from ktune.models.ensembles.selection import (
-    MOST_PICKS,
+    MAX_PICKS,
     all_folds,
     best_single,
     choose_greedily,
@@ -87,7 +87,7 @@ def test_on_the_rows_that_choose_greedy_is_never_worse_than_the_best(seed, noise
     blend = choose_greedily(shelf, folds)
     single = best_single(shelf, folds)
     assert sum(blend.shares) == pytest.approx(1)
-    assert len(set(blend.members)) == len(blend.members) <= MOST_PICKS
+    assert len(set(blend.members)) == len(blend.members) <= MAX_PICKS
     blended = blend.apply(shelf.predictions[list(blend.members)])
     best = shelf.predictions[single.members[0]]
     assert shelf.score(blended, folds) >= shelf.score(best, folds) - 1e-6

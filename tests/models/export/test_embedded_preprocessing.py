@@ -22,7 +22,7 @@ from sklearn.preprocessing import (
 from ktune.data.dataset import Kind
 from ktune.data.preprocessing import FittedPreprocessing, fit_preprocessing
 from ktune.models.export.complete_model import preprocess
-from ktune.models.export.embedded_preprocessing import NotCarried, carry
+from ktune.models.export.embedded_preprocessing import NotEmbeddable, embed
 
 COLUMNS = ["a", "b", "c", "d"]
 
@@ -36,7 +36,7 @@ def table(seed, share_missing):
 
 
 def carried(preprocessing, rows, columns=()):
-    inside = preprocess(np.asarray(rows, np.float32), carry(preprocessing, columns))
+    inside = preprocess(np.asarray(rows, np.float32), embed(preprocessing, columns))
     return ops.convert_to_numpy(inside)
 
 
@@ -117,19 +117,19 @@ def test_sequences_are_standardised_as_in_training():
 )
 def test_what_is_more_than_numbers_one_by_one_is_told(transformer, told):
     transformer.fit(np.abs(table(1, 0.1)) if "Imp" in repr(transformer) else TABLE)
-    with pytest.raises(NotCarried, match=told):
-        carry(FittedPreprocessing(transformer))
+    with pytest.raises(NotEmbeddable, match=told):
+        embed(FittedPreprocessing(transformer))
 
 
 def test_text_cannot_be_carried():
     frame = pd.DataFrame({"town": ["Kyiv", "Ghent"] * 10})
     rows = np.arange(20)
     fitted = fit_preprocessing("auto", frame, np.zeros(20), rows, Kind.TABULAR)
-    with pytest.raises(NotCarried, match="text"):
-        carry(fitted, ["town"])
+    with pytest.raises(NotEmbeddable, match="text"):
+        embed(fitted, ["town"])
     one_hot = OneHotEncoder().fit(frame)
-    with pytest.raises(NotCarried, match="OneHotEncoder"):
-        carry(FittedPreprocessing(one_hot))
+    with pytest.raises(NotEmbeddable, match="OneHotEncoder"):
+        embed(FittedPreprocessing(one_hot))
 
 
 TABLE = np.abs(table(1, 0.0))

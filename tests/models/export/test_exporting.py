@@ -12,9 +12,9 @@ from ktune.errors import ExportError, ExportRefused
 from ktune.models.export import exporters
 from ktune.models.export.exporters import choose_exporters
 from ktune.models.export.exporting import export_model
+from ktune.models.export.external_preprocessing import apply_preprocessing
 from ktune.models.export.metadata import read_from_archive
 from ktune.models.export.parity import check_lossy, largest_difference
-from ktune.models.export.sidecar import apply_sidecar
 from ktune.models.export.tflite_exporter import TfliteExporter
 from ktune.models.registry.reference import find_model
 from ktune.models.registry.stored_model import open_model
@@ -92,7 +92,7 @@ def test_text_columns_need_the_file_beside_and_it_works(here, tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == names | {"export.json"}
     metadata = read_from_archive(out / "categories.tflite")
     assert metadata["class_names"] == ["class 0", "class 1", "class 2"]
-    inputs = apply_sidecar(out, {"rows": pd.read_csv(rows)}, metadata)
+    inputs = apply_preprocessing(out, {"rows": pd.read_csv(rows)}, metadata)
     outputs = TfliteExporter().replay(out / "categories.tflite", inputs)
     np.testing.assert_allclose(outputs, tiny.predict(tiny.rows), atol=1e-5)
 

@@ -129,7 +129,7 @@ def test_other_test_rows_leave_only_those_both_left_untouched(present, monkeypat
     decision = decide()
     assert decision.is_promoted
     assert "on 150 test rows" in decision.reason
-    assert "measured anew" in decision.reason
+    assert "measured again" in decision.reason
 
 
 def test_too_few_common_rows_measure_it_anew_on_all(present, monkeypatch):

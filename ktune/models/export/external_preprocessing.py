@@ -1,7 +1,7 @@
-"""Preprocessing that no exported model can carry stands in files beside it.
+"""Files beside an exported model with preprocessing that cannot be embedded.
 
-``preprocessing.skops`` is the fitted scikit-learn transformer, to be loaded by
-``skops.io.load`` (nothing is unpickled); ``preprocessing.json`` says how to use it.
+``preprocessing.skops`` is the fitted scikit-learn transformer, to be loaded with
+``skops.io.load`` (without unpickling); ``preprocessing.json`` describes its use.
 """
 
 import json
@@ -20,16 +20,16 @@ TRANSFORMER_FILE = "preprocessing.skops"
 GUIDE_FILE = "preprocessing.json"
 
 
-def write_sidecar(
+def write_preprocessing(
     folder: Path, transformer: Path, spec: Mapping[str, Any], reason: str
 ) -> None:
     """Write both files.
 
     Args:
-        folder: Where the exported models stand.
+        folder: Folder of the exported models.
         transformer: The skops file of the registered model.
-        spec: Of the registered model.
-        reason: Why the preprocessing cannot stand inside.
+        spec: Specification of the registered model.
+        reason: Why the preprocessing cannot be embedded.
     """
     shutil.copyfile(transformer, folder / TRANSFORMER_FILE)
     guide = {
@@ -52,15 +52,15 @@ def write_sidecar(
     path.write_text(json.dumps(guide, indent=2), encoding="utf-8")
 
 
-def apply_sidecar(
+def apply_preprocessing(
     folder: Path, rows: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Return what an exported model takes, for raw rows.
+    """Return preprocessed rows for an exported model.
 
     Args:
-        folder: Where the files stand.
-        rows: A table or an array under the name of the only input.
-        metadata: Of the exported model.
+        folder: Folder of the files.
+        rows: A raw table or array, named `SINGLE_INPUT`.
+        metadata: Metadata of the exported model.
     """
     import skops.io
 
