@@ -14,7 +14,10 @@ import ktune
 
 PACKAGE = Path(ktune.__file__).parent
 
-UNFINISHED = ("tuner",)
+UNFINISHED = (
+    "evaluation",
+    "models",
+)
 """Rooms whose prose still awaits its revision; a finished room leaves the list."""
 
 REPLACEMENTS = {

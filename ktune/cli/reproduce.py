@@ -72,7 +72,7 @@ def _print(found: Any, *, with_diffs: bool) -> None:
     if found.changes:
         say("Changed since:")
     for change in found.changes:
-        say(f"  {change.subject}: {change.told}")
+        say(f"  {change.subject}: {change.message}")
         if with_diffs and change.detail:
             say(change.detail)
     if any(

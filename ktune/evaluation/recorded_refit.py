@@ -1,4 +1,4 @@
-"""Refit a trial that stands in MLflow, its decision threshold included."""
+"""Refit a recorded trial with its decision threshold."""
 
 import io
 
@@ -16,14 +16,14 @@ from ktune.trial import Trial
 def refit_recorded(
     store: Store, context: SearchContext, trial: Trial, run_id: str, *, epochs: int
 ) -> Refit:
-    """Refit a trial on all rows that are not test rows, and test it.
+    """Refit a trial on all rows except the test rows, and test it.
 
     Args:
-        store: Where the trial stands.
+        store: The store of the trial.
         context: The context of its search.
-        trial: The configuration.
+        trial: The trial.
         run_id: MLflow run of the trial.
-        epochs: For how many epochs.
+        epochs: Number of epochs.
 
     Raises:
         RefitFailed: Training diverges, or takes more memory than is free.
@@ -35,12 +35,12 @@ def refit_recorded(
 def threshold_of_trial(
     store: Store, context: SearchContext, trial_run_id: str
 ) -> Threshold | None:
-    """Return the decision threshold the experiment asks for; None: none.
+    """Return the decision threshold of a trial, or None.
 
     Args:
-        store: Where the trial stands.
+        store: The store of the trial.
         context: The context of its search.
-        trial_run_id: The threshold is tuned on its out-of-fold predictions.
+        trial_run_id: Run of the trial, whose out-of-fold predictions tune it.
     """
     wanted = context.experiment.threshold
     if not isinstance(wanted, str):

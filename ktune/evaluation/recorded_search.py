@@ -1,4 +1,4 @@
-"""Open a search that stands in MLflow, to train something of it again."""
+"""Open a recorded search to train one of its models again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ class OpenSearch:
 
     Attributes:
         store: The store.
-        run: The run that was asked for: the search or a trial of it.
+        run: The requested run: the search or one of its trials.
         search: The search.
     """
 
@@ -27,7 +27,7 @@ class OpenSearch:
 
     @cached_property
     def trial_run(self) -> RunView:
-        """The trial that was asked for; of a search, its best one.
+        """The requested trial; the best one of a requested search.
 
         Raises:
             UnknownReference: No trial of the search is complete.
@@ -35,7 +35,7 @@ class OpenSearch:
         return best_trial(self.store, self.search) if self.run.is_search else self.run
 
     def read(self, trial: int | None = None) -> RecordedSearch:
-        """Read its record, with the sources a trial was run from; None: the last."""
+        """Read its records with the sources of a trial; None for the last trials."""
         return read_recorded(self.store, self.search, trial)
 
 
@@ -47,10 +47,10 @@ def open_search(
 
     Args:
         reference: The search, or a trial of it.
-        tracking_uri: Where MLflow's store is; see `ktune.search`.
+        tracking_uri: Address of MLflow's store; see `ktune.search`.
 
     Raises:
-        UnknownReference: There is no such run.
+        UnknownReference: The run does not exist.
         StoreError: The store cannot be used.
     """
     with opened_store(tracking_uri) as store:

@@ -1,4 +1,4 @@
-"""Give every trial its verdict while the search runs, and once more at its end."""
+"""Diagnose every trial during the search, and all trials again at its end."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,12 +21,12 @@ from ktune.trial import Trial, TrialResult
 
 
 class Diagnoser:
-    """Diagnoses the trials of a search, each in the light of those before it.
+    """Diagnoses the trials of a search, each by comparison with those before it.
 
     Args:
-        context: Task and objective of the search.
+        context: Context of the search.
         class_names: In the order of class numbers.
-        references: What simple models reach, and facts about the data.
+        references: Scores of simple models, and facts about the data.
     """
 
     def __init__(
@@ -46,44 +46,44 @@ class Diagnoser:
         )
         self._views: list[TrialView] = []
         self._best_score: float | None = None
-        self._said: dict[int, Diagnosis] = {}
+        self._diagnoses: dict[int, Diagnosis] = {}
 
-    def judge(self, trial: Trial, result: TrialResult) -> Diagnosis:
-        """Return the diagnosis of a trial that has just ended."""
-        # Predictions are read now and not kept: over a search they would add up.
+    def diagnose(self, trial: Trial, result: TrialResult) -> Diagnosis:
+        """Return the diagnosis of a finished trial."""
+        # Predictions are used now and not kept: over a search they would add up.
         view = TrialView(trial, replace(result, out_of_fold=b""), self._context)
         self._views.append(view)
-        self._note_score(view)
+        self._update_best_score(view)
         context = replace(self._context, best_score=self._best_score)
         diagnosis = diagnose_trial(TrialView(trial, result, context))
-        self._said[trial.number] = diagnosis
+        self._diagnoses[trial.number] = diagnosis
         return diagnosis
 
-    def _note_score(self, view: TrialView) -> None:
-        """Keep the best score: to look for it among all takes longer each time."""
+    def _update_best_score(self, view: TrialView) -> None:
+        """Update the best score, as a search through all trials gets slower."""
         score = skill_of(view) if view.result.is_complete else None
         if score is not None and (self._best_score is None or score > self._best_score):
             self._best_score = score
 
-    def judge_search(self, test: Mapping[str, Estimate]) -> SearchDiagnosis:
-        """Return the diagnosis of the whole search, its trials in its light.
+    def diagnose_search(self, test: Mapping[str, Estimate]) -> SearchDiagnosis:
+        """Return the diagnosis of the search, with diagnoses of all its trials.
 
         Args:
             test: Scores of the refitted best trial on the untouched test set.
         """
         return diagnose_search(SearchView(self._views, self._context, test=test))
 
-    def changed(self, found: SearchDiagnosis) -> dict[int, Diagnosis]:
-        """Return the trials whose verdict is another one now."""
+    def changed_verdicts(self, final: SearchDiagnosis) -> dict[int, Diagnosis]:
+        """Return the diagnoses of trials whose verdict has changed."""
         return {
             number: diagnosis
-            for number, diagnosis in found.trials.items()
-            if diagnosis.verdict is not self._said[number].verdict
+            for number, diagnosis in final.trials.items()
+            if diagnosis.verdict is not self._diagnoses[number].verdict
         }
 
 
-def look_at_data(context: SearchContext, dataset: Dataset) -> References:
-    """Measure what trials will be compared with; it takes seconds."""
+def measure_search_references(context: SearchContext, dataset: Dataset) -> References:
+    """Measure the references of a search: simple models on its folds."""
     return measure_references(
         dataset,
         context.partition,

@@ -24,18 +24,18 @@ from ktune.tracking.records import as_json_bytes
 from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
-from ktune.tuner.diagnoser import Diagnoser, look_at_data
+from ktune.tuner.diagnoser import Diagnoser, measure_search_references
 from ktune.tuner.finalize import finalize, make_ensemble, refit_best
 from ktune.tuner.loop import LoopOutcome, SearchLoop
 from ktune.tuner.preflight import Preflight
 from ktune.tuner.request import Request
 from ktune.tuner.result import SearchResult, result_of
-from ktune.tuner.resume import telling_how_to_go_on
+from ktune.tuner.resume import advise_on_resume
 from ktune.utils.interrupts import shielded
 
 _LEFT_TO_OTHERS = (
-    "Other drivers are still at work, or have closed the search: the last one refits "
-    "and registers its best trial."
+    "Other drivers still evaluate trials, or have finalized the search: the last one "
+    "refits and registers its best trial."
 )
 
 
@@ -44,7 +44,7 @@ _Results: TypeAlias = list[tuple[Trial, TrialResult]]
 
 @dataclass
 class _End:
-    """How the run of a search ends."""
+    """Status and reason at the end of a search."""
 
     status: str = "FAILED"
     reason: str = "an error"
@@ -55,11 +55,11 @@ class Driver:
     """One process that drives a search.
 
     Attributes:
-        store: Where the search is recorded.
-        logger: Its writer.
-        study: The state of the searcher.
-        request: How the search was asked for.
-        checked: The experiment bound to its data, as the pre-flight left it.
+        store: The store of the search.
+        logger: Writes the records of the search.
+        study: The study of the search.
+        request: The request of the user.
+        checked: The experiment bound to its data by the pre-flight.
         listener: Shows progress.
     """
 
@@ -71,11 +71,9 @@ class Driver:
     listener: Listener
 
     def drive(self) -> SearchResult:
-        """Run all trials, finalize the search, and end its run, however it ends."""
+        """Run all trials, finalize the search, and end its run in any case."""
         command = self.request.resume_command(self.logger.run_id)
-        with telling_how_to_go_on(
-            self.store, self.logger, command, self.listener.on_note
-        ):
+        with advise_on_resume(self.store, self.logger, command, self.listener.on_note):
             with self._run_to_end() as end:
                 diagnoser = self._measure_references()
                 self._announce()
@@ -96,7 +94,7 @@ class Driver:
 
     @contextmanager
     def _run_to_end(self) -> Iterator[_End]:
-        """End the run of the search after the block, by the error if there is one."""
+        """End the run of the search after the block, also after an error."""
         end = _End()
         try:
             yield end
@@ -108,7 +106,7 @@ class Driver:
             raise
         except Exception as error:
             if is_unavailable(error):
-                end.status, end.reason = "KILLED", "the MLflow server went away"
+                end.status, end.reason = "KILLED", "the MLflow server is unavailable"
             raise
         finally:
             with shielded():
@@ -120,14 +118,14 @@ class Driver:
         """Measure and record the references that trials are compared with."""
         context, dataset = self.checked.context, self.checked.dataset
         self.listener.on_phase("measuring simple models on the folds")
-        references = look_at_data(context, dataset)
+        references = measure_search_references(context, dataset)
         self.logger.log_references(
             references_as_dict(references), context.objective.metric
         )
         return Diagnoser(context, tuple(dataset.class_names), references)
 
     def _announce(self) -> None:
-        """Say what is searched, and which other drivers work on it."""
+        """Report the start of the search, notes, and other drivers."""
         context, listener = self.checked.context, self.listener
         listener.on_search_start(
             context.experiment, context.objective, self.logger.run_id
@@ -142,19 +140,20 @@ class Driver:
         past = self.request.past
         results = list(past.results.values()) if past else []
         for trial, result in results:
-            diagnoser.judge(trial, result)
+            diagnoser.diagnose(trial, result)
         return results
 
     def _make_loop(self, diagnoser: Diagnoser, results: _Results) -> SearchLoop:
         """Return the loop over new trials, which adds to ``results``."""
 
         def track(trial: Trial, result: TrialResult) -> None:
-            if result.batch_size:  # a refit begins with the size that fitted
+            if result.batch_size:  # a refit starts with the size that fitted
                 trial = replace(trial, batch_size=result.batch_size)
-            diagnosis = diagnoser.judge(trial, result)
-            found = diagnosis_as_dict(diagnosis)
-            self.logger.track(trial, result, diagnosis.verdict, found)
-            # Predictions stand in MLflow now; keeping them here would add up.
+            diagnosis = diagnoser.diagnose(trial, result)
+            self.logger.track(
+                trial, result, diagnosis.verdict, diagnosis_as_dict(diagnosis)
+            )
+            # MLflow has the predictions; keeping them here would add up.
             results.append((trial, replace(result, out_of_fold=b"")))
 
         experiment = self.checked.context.experiment
@@ -184,19 +183,20 @@ class Driver:
             )
 
     def _find_result(self) -> Callable[[int], TrialResult | None] | None:
-        """Return what finds a trial that MLflow holds though nobody was told."""
-        if self.study.is_shared:  # others may die at any time
+        """Return a function that finds recorded results of interrupted trials."""
+        if self.study.is_shared:  # other drivers may die at any time
             return self.logger.recover
         return self.request.past.find_result if self.request.past else None
 
     def _outcome_so_far(self) -> LoopOutcome:
         past = self.request.past
-        if past is None or self.study.is_shared:  # there it counts as done by others
+        # In a shared study, the trials of earlier drivers count as those of others.
+        if past is None or self.study.is_shared:
             return LoopOutcome()
         return LoopOutcome(finished=past.n_finished, asked=len(past.results))
 
     def _flush(self, outcome: LoopOutcome) -> None:
-        """Write what waits for a server that was away; an interrupt goes first."""
+        """Write the queued records; an interrupt outweighs an unavailable server."""
         try:
             self.logger.flush()
         except ServerUnavailable:
@@ -207,7 +207,7 @@ class Driver:
     def _finalize(
         self, diagnoser: Diagnoser, outcome: LoopOutcome, results: _Results
     ) -> tuple[Refit | None, Registration | None]:
-        """Refit, register and report, if this driver is the one to do it."""
+        """Refit, register and report, if this driver is to finalize the search."""
         store, logger, context = self.store, self.logger, self.checked.context
         if outcome.is_interrupted:
             if not self.study.is_shared:
@@ -232,10 +232,10 @@ class Driver:
         return fitted, registration
 
     def _import_others(self, diagnoser: Diagnoser, results: _Results) -> None:
-        """Add what other drivers have done, to judge the search by all its trials."""
+        """Add the trials of other drivers, for a diagnosis of the whole search."""
         if space := self.study.space():
             self.logger.add_file(names.SPACE_FILE, as_json_bytes(space))
         known = {trial.number for trial, _ in results}
         for trial, result in self.logger.import_trials(known):
-            diagnoser.judge(trial, result)
+            diagnoser.diagnose(trial, result)
             results.append((trial, result))

@@ -31,7 +31,7 @@ def refit_best(
     results: list[tuple[Trial, TrialResult]],
     listener: Listener,
 ) -> tuple[Refit | None, Registration | None]:
-    """Refit, test and register the best complete trial; nothing if there is none."""
+    """Refit, test and register the best complete trial, if there is one."""
     goal = context.goal
     ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
@@ -41,7 +41,7 @@ def refit_best(
         logger.log_front({standing.number for standing in front})
     trial, result = ranked[0]
     assert result.best_epoch is not None
-    listener.on_phase(f"refitting trial {trial.number} on all but the test rows")
+    listener.on_phase(f"refitting trial {trial.number} on all rows but the test rows")
     run_id, epochs = logger.trial_runs[trial.number], result.best_epoch + 1
     fitted = refit_recorded(store, context, trial, run_id, epochs=epochs)
     if fitted.threshold is not None:
@@ -70,11 +70,11 @@ def finalize(
     fitted: Refit | None,
     listener: Listener,
 ) -> None:
-    """Judge the search as a whole and write its report."""
-    found = diagnoser.judge_search(_as_in_folds(fitted) if fitted else {})
-    for number, diagnosis in diagnoser.changed(found).items():
+    """Diagnose the search as a whole and write its report."""
+    final = diagnoser.diagnose_search(_as_in_folds(fitted) if fitted else {})
+    for number, diagnosis in diagnoser.changed_verdicts(final).items():
         logger.log_verdict(number, diagnosis.verdict)
-    logger.log_diagnosis(found.verdict, diagnosis_as_dict(found))
+    logger.log_diagnosis(final.verdict, diagnosis_as_dict(final))
     listener.on_phase("writing the report")
     report = read_report(store, find_search(store, logger.run_id))
     logger.add_file(names.REPORT_FILE, render_report(report).encode())
@@ -87,21 +87,21 @@ def make_ensemble(
     method: str,
     listener: Listener,
 ) -> None:
-    """Make an ensemble of the trials; a search of one trial only does without."""
+    """Make an ensemble of the trials, if there are enough."""
     search = find_search(store, logger.run_id)
     ensembler = Ensembler(store, search, context, listener)
     try:
         ensembler.make(method)
-    except KtuneError as error:  # the search itself has done what it should
+    except KtuneError as error:  # the search itself has succeeded
         listener.on_note(f"No ensemble: {error}")
 
 
 def _as_in_folds(fitted: Refit) -> dict[str, Estimate]:
-    """Return the test scores cut where the folds were cut, to compare with them."""
-    ending = "_at_0.5"
-    plain = {n: e for n, e in fitted.test.items() if not n.endswith(ending)}
+    """Return the test scores at threshold 0.5, which fold scores have."""
+    suffix = "_at_0.5"
+    plain = {n: e for n, e in fitted.test.items() if not n.endswith(suffix)}
     at_half = {
-        n.removesuffix(ending): e for n, e in fitted.test.items() if n.endswith(ending)
+        n.removesuffix(suffix): e for n, e in fitted.test.items() if n.endswith(suffix)
     }
     return {**plain, **at_half}
 

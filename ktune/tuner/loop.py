@@ -13,50 +13,49 @@ from ktune.trial import EpochReport, Trial, TrialResult, TrialState
 from ktune.utils.interrupts import note_interrupt, shielded
 
 FIRST_FAILURES = 5
-"""When this many first trials all fail for the same reason, more will not help."""
+"""Number of failures at the start, all with the same reason, that abort the search."""
 
 FIRST_VIOLATIONS = 30
-"""The same for models above a limit: they are not trained, and cost little."""
+"""The same number for models above a limit, which fail quickly without training."""
 
 POLL_SECONDS = 1.0
-"""Seconds between two looks at what other drivers still do."""
+"""Seconds between two checks of the trials of other drivers."""
 
 
 @dataclass
 class LoopOutcome:
-    """How the loop ended."""
+    """Outcome of the loop."""
 
     finished: int = 0
-    """Trials that are complete or pruned; of this driver, if there are several."""
+    """Number of complete or pruned trials of this driver."""
     asked: int = 0
     reason: str = "all trials done"
     is_interrupted: bool = False
     failures: Counter[str] = field(default_factory=Counter)
-    """How often trials failed, by reason."""
+    """Number of failed trials by reason."""
     failed_kinds: set[str] = field(default_factory=set)
     """The types of these failures."""
 
 
 class SearchLoop:
-    """Runs trials until enough are finished, time is up, or nothing is left to try.
+    """Runs trials until enough are finished, time is up, or the space is exhausted.
 
-    The order at the end of a trial is fixed: first it is tracked (its MLflow run is
-    complete), then the searcher is told. A crash in between costs nothing but that
-    the trial is told again.
+    A finished trial is first tracked (its MLflow run is complete), then passed to the
+    searcher with `tell`. After a crash in between, a resumed search repeats `tell`.
 
-    Where others drive the same search, the budget is one for all: who has nothing left
-    to ask for waits until their last trials are over, in case one of them is lost.
+    Several drivers of a search share the number of trials: a driver without trials to
+    ask for waits for the last trials of the others, in case one of them is lost.
 
     Args:
         searcher: Proposes trials.
-        executor: Has them evaluated.
+        executor: Evaluates them.
         track: Records a finished trial.
-        listener: Is told what happens.
-        trials: How many finished trials are wanted.
+        listener: Receives all events.
+        trials: Number of finished trials.
         timeout: Wall time in seconds; running trials stop at their next epoch.
         trial_timeout: The same for one trial.
-        outcome: What an interrupted search has done already; None: nothing.
-        other_drivers: The other drivers of the search; None: there are none.
+        outcome: Outcome of an interrupted search so far; None for a new search.
+        other_drivers: The other drivers of the search; None for a single driver.
     """
 
     def __init__(
@@ -87,13 +86,13 @@ class SearchLoop:
         self._is_waiting = False
 
     def run(self) -> LoopOutcome:
-        """Run trials to the end; Ctrl-C ends it early with everything finished kept.
+        """Run the loop; Ctrl-C ends it early, and finished trials are kept.
 
         Raises:
             SearchAborted: The first trials all failed for the same reason.
         """
         try:
-            while self._start_trials() or self._awaits_others():
+            while self._start_trials() or self._wait_for_others():
                 if self._running:
                     self._end_trial(*self._executor.wait(self._report))
         except KeyboardInterrupt:
@@ -105,7 +104,7 @@ class SearchLoop:
         return self.outcome
 
     def _start_trials(self) -> bool:
-        """Keep the workers busy; return whether any trial is running."""
+        """Start trials on idle workers; return whether any trial is running."""
         while len(self._running) < self._executor.n_workers:
             trial = self._ask()
             if trial is None:
@@ -118,7 +117,7 @@ class SearchLoop:
         return bool(self._running)
 
     def _ask(self) -> Trial | None:
-        """Return the next trial; None: nothing now, or no more is wanted."""
+        """Return the next trial; None if there is none now, or enough trials."""
         lock = (
             self._other_drivers.lock()
             if self._other_drivers
@@ -132,9 +131,9 @@ class SearchLoop:
             self.outcome.reason = "the space is exhausted"
         return trial
 
-    def _awaits_others(self) -> bool:
-        """Wait a moment if the last trials are with other drivers."""
-        if not self._others.running or self._is_late():
+    def _wait_for_others(self) -> bool:
+        """Wait a moment if other drivers run the last trials."""
+        if not self._others.running or self._is_timed_out():
             return False
         if not self._is_waiting:
             self._listener.on_phase("waiting for the last trials of other drivers")
@@ -146,21 +145,21 @@ class SearchLoop:
         running = len(self._running) + self._others.running
         if self.outcome.finished + self._others.finished + running >= self._wanted:
             return False
-        if self._is_late():
+        if self._is_timed_out():
             self.outcome.reason = "time is up"
             return False
         if self._searcher.is_exhausted:
             self.outcome.reason = "the space is exhausted"
             return False
-        # Failed trials are replaced, but not without end.
+        # Failed trials are replaced, up to a limit.
         asked = self.outcome.asked + self._others.asked
-        if asked >= 2 * self._wanted + self._free_failures():
+        if asked >= 2 * self._wanted + self._allowed_failures():
             self.outcome.reason = "too many trials failed"
             return False
         return True
 
-    def _free_failures(self) -> int:
-        """How many trials may fail beyond one for every trial wanted."""
+    def _allowed_failures(self) -> int:
+        """Return the allowed failures beyond one per requested trial."""
         is_limited = ConstraintViolated.__name__ in self.outcome.failed_kinds
         return FIRST_VIOLATIONS if is_limited else FIRST_FAILURES
 
@@ -173,25 +172,25 @@ class SearchLoop:
             self._searcher.tell(trial, result)
             self._count(result)
         self._listener.on_trial_end(trial, result)
-        self._abort_if_hopeless()
+        self._abort_if_all_failed()
 
     def _report(self, report: EpochReport) -> bool:
         self._listener.on_epoch(report)
         trial = self._running[report.trial_number]
-        may_go_on = self._searcher.report(trial, report.epoch, report.value)
-        if self._is_late():
+        continues = self._searcher.report(trial, report.epoch, report.value)
+        if self._is_timed_out():
             self.outcome.reason = "time is up"
             return False
-        return may_go_on and not self._is_overdue(trial)
+        return continues and not self._is_overdue(trial)
 
     def _is_overdue(self, trial: Trial) -> bool:
-        """Whether a trial has taken longer than one may."""
+        """Whether a trial exceeds its time limit."""
         if self._trial_timeout is None:
             return False
         spent = time.monotonic() - self._started[trial.number]
         return spent >= self._trial_timeout
 
-    def _is_late(self) -> bool:
+    def _is_timed_out(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _count(self, result: TrialResult) -> None:
@@ -201,10 +200,10 @@ class SearchLoop:
             self.outcome.failures[result.failure.reason] += 1
             self.outcome.failed_kinds.add(result.failure.kind)
 
-    def _abort_if_hopeless(self) -> None:
+    def _abort_if_all_failed(self) -> None:
         failures = self.outcome.failures
         finished = self.outcome.finished + self._others.finished
-        if finished or failures.total() < self._free_failures():
+        if finished or failures.total() < self._allowed_failures():
             return
         if len(failures) == 1:
             reason = next(iter(failures))

@@ -1,4 +1,4 @@
-"""What the pre-flight says of a classifier's outputs: on which scale they are read."""
+"""Notes of the pre-flight on the scale of a classifier's outputs."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from ktune.errors import ExperimentError
 def notes_on_outputs(
     model: Any, outputs: np.ndarray, data: DataDescription
 ) -> tuple[str, ...]:
-    """Return what a person should know about how outputs become probabilities.
+    """Return notes on the conversion of outputs to probabilities.
 
     Args:
         model: The compiled model with default values.
-        outputs: Of some real rows, shape (n, k).
+        outputs: Outputs for some real rows, shape (n, k).
         data: Task and number of classes.
 
     Raises:
-        ExperimentError: The scale of the outputs cannot be found out, and they are no
+        ExperimentError: The scale of the outputs is unknown, and they are not
             probabilities.
     """
     if data.task is Task.REGRESSION or not np.isfinite(outputs).all():

@@ -1,8 +1,8 @@
-"""Try everything once with little, before anything is written.
+"""The pre-flight: test an experiment with one batch before anything is written.
 
-A mistake in an experiment costs seconds here instead of a failed search, and leaves
-nothing behind: the data are loaded and split, the model is built with its default
-values, and one batch goes through loss and gradients.
+It finds a mistake in an experiment within seconds instead of in a failed search, and
+writes nothing: it loads and splits the data, builds the model with default values, and
+trains one batch.
 """
 
 import tempfile
@@ -40,7 +40,7 @@ from ktune.spaces.hyperparameters import default_values
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
 from ktune.tuner.output_notes import notes_on_outputs
-from ktune.tuner.pruner_choice import FOLDS_WITHOUT_POWER, choose_pruner
+from ktune.tuner.pruner_choice import MAX_POWERLESS_FOLDS, choose_pruner
 from ktune.tuner.settled_by_model import (
     NOTE_ON_FIT_VALUE,
     are_numbers,
@@ -58,14 +58,13 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Preflight:
-    """What the pre-flight found in order.
+    """Result of the pre-flight.
 
     Attributes:
         context: The experiment bound to its data.
         dataset: The data, loaded and checked.
-        defaults: Values of the configuration in which every parameter keeps its
-            default.
-        notes: What a person should know before the first trial.
+        defaults: Values of the configuration of all defaults.
+        notes: Notes for the user before the first trial.
         settled: Fields of the experiment that the model has decided.
     """
 
@@ -77,23 +76,23 @@ class Preflight:
 
 
 def preflight(
-    experiment: Experiment, tell: Callable[[str], None] = lambda _: None
+    experiment: Experiment, notify: Callable[[str], None] = lambda _: None
 ) -> Preflight:
-    """Check an experiment against its data by one small step of everything.
+    """Check an experiment against its data with one small step of each part.
 
     Args:
-        experiment: What is to be searched.
-        tell: Called with a line of text while data take their time to load.
+        experiment: The experiment.
+        notify: Called with progress messages while data are loaded.
 
     Raises:
-        KtuneError: Whatever would make the search fail, with the remedy.
+        KtuneError: The search would fail; the message has the remedy.
     """
-    with watched(by=tell):
+    with watched(by=notify):
         dataset = _guarded("data", lambda: _load(experiment), DataError)
     try:
         partition = _split(experiment, dataset)
     except DataError as error:
-        if found := _as_regression(experiment, dataset, tell):
+        if found := _as_regression(experiment, dataset, notify):
             return found
         raise DataError(f"{error}{hint_at_regression(dataset)}") from error
     context = make_context(experiment, dataset, partition)
@@ -104,7 +103,7 @@ def preflight(
     )
     model = _guarded("build", lambda: context.builder.model(defaults))
     if is_meant_as_regression(experiment, context.data, model):
-        return _settled_as_regression(experiment, model, tell)
+        return _settled_as_regression(experiment, model, notify)
     rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
     _check_outputs(_guarded("build", lambda: model(rows)), context)
     notes = _try_one_batch(model, context)
@@ -113,7 +112,7 @@ def preflight(
         context = context.with_changes(settled)
         notes = (*notes, NOTE_ON_FIT_VALUE)
     stored = _how_stored(model, context.builder)
-    context, more = _settle_pruner(context, defaults, model)
+    context, more = _resolve_pruner(context, defaults, model)
     _try_searcher(context)
     return Preflight(context, dataset, defaults, (*notes, *stored, *more), settled)
 
@@ -129,7 +128,7 @@ def _split(experiment: Experiment, dataset: Dataset) -> Partition:
 
 
 def _as_regression(
-    experiment: Experiment, dataset: Dataset, tell: Callable[[str], None]
+    experiment: Experiment, dataset: Dataset, notify: Callable[[str], None]
 ) -> Preflight | None:
     """Return the pre-flight as a regression, where classes cannot be split.
 
@@ -138,7 +137,7 @@ def _as_regression(
     if experiment.task is not None or not are_numbers(dataset):
         return None
     try:
-        found = preflight(override(experiment, {"task": "regression"}), tell)
+        found = preflight(override(experiment, {"task": "regression"}), notify)
     except KtuneError:
         return None
     model = found.context.builder.model(found.defaults)
@@ -149,9 +148,9 @@ def _as_regression(
 
 
 def _settled_as_regression(
-    experiment: Experiment, model: Any, tell: Callable[[str], None]
+    experiment: Experiment, model: Any, notify: Callable[[str], None]
 ) -> Preflight:
-    found = preflight(override(experiment, {"task": "regression"}), tell)
+    found = preflight(override(experiment, {"task": "regression"}), notify)
     return _with_regression(found, model)
 
 
@@ -170,7 +169,7 @@ def _guarded(
     step: Callable[[], _T],
     kind: type[KtuneError] = ExperimentError,
 ) -> _T:
-    """Run the user's code; tell what went wrong in it without a traceback."""
+    """Run the user's code, and raise its errors without a traceback."""
     try:
         return step()
     except KtuneError:
@@ -230,8 +229,8 @@ def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
         )
     except TrialFailed as error:
         raise ExperimentError(
-            f"`build`: after one batch with default values, {error}. Give other "
-            "defaults, a smaller learning rate for instance."
+            f"`build`: after one batch with default values, {error}. Choose other "
+            "defaults, for instance a smaller learning rate."
         ) from error
     names = of_predictions((context.objective.metric, *context.metrics))
     compute_metrics(names, fold.y[rows], predictions, data.task)
@@ -261,10 +260,10 @@ def _how_stored(model: Any, builder: ModelBuilder) -> tuple[str, ...]:
     )
 
 
-def _settle_pruner(
+def _resolve_pruner(
     context: SearchContext, defaults: Mapping[str, Value], model: Any
 ) -> tuple[SearchContext, tuple[str, ...]]:
-    """Choose the pruner where it is "auto", and tell what one cannot do."""
+    """Choose the pruner for "auto", and return notes on the pruner."""
     experiment, n_folds = context.experiment, len(context.folds)
     if experiment.chosen_pruner == "auto":
         settings = context.builder.settings(defaults)
@@ -272,19 +271,19 @@ def _settle_pruner(
         return context.with_changes({"pruner": name}), (
             f"Pruner auto: {name}, since {reason}.",
         )
-    is_powerless = n_folds <= FOLDS_WITHOUT_POWER
+    is_powerless = n_folds <= MAX_POWERLESS_FOLDS
     if experiment.chosen_pruner.endswith("wilcoxon") and is_powerless:
         return context, (
             f"Pruner {experiment.pruner} cannot stop a trial of {n_folds} folds: its "
-            f"test needs {FOLDS_WITHOUT_POWER} and one left to save. Use racing.",
+            f"test needs more than {MAX_POWERLESS_FOLDS} folds. Use racing.",
         )
     return context, ()
 
 
 def _try_searcher(context: SearchContext) -> None:
-    """Propose two trials in a study of no consequence: the defaults, and a real one.
+    """Propose two trials in a temporary study: the defaults, and a sampled one.
 
-    Tells what the sampler cannot do with this space, or what it needs installed.
+    It raises an error if the sampler does not support this space, or lacks a package.
     """
     with tempfile.TemporaryDirectory() as folder:
         searcher = make_searcher(
@@ -298,6 +297,6 @@ def _try_searcher(context: SearchContext) -> None:
 
 
 def smoke_changes(experiment: Experiment) -> dict[str, Any]:
-    """Return what cuts an experiment down to two trials of one epoch in two folds."""
+    """Return the changes that reduce an experiment to two short trials."""
     fewer_folds = {"cv": 2} if isinstance(experiment.cv, int) else {}
     return {"trials": 2, "fit.epochs": 1, **fewer_folds}

@@ -1,4 +1,4 @@
-"""Show a person how a search is going: a live display, or a plain line a trial."""
+"""Show the progress of a search: a live display, or one plain line per trial."""
 
 import math
 import sys
@@ -31,12 +31,12 @@ _MARK = {
 
 
 def make_listener(*, quiet: bool = False, stream: TextIO | None = None) -> Listener:
-    """Return what fits the place: nothing, a live display, or plain lines.
+    """Return a silent listener, a live display, or one with plain lines.
 
     Args:
-        quiet: Show nothing.
-        stream: Where to write. None: standard error, so that results alone go to
-            standard output.
+        quiet: Whether to show nothing.
+        stream: Output stream. None: standard error, so that standard output has only
+            results.
     """
     if quiet:
         return Listener()
@@ -45,7 +45,7 @@ def make_listener(*, quiet: bool = False, stream: TextIO | None = None) -> Liste
 
 
 class Scoreboard:
-    """Counts trials and remembers the best one, for either display."""
+    """Counts trials and the best score, for both displays."""
 
     def __init__(self) -> None:
         self.objective = Objective("score", "max")
@@ -58,7 +58,7 @@ class Scoreboard:
         self.timeout: float | None = None
 
     def start(self, experiment: Experiment, objective: Objective) -> None:
-        """Take over what is searched for."""
+        """Set the objective, the number of trials and the timeout."""
         self.objective, self.wanted = objective, experiment.trials
         self.timeout = experiment.timeout_seconds
         self.started = time.monotonic()
@@ -84,7 +84,7 @@ class Scoreboard:
         return spent / self.finished * max(0, self.wanted - self.finished)
 
     def forecast(self) -> str:
-        """Return how long it will take, or how far it will get in the time there is.
+        """Return the time left, or the number of trials until the timeout.
 
         Example:
             >>> Scoreboard().forecast()
@@ -100,7 +100,7 @@ class Scoreboard:
         return f"about {reached} of {self.wanted} trials in {_time(self.timeout)}"
 
     def best_text(self) -> str:
-        """Return the best score so far on a few characters."""
+        """Return the best score so far as short text."""
         if self.best is None:
             return "no score yet"
         number, score = self.best
@@ -108,10 +108,10 @@ class Scoreboard:
 
 
 class PlainListener(Listener):
-    """Writes one line a trial, for logs and files.
+    """Writes one line per trial, for logs and files.
 
     Args:
-        console: Where to write.
+        console: The console.
     """
 
     def __init__(self, console: Console) -> None:
@@ -121,16 +121,16 @@ class PlainListener(Listener):
     def on_search_start(
         self, experiment: Experiment, objective: Objective, run_id: str
     ) -> None:
-        """Say what is searched for, and under which run."""
+        """Write the objective and the run of the search."""
         self._board.start(experiment, objective)
         self._write(start_text(experiment, objective, run_id))
 
     def on_phase(self, text: str) -> None:
-        """Say what begins."""
+        """Write the phase that begins."""
         self._write(f"{text} …")
 
     def on_note(self, text: str) -> None:
-        """Say it."""
+        """Write a note."""
         self._write(text)
 
     def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
@@ -144,7 +144,7 @@ class PlainListener(Listener):
 
 
 class LiveListener(Listener):
-    """A live line at the bottom, finished trials scrolling above it.
+    """Shows a live line at the bottom, with finished trials above it.
 
     Args:
         console: The terminal.
@@ -169,17 +169,17 @@ class LiveListener(Listener):
     def on_search_start(
         self, experiment: Experiment, objective: Objective, run_id: str
     ) -> None:
-        """Say what is searched for, and start counting trials."""
+        """Show the objective and the run, and start counting trials."""
         self._board.start(experiment, objective)
         self._progress.print(start_text(experiment, objective, run_id), markup=False)
         self._progress.update(self._line, total=experiment.trials, completed=0)
 
     def on_phase(self, text: str) -> None:
-        """Show what begins."""
+        """Show the phase that begins."""
         self._progress.update(self._line, description=text, status="")
 
     def on_note(self, text: str) -> None:
-        """Let it scroll up."""
+        """Print a note above the live line."""
         self._progress.print(text, style="yellow", markup=False)
 
     def on_trial_start(self, trial: Trial) -> None:
@@ -198,7 +198,7 @@ class LiveListener(Listener):
         )
 
     def on_trial_end(self, trial: Trial, result: TrialResult) -> None:
-        """Let the line of the trial scroll up."""
+        """Print the line of the trial above the live line."""
         is_best = self._board.count(trial, result)
         text = trial_text(trial, result, self._board.objective, is_best)
         style = "green" if is_best else _STYLE[result.state]
@@ -206,7 +206,7 @@ class LiveListener(Listener):
         self._progress.update(self._line, completed=self._board.finished)
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         self._progress.stop()
 
 
@@ -243,7 +243,7 @@ def trial_text(
 
 
 def time_left_text(seconds: float | None) -> str:
-    """Return how long the search will take from here.
+    """Return the remaining time of the search as text.
 
     Example:
         >>> time_left_text(None), time_left_text(42), time_left_text(700)

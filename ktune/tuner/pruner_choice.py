@@ -1,31 +1,33 @@
-"""Which pruner suits the shape of the work: ``pruner="auto"``."""
+"""Choose the pruner for ``pruner="auto"``."""
 
 from ktune.experiment.fit_settings import FitSettings
 from ktune.trainers.common import LIGHT_BELOW
 
-FEWEST_FOLDS = 3
-"""Below, the worst fold of two says little."""
+MIN_FOLDS = 3
+"""Minimum number of folds for racing; the worst fold of two is not informative."""
 
-FEWEST_EPOCHS = 10
-"""Below, a curve has hardly begun when it is compared first."""
+MIN_EPOCHS = 10
+"""Minimum number of epochs for pruning by curves; shorter curves predict poorly."""
 
-FOLDS_WITHOUT_POWER = 4
-"""With so many folds or fewer, the signed-rank test has p < 0.1 after the last at best:
-n folds give no p below 2^-n."""
+MAX_POWERLESS_FOLDS = 4
+"""Number of folds up to which the signed-rank test cannot stop a trial early.
+
+n folds give no p below 2^-n, so p < 0.1 needs four folds.
+"""
 
 
 def choose_pruner(
     n_folds: int, settings: FitSettings, n_parameters: int
 ) -> tuple[str, str]:
-    """Choose between stopping trials by their curve and between folds.
+    """Choose between pruning by learning curves and pruning between folds.
 
     Args:
-        n_folds: Of every trial.
-        settings: Of the default configuration.
-        n_parameters: Likewise.
+        n_folds: Number of folds of a trial.
+        settings: Fit settings of the default configuration.
+        n_parameters: Number of parameters of its model.
 
     Returns:
-        Name of the pruner, and why.
+        Name of the pruner, and the reason.
 
     Example:
         >>> choose_pruner(5, FitSettings(epochs=20), 3_000)[0]
@@ -34,14 +36,14 @@ def choose_pruner(
         'racing'
     """
     if n_parameters * settings.batch_size < LIGHT_BELOW:
-        if settings.epochs < FEWEST_EPOCHS:
+        if settings.epochs < MIN_EPOCHS:
             return "none", "the model is small and its trials are short"
-        return "median", "folds of a small model cost no more together than alone"
-    if n_folds >= FEWEST_FOLDS and settings.epochs < n_folds * FEWEST_EPOCHS:
-        return "racing", f"a trial can be given up after one of its {n_folds} folds"
-    if settings.epochs >= FEWEST_EPOCHS:
+        return "median", "all folds of a small model cost as much as one"
+    if n_folds >= MIN_FOLDS and settings.epochs < n_folds * MIN_EPOCHS:
+        return "racing", f"a trial can be stopped after one of its {n_folds} folds"
+    if settings.epochs >= MIN_EPOCHS:
         return (
             "median",
-            f"a trial can be given up early in its {settings.epochs} epochs",
+            f"a trial can be stopped early in its {settings.epochs} epochs",
         )
-    return "none", "there are too few folds and epochs to judge a trial earlier"
+    return "none", "there are too few folds and epochs to stop a trial early"

@@ -1,4 +1,4 @@
-"""How a search was asked for: its file, options, and the search it resumes."""
+"""The request of a search: its file, options, and the search to resume."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ from ktune.tuner.resume import Past
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """How a search was asked for.
+    """Request of a search.
 
     Attributes:
-        loaded: The experiment with its file; None: it comes from Python.
-        changes: Fields of the experiment that options replace.
-        past: The search to resume; None: a new search.
-        ensemble: Method of the ensemble to make at the end; None: none is made.
-        storage: Database of the study; None: a file beside the store.
+        loaded: The experiment with its file; None for an experiment from Python.
+        changes: Fields of the experiment replaced by options.
+        past: The search to resume; None for a new search.
+        ensemble: Method of the final ensemble; None for no ensemble.
+        storage: Database of the study; None for a file beside the store.
     """
 
     loaded: LoadedExperiment | None
@@ -41,7 +41,7 @@ class Request:
 
     @property
     def command(self) -> str:
-        """What was typed to begin, without options."""
+        """The command that starts the search, without options."""
         if self.loaded is None:
             return "ktune.search(experiment)"
         path = self.loaded.path
@@ -50,7 +50,7 @@ class Request:
         return f"ktune search {path}:{self.loaded.variable}"
 
     def resume_command(self, run_id: str) -> str:
-        """Return what to type to go on with a search."""
+        """Return the command that resumes a search."""
         storage = self.shown_storage
         if self.loaded is None:
             where = f", storage={storage!r}" if storage else ""
@@ -59,7 +59,7 @@ class Request:
         return f"{self.command} --resume {run_id[:8]}{where}"
 
     def start(self, checked: Preflight) -> SearchStart:
-        """Return what is recorded of a search before its first trial."""
+        """Return the facts to record before the first trial."""
         loaded = self.loaded
         dataset, partition = checked.dataset, checked.context.partition
         files = find_sources(loaded.path) if loaded else {}
@@ -89,7 +89,7 @@ class Request:
 
 
 def _entry(loaded: LoadedExperiment, files: Mapping[str, Path]) -> Mapping[str, Any]:
-    """Return where to begin with the recorded sources, and where they stood."""
+    """Return the file and variable of the experiment, and the paths of its sources."""
     return {
         "file": loaded.path.name,
         "variable": loaded.variable,

@@ -1,4 +1,4 @@
-"""What a search has found, for Python and notebooks."""
+"""The result of a search, for Python and notebooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from ktune.trial import TrialResult
 from ktune.tuner.loop import LoopOutcome
 from ktune.utils.text import count_of
 
-if TYPE_CHECKING:  # reading a search back must not wait for Keras
+if TYPE_CHECKING:  # reading a search must not import Keras
     from ktune.evaluation.refit import Refit
 
 _SIDES = ("val_", "train_")
@@ -40,11 +40,11 @@ class BestTrial:
     """The best complete trial of a search.
 
     Attributes:
-        number: Of the trial.
+        number: Number of the trial.
         run_id: Its MLflow run.
         values: Its hyperparameters.
         score: Mean of the objective over the folds at the best epoch.
-        result: Everything that was found about it, without predictions.
+        result: Its full result, without predictions.
     """
 
     number: int
@@ -55,14 +55,14 @@ class BestTrial:
 
 
 class SearchResult:
-    """A finished search, as it stands in MLflow.
+    """A finished search in MLflow.
 
     Args:
-        store: Where it stands.
+        store: Its store.
         view: Its parent run.
-        outcome: How the loop ended; None for a search that was loaded.
-        fitted: The refitted model; None: read from the registry when asked for.
-        registration: The model version made; None: looked up.
+        outcome: Outcome of the loop; None for a loaded search.
+        fitted: The refitted model; None: loaded from the registry on demand.
+        registration: The registered version; None: looked up on demand.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class SearchResult:
 
     @property
     def objective(self) -> Objective:
-        """What trials were judged by."""
+        """The objective; the first of several."""
         return self.view.objective
 
     @property
     def goal(self) -> Goal:
-        """All objectives, and how one trial is taken from a Pareto front."""
+        """All objectives, and the rule that picks a trial of the Pareto front."""
         return self.view.goal
 
     @cached_property
@@ -107,9 +107,9 @@ class SearchResult:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial, in the order of their numbers.
+        """One row per trial, in order of their numbers.
 
-        Columns: ``trial``, ``state``, ``verdict``, a column a hyperparameter,
+        Columns: ``trial``, ``state``, ``verdict``, one column per hyperparameter,
         ``val_…`` and ``train_…`` (fold means at the best epoch), ``epochs``,
         ``seconds``, ``n_parameters``, ``latency_ms`` if it was measured,
         ``is_on_front`` if there are several objectives, ``run_id``.
@@ -133,7 +133,7 @@ class SearchResult:
 
     @cached_property
     def model(self) -> Any:
-        """The best model, refitted on all rows that are not test rows (Keras)."""
+        """The best Keras model, refitted on all rows except the test rows."""
         if self._fitted is not None:
             return self._fitted.model
         return load_keras_model(self.store, self._version_or_raise())
@@ -154,7 +154,7 @@ class SearchResult:
         """Return the report of the search; a notebook shows it inline.
 
         Raises:
-            StoreError: The search has written none: it was interrupted.
+            StoreError: There is no report, as the search was interrupted.
         """
         content = read_file(self.store, self.run_id, names.REPORT_FILE)
         return HtmlPage(content.decode())
@@ -172,7 +172,7 @@ class SearchResult:
 
 
 def result_of(store: Store, view: RunView, **found: Any) -> SearchResult:
-    """Return the result of a search that stands in MLflow."""
+    """Return the result of a search in MLflow."""
     return SearchResult(store, view, **found)
 
 

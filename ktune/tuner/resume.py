@@ -1,4 +1,4 @@
-"""Go on with a search that was interrupted: which one, and whether it is the same."""
+"""Resume an interrupted search: find it, and check that its settings are unchanged."""
 
 import contextlib
 import io
@@ -49,23 +49,23 @@ _FIXED = (
     "max_parameters",
     "max_latency_ms",
 )
-"""Settings that have shaped the trials there are; others may change."""
+"""Settings that must not change, as existing trials depend on them."""
 
-_BEFORE_RECORDED = {"outputs": "auto"}
-"""How searches behaved that were started before these settings existed."""
+_DEFAULTS_BEFORE = {"outputs": "auto"}
+"""Values of settings for searches that are older than these settings."""
 
-_TOLD = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
-"""Settings that may change and are recorded; so may any option a search is given."""
+_MAY_CHANGE = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
+"""Recorded settings that may change; so may all options of a search."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """What an interrupted search has done so far.
+    """The state of an interrupted search.
 
     Attributes:
         search: Its parent run.
         results: Its finished trials with their results, by number.
-        options: Those it was started with, to be taken over.
+        options: Its options, which the resumed search inherits.
     """
 
     search: RunView
@@ -74,12 +74,12 @@ class Past:
 
     @property
     def n_finished(self) -> int:
-        """Trials that are complete or pruned."""
+        """Number of complete or pruned trials."""
         results = (result for _, result in self.results.values())
         return sum(result.state is not TrialState.FAILED for result in results)
 
     def find_result(self, number: int) -> TrialResult | None:
-        """Return the result of a trial; None: it has none."""
+        """Return the result of a trial, or None."""
         return self.results[number][1] if number in self.results else None
 
 
@@ -89,26 +89,26 @@ def interrupted_search(store: Store, experiment: str) -> RunView | None:
     if not searches or searches[0].status == "FINISHED":
         return None
     journal = study_file(store, searches[0].run_id)
-    is_there = journal.exists() and not is_driven(journal)
-    return searches[0] if is_there else None
+    is_resumable = journal.exists() and not is_driven(journal)
+    return searches[0] if is_resumable else None
 
 
 def find_past(
     store: Store, experiment: str, reference: str | bool, *, is_shared: bool = False
 ) -> Past:
-    """Return the search to go on with.
+    """Return the search to resume.
 
     Args:
-        store: Where it stands.
+        store: The store of the search.
         experiment: Name of the experiment.
-        reference: Of the search; True: the newest one of the experiment.
+        reference: Reference of the search; True for the newest of the experiment.
         is_shared: Whether its study is in a database.
 
     Raises:
-        UnknownReference: There is none, or it is of another experiment.
-        ExperimentError: Its study is in a database and should not be, or the other way
-            round.
-        StoreError: Its study is damaged, or not the one its trials were proposed by.
+        UnknownReference: The search does not exist, or is of another experiment.
+        ExperimentError: Its study is in a database and ``is_shared`` is not set, or
+            the reverse.
+        StoreError: Its study is damaged, or does not match its trials.
     """
     if isinstance(reference, str):
         search = find_search(store, reference)
@@ -118,11 +118,11 @@ def find_past(
             raise UnknownReference(f"there is no search of {experiment!r} to resume")
         search = searches[0]
     storage = search.tags.get(names.STORAGE)
-    is_there = storage or study_file(store, search.run_id).exists()
-    if search.experiment != experiment or not is_there:
+    has_study = storage or study_file(store, search.run_id).exists()
+    if search.experiment != experiment or not has_study:
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} cannot be resumed: "
-            f"it is not of {experiment!r}, or its study is not here"
+            f"it is not of {experiment!r}, or its study is missing here"
         )
     _check_storage(search, storage, is_shared)
     runs = list_trials(store, search)
@@ -139,39 +139,40 @@ def find_past(
 def _check_storage(search: RunView, storage: str | None, is_shared: bool) -> None:
     if storage and not is_shared:
         raise ExperimentError(
-            f"the study of search {search.run_id[:8]} is in a database. To go on with "
-            f"it, add: --storage {storage}"
+            f"the study of search {search.run_id[:8]} is in a database. To resume it, "
+            f"add: --storage {storage}"
         )
     if is_shared and not storage:
         raise ExperimentError(
             f"search {search.run_id[:8]} has no study in a database: it was started "
-            "without --storage, and can be resumed only so. For several drivers start "
-            "a new search with --storage"
+            "without --storage, and must be resumed without it. For several drivers "
+            "start a new search with --storage"
         )
 
 
 def _check_study(study: Path, search: RunView, trials: list[RunView]) -> None:
-    """Check that the engine knows every trial in MLflow; it would repeat the others."""
-    # Optuna and the rest are only needed by who resumes.
+    """Check that the study has every trial in MLflow; it would repeat missing ones."""
+    # Imported here, because it imports Optuna.
     from ktune.searchers.trial_store import open_trial_store
 
-    entries = open_trial_store(study, search.experiment).records()
-    lost = {run.number for run in trials} - {entry.trial.number for entry in entries}
+    records = open_trial_store(study, search.experiment).records()
+    lost = {run.number for run in trials} - {record.trial.number for record in records}
     if lost:
         raise StoreError(
-            f"search {search.run_id[:8]} cannot go on: its study {study} lacks "
+            f"search {search.run_id[:8]} cannot be resumed: its study {study} lacks "
             f"{len(lost)} of the {len(trials)} trials in MLflow, trial {min(lost)} "
-            "first. It was cut off, or is of another search. Restore it from a copy, "
-            f"or begin anew with the best values: --warm-start {search.run_id[:8]}"
+            "first. It was truncated, or is of another search. Restore it from a copy, "
+            f"or start a new search with the best values: --warm-start "
+            f"{search.run_id[:8]}"
         )
 
 
 def inherit_options(
     recorded: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options to go on with: the recorded ones, but where changed now.
+    """Return the options of the resumed search: the recorded ones with changes.
 
-    The address of a cluster is of no use to another executor.
+    The address of a cluster is dropped if the executor changes.
     """
     merged = {**recorded, **changes}
     if "executor" in changes and "ray_address" not in changes:
@@ -180,10 +181,10 @@ def inherit_options(
 
 
 def check_unchanged(store: Store, search: RunView, checked: Preflight) -> None:
-    """Check that new trials will compare with those there are.
+    """Check that new trials will be comparable with the existing ones.
 
     Raises:
-        ExperimentError: Data, folds, objective or engine differ; naming them.
+        ExperimentError: Data, folds, objective or settings differ.
     """
     experiment = checked.context.experiment
     now = {name: getattr(experiment, name) for name in _FIXED}
@@ -192,38 +193,38 @@ def check_unchanged(store: Store, search: RunView, checked: Preflight) -> None:
     now["objective"] = _goal_text(checked.context.goal)
     now["data"] = checked.dataset.digest
     before = {
-        name: search.params.get(name, _BEFORE_RECORDED.get(name, "")) for name in _FIXED
+        name: search.params.get(name, _DEFAULTS_BEFORE.get(name, "")) for name in _FIXED
     }
     before["objective"] = _goal_text(search.goal)
     before["data"] = search.tags.get(names.DATA_DIGEST, "")
     problems = [
         f"{name} was {before[name]}, is {now[name]}"
         for name in now
-        # Of some objects the text is an address in memory.
+        # The text of some objects contains a memory address.
         if before[name] != now[name] and " at 0x" not in now[name]
     ]
     problems = problems or _fold_problems(store, search, checked)
     if problems:
         raise ExperimentError(
             f"search {search.run_id[:8]} cannot be resumed with other settings, since "
-            f"its trials would not compare: {'; '.join(problems)}. Set them back, or "
-            "start a new search without --resume"
+            f"its trials would not be comparable: {'; '.join(problems)}. Set them "
+            "back, or start a new search without --resume"
         )
 
 
-def tell_changes(
+def changed_settings(
     past: Past, experiment: Experiment, options: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Say in a line what is allowed to differ from before, if anything does.
+    """Yield a line with the allowed changes of settings, if there are any.
 
     Args:
-        past: The search to go on with.
-        experiment: As it is now.
-        options: Fields of it that options replace now.
+        past: The search to resume.
+        experiment: The present experiment.
+        options: Fields replaced by options now.
     """
-    now = {name: getattr(experiment, name) for name in _TOLD}
+    now = {name: getattr(experiment, name) for name in _MAY_CHANGE}
     now["executor"] = experiment.chosen_executor
-    # Of an older search not all of them are recorded.
+    # An older search has not recorded all of them.
     now = {k: v for k, v in params_of(now).items() if k in past.search.params}
     pairs = {name: (past.search.params[name], value) for name, value in now.items()}
     for name, value in options.items():
@@ -233,7 +234,7 @@ def tell_changes(
     changed = [f"{n} was {a}, is {b}" for n, (a, b) in pairs.items() if a != b]
     if changed:
         yield (
-            f"search {past.search.run_id[:8]} goes on with other settings: "
+            f"search {past.search.run_id[:8]} is resumed with other settings: "
             f"{'; '.join(changed)}"
         )
 
@@ -258,27 +259,27 @@ def _fold_problems(store: Store, search: RunView, checked: Preflight) -> list[st
     return [f"the rows of {', '.join(differing[:4])} differ (`cv` or `test_size`)"]
 
 
-def write_all_waiting(store: Store, tell: Callable[[str], None]) -> None:
-    """Write what earlier searches could not, for their server was away.
+def write_all_pending(store: Store, notify: Callable[[str], None]) -> None:
+    """Write the records that earlier searches queued for their server.
 
     Args:
-        store: Where it belongs; what belongs to another one waits on.
-        tell: Is told what was written.
+        store: The store; records for other stores stay queued.
+        notify: Called with a message for each written file.
     """
-    for waiting in _left_waiting(store):
+    for waiting in _pending_files(store):
         write_pending(store, waiting)
-        tell(
-            f"{waiting.n_records} records of search {waiting.owner.search[:8]} have "
-            f"waited for {store.location.shown}; they are written now."
+        notify(
+            f"{waiting.n_records} records of search {waiting.owner.search[:8]} were "
+            f"queued for {store.location.shown}; they are written now."
         )
 
 
-def n_left_waiting(store: Store) -> int:
-    """How many records of searches that have ended wait for this store."""
-    return sum(waiting.n_records for waiting in _left_waiting(store))
+def n_pending_records(store: Store) -> int:
+    """Return the number of records that ended searches have queued for this store."""
+    return sum(waiting.n_records for waiting in _pending_files(store))
 
 
-def _left_waiting(store: Store) -> list[PendingRecords]:
+def _pending_files(store: Store) -> list[PendingRecords]:
     return [
         waiting
         for waiting in list_pending(store.location.folder)
@@ -287,37 +288,40 @@ def _left_waiting(store: Store) -> list[PendingRecords]:
 
 
 @contextlib.contextmanager
-def telling_how_to_go_on(
-    store: Store, logger: SearchLogger, command: str, tell: Callable[[str], None]
+def advise_on_resume(
+    store: Store, logger: SearchLogger, command: str, notify: Callable[[str], None]
 ) -> Iterator[None]:
-    """Say what waits, and what to do, when the server has gone away for good.
+    """Add the number of queued records and a remedy to an error of the block.
 
     Args:
-        store: Where the search stands.
-        logger: What it writes.
-        command: Goes on with it.
-        tell: Is told if the search has ended for another reason.
+        store: The store of the search.
+        logger: Its logger.
+        command: Command that resumes the search.
+        notify: Called with the advice if the search ends for another reason.
 
     Raises:
-        ServerAway: In the words of this.
+        ServerUnavailable: The server is unavailable; the message has the advice.
     """
     try:
         with store_errors(store.location):
             yield
     except ServerUnavailable as error:
-        raise ServerUnavailable(f"{error}. {_what_waits(logger, command)}") from error
+        raise ServerUnavailable(
+            f"{error}. {_pending_message(logger, command)}"
+        ) from error
     except BaseException:
         if logger.n_pending:
-            tell(_what_waits(logger, command))
+            notify(_pending_message(logger, command))
         raise
     finally:
         logger.close()
 
 
-def _what_waits(logger: SearchLogger, command: str) -> str:
+def _pending_message(logger: SearchLogger, command: str) -> str:
     count = logger.n_pending
-    waits = f"{count} records wait here, so nothing is lost. " if count else ""
+    queued = f"{count} records are queued here, so nothing is lost. " if count else ""
     return (
-        f"{waits}When the server is back, this writes what waits, refits and registers "
-        f"the best model and makes the report: {command} (`ktune sync` only writes)"
+        f"{queued}When the server is back, this command writes them, refits and "
+        f"registers the best model and makes the report: {command} (`ktune sync` only "
+        "writes)"
     )

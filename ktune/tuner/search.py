@@ -1,4 +1,4 @@
-"""A search from beginning to end: `search`, and `load` for an earlier one."""
+"""Run a search with `search`, or load an earlier one with `load`."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,13 +17,13 @@ from ktune.tuner.preflight import Preflight, preflight, smoke_changes
 from ktune.tuner.progress import make_listener
 from ktune.tuner.request import Request
 from ktune.tuner.result import SearchResult, result_of
-from ktune.tuner.resume import Past, find_past, inherit_options, write_all_waiting
+from ktune.tuner.resume import Past, find_past, inherit_options, write_all_pending
 from ktune.tuner.session import open_driver
 from ktune.tuner.warnings import warnings_for
 from ktune.utils.runtime import import_keras, quiet_libraries, set_determinism
 
 WARM_VALUES = 5
-"""Number of the best values of an earlier search that a warm start begins with."""
+"""Number of the best trials of an earlier search from which a warm start begins."""
 
 
 def search(
@@ -38,32 +38,31 @@ def search(
     storage: str | None = None,
     **changes: Any,
 ) -> SearchResult:
-    """Search, judge every trial by cross-validation, and register the best model.
+    """Search, score every trial by cross-validation, and register the best model.
 
     Args:
-        experiment: What to search.
-        tracking_uri: Where MLflow's store is. None: MLFLOW_TRACKING_URI, else
+        experiment: The experiment.
+        tracking_uri: Address of MLflow's store. None: MLFLOW_TRACKING_URI, else
             ``mlruns/mlflow.db`` below the working folder.
-        listener: Shows progress. None: a progress bar in a terminal, else a line a
-            trial.
-        is_smoke_test: Only try whether it runs: two trials, one epoch, two folds.
-        resume: Go on with this search (a run id or unique prefix); True: with the
-            newest one of the experiment. What its trials have in common may not have
-            changed; ``trials``, ``timeout`` and ``jobs`` may.
-        warm_start: Begin with the best five values of this earlier search.
-        ensemble: Make one of the trials at the end: "greedy", "stacking" or "bagging".
-        storage: Keep the search's study in this database
-            (``postgresql://user@host/name``), so that processes on several machines
-            can work on it: one begins, the others ``resume``. MLflow's store has to be
-            one they all reach.
+        listener: Shows progress. None: a progress bar in a terminal, else one line
+            per trial.
+        is_smoke_test: Run a quick test: two trials, one epoch, two folds.
+        resume: Resume this search (a run id or unique prefix); True for the newest
+            one of the experiment. Settings that its trials share must not change;
+            ``trials``, ``timeout`` and ``jobs`` may.
+        warm_start: Start with the five best trials of this earlier search.
+        ensemble: Method of a final ensemble: "greedy", "stacking" or "bagging".
+        storage: Database of the study (``postgresql://user@host/name``), for
+            processes on several machines: one starts the search, the others
+            ``resume`` it. All of them must reach MLflow's store.
         **changes: Fields of the experiment to replace, for instance ``trials=20``.
 
     Returns:
         The trials, the refitted model and its test scores.
 
     Raises:
-        KtuneError: Something the user can mend; nothing is written if it shows
-            before the first trial.
+        KtuneError: A mistake that the user can correct; nothing is written if it is
+            found before the first trial.
     """
     if ensemble is not None:
         require_method(ensemble)
@@ -107,20 +106,20 @@ def load(
     Args:
         reference: Run id or unique prefix of one, or an experiment's name for its
             newest search. None: the newest search of all.
-        tracking_uri: Where MLflow's store is; see `search`.
+        tracking_uri: Address of MLflow's store; see `search`.
 
     Raises:
-        UnknownReference: There is no such search.
+        UnknownReference: The search does not exist.
     """
     store = open_store(tracking_uri)
     return result_of(store, find_search(store, reference))
 
 
 def _open_existing(location: StoreLocation, *, is_needed: bool) -> Store | None:
-    """Open the store before the pre-flight; None: it is made after it.
+    """Open the store before the pre-flight; None if it does not exist yet.
 
-    A store that cannot be used is an error at once. A store that is not there yet is
-    not made before the experiment has passed the pre-flight.
+    An unusable store is an error at once. A new store is created only after the
+    experiment has passed the pre-flight.
     """
     if not location.exists and not is_needed:
         return None
@@ -134,17 +133,17 @@ def _find_past(
     request: Request,
     listener: Listener,
 ) -> Past | None:
-    """Return the search to resume, once all that waits for the store is written."""
+    """Return the search to resume, after writing all queued records."""
     if store is None or resume is False:
         return None
-    write_all_waiting(store, listener.on_note)
+    write_all_pending(store, listener.on_note)
     return find_past(store, name, resume, is_shared=request.storage is not None)
 
 
 def _values_to_start_from(
     store: Store | None, experiment: Experiment, warm_start: str | None
 ) -> dict[str, Any]:
-    """Return the change that puts the best values of an earlier search first."""
+    """Return the change that starts with the best values of an earlier search."""
     if store is None or warm_start is None:
         return {}
     best = best_values(store, find_search(store, warm_start), WARM_VALUES)
@@ -152,16 +151,16 @@ def _values_to_start_from(
 
 
 def _check(experiment: Experiment, request: Request, listener: Listener) -> Preflight:
-    """Run the pre-flight, and say what it warns of."""
+    """Run the pre-flight, and report its warnings."""
     if request.storage is not None and experiment.engine != "optuna":
         raise ExperimentError(
             "--storage is for several drivers on one search, and needs engine "
-            f"'optuna'; got {experiment.engine!r}, whose oracle lives in the memory of "
-            "one driver. Leave --storage out, or take --engine optuna"
+            f"'optuna'; got {experiment.engine!r}, whose oracle exists in the memory "
+            "of one driver. Omit --storage, or use --engine optuna"
         )
     listener.on_phase("checking data, folds and model")
     set_determinism(experiment.deterministic)
-    checked = preflight(experiment, tell=listener.on_phase)
+    checked = preflight(experiment, notify=listener.on_phase)
     for note in warnings_for(checked.dataset, checked.context):
         listener.on_note(note)
     return checked

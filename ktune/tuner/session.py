@@ -1,4 +1,4 @@
-"""Open what a driver works with: the run of the search, and the study of its engine."""
+"""Open the run and the study of a search for its driver."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +15,10 @@ from ktune.tuner.driver import Driver
 from ktune.tuner.preflight import Preflight
 from ktune.tuner.request import Request
 from ktune.tuner.resume import (
+    changed_settings,
     check_unchanged,
     interrupted_search,
-    n_left_waiting,
-    tell_changes,
+    n_pending_records,
 )
 from ktune.utils.interrupts import shielded
 
@@ -27,32 +27,34 @@ from ktune.utils.interrupts import shielded
 def open_driver(
     store: Store, request: Request, checked: Preflight, listener: Listener
 ) -> Iterator[Driver]:
-    """Open the run and the study of a search for as long as it is driven.
+    """Open the run and the study of a search for the block.
 
     Args:
-        store: Where the search is recorded.
-        request: How the search was asked for.
+        store: The store of the search.
+        request: The request of the user.
         checked: The experiment bound to its data.
         listener: Shows progress.
 
     Raises:
-        KtuneError: The search cannot be resumed so, or another process drives it.
+        KtuneError: The search cannot be resumed, or another process drives it.
     """
-    start, tell, past = request.start(checked), listener.on_note, request.past
+    start, notify, past = request.start(checked), listener.on_note, request.past
     with quiet_mlflow(), store_errors(store.location), ExitStack() as stack:
         if past is None:
-            _point_out_interrupted(store, start.experiment.name, tell)
-            logger = _open_logger(store, start, tell=tell)
+            _mention_interrupted(store, start.experiment.name, notify)
+            logger = _open_logger(store, start, notify=notify)
             study = _study_of(store, logger.run_id, request, checked)
             stack.enter_context(study.session())
         else:
             check_unchanged(store, past.search, checked)
-            for note in tell_changes(past, checked.context.experiment, request.changes):
-                tell(note)
+            for note in changed_settings(
+                past, checked.context.experiment, request.changes
+            ):
+                notify(note)
             study = _study_of(store, past.search.run_id, request, checked)
-            # Another process may drive the search: ask before its run is reopened.
+            # Another process may drive the search: lock it before reopening its run.
             stack.enter_context(study.session())
-            logger = _open_logger(store, start, past.search, tell=tell)
+            logger = _open_logger(store, start, past.search, notify=notify)
         yield Driver(store, logger, study, request, checked, listener)
 
 
@@ -76,13 +78,13 @@ def _open_logger(
     start: SearchStart,
     past: RunView | None = None,
     *,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> SearchLogger:
-    """Open the run of the search; end it again if Ctrl-C came meanwhile."""
+    """Open the run of the search; end it again after Ctrl-C."""
     opened: list[SearchLogger] = []
     try:
         with shielded():
-            opened.append(SearchLogger(store, start, past, tell))
+            opened.append(SearchLogger(store, start, past, notify))
     except KeyboardInterrupt:
         for logger in opened:
             logger.finish(status="KILLED", reason="interrupted")
@@ -90,15 +92,15 @@ def _open_logger(
     return opened[0]
 
 
-def _point_out_interrupted(
-    store: Store, name: str, tell: Callable[[str], None]
+def _mention_interrupted(
+    store: Store, name: str, notify: Callable[[str], None]
 ) -> None:
     interrupted = interrupted_search(store, name)
     if interrupted is not None:
         run_id = interrupted.run_id[:8]
-        tell(
+        notify(
             f"Search {run_id} of {name!r} was interrupted; to continue it, add: "
             f"--resume {run_id}"
         )
-    if count := n_left_waiting(store):
-        tell(f"{count} records of earlier searches wait to be written: ktune sync")
+    if count := n_pending_records(store):
+        notify(f"{count} records of earlier searches are queued; write: ktune sync")

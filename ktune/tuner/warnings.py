@@ -1,4 +1,4 @@
-"""What is allowed but perhaps not meant: told before the search, never refused."""
+"""Warnings before a search about settings that are allowed but often unintended."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,17 @@ from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
 from ktune.evaluation.context import SearchContext
 
 IMBALANCED_FROM = 4.0
-"""Rows of the most frequent class for one of the rarest, from which on accuracy tells
-little of the rare one."""
+"""Ratio of the most to the least frequent class from which accuracy is misleading."""
 
 FEW_CATEGORIES = 20
-"""Up to so many different texts are categories, also if they look like numbers."""
+"""Number of distinct texts up to which they are categories, even if numeric."""
 
 IDENTIFIER_FROM = 0.9
-"""Share of different values, from which on a column tells rows apart and no more."""
+"""Share of distinct values from which a column looks like an identifier."""
 
 
 def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
-    """Yield what a person should know about an experiment and its data."""
+    """Yield warnings about an experiment and its data."""
     yield from dataset.notes
     if context.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
         yield from _many_categories(dataset.x)
@@ -82,8 +81,8 @@ def _classes_not_validated(dataset: Dataset, context: SearchContext) -> Iterator
         names = ", ".join(repr(dataset.class_names[number]) for number in missing[:5])
         more = ", …" if len(missing) > 5 else ""
         yield (
-            f"Fold {fold.index} validates on no row of class {names}{more}: scores of "
-            "it are not defined there, and means over folds say less. Use fewer folds, "
-            "or cv as an int, which stratifies."
+            f"Fold {fold.index} has no validation row of class {names}{more}: its "
+            "scores are undefined there, and means over folds are less reliable. Use "
+            "fewer folds, or cv as an int, which stratifies."
         )
         return

@@ -167,7 +167,9 @@ def only_the_books():
     with (
         without_training(),
         patch("ktune.tuner.request.read_environment", lambda: environment),
-        patch("ktune.tuner.driver.look_at_data", lambda *given: references),
+        patch(
+            "ktune.tuner.driver.measure_search_references", lambda *given: references
+        ),
         without_report(),
     ):
         yield

@@ -100,7 +100,7 @@ def test_what_may_change_is_told_in_a_line(uri, interrupted, monkeypatch):
         )
     assert len(found.trials) == 3
     assert notes.notes[0] == (
-        f"search {interrupted[:8]} goes on with other settings: trials was 4, is 3; "
+        f"search {interrupted[:8]} is resumed with other settings: trials was 4, is 3; "
         "timeout was None, is 1h; trial_timeout was None, is 60; jobs was None, is 2; "
         "executor was serial, is processes"
     )

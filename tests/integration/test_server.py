@@ -148,7 +148,9 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     assert main(["search", "small.py"]) == 2
     out, told = capsys.readouterr()
     assert "Traceback" not in told
-    assert "2 records wait here, so nothing is lost" in told  # a trial, and the end
+    assert (
+        "2 records are queued here, so nothing is lost" in told
+    )  # a trial, and the end
     command = told.rpartition("makes the report: ")[2].partition(" (")[0].split()
     assert main(["sync"]) == 2
     assert "2 records (1 trial) queued for http" in capsys.readouterr().out
@@ -163,7 +165,10 @@ def test_a_search_outlives_its_server(server, after_trial, capsys):
     _, second = searches(server.uri)
     assert_whole(second, 5)
     assert second.run.info.status == "KILLED"
-    assert second.run.data.tags["ktune.ended_because"] == "the MLflow server went away"
+    assert (
+        second.run.data.tags["ktune.ended_because"]
+        == "the MLflow server is unavailable"
+    )
     assert scores(second) == scores(first)
 
     assert command[:2] == ["ktune", "search"]

@@ -43,7 +43,7 @@ def test_a_fold_without_a_class_to_validate_on_is_pointed_out():
 
     y = [0] * 10 + [1] * 10 + [0, 1] * 10
     (note,) = advice(y, cv=KFold(4))
-    assert note.startswith("Fold 0 validates on no row of class '1'")
+    assert note.startswith("Fold 0 has no validation row of class '1'")
     assert "stratifies" in note
 
 

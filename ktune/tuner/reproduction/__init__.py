@@ -1,4 +1,4 @@
-"""Run a trial again from what MLflow holds, and compare number by number."""
+"""Run a trial again from its records in MLflow, and compare all numbers."""
 
 from ktune.tuner.reproduction.reproducing import Reproduction, reproduce
 

@@ -1,4 +1,4 @@
-"""Say what has changed since a search: code, data, versions, machine."""
+"""Find changes since a search: code, data, versions, machine."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -14,27 +14,36 @@ _MACHINE = ("platform", "processor", "cpus")
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not as it was.
+    """A difference from the recorded state.
 
     Attributes:
         subject: "source", "data", "folds", "package", "machine", "backend" or
             "variable".
-        told: What it was and what it is, in one line.
+        message: The old and the new state in one line.
         detail: A unified diff of a source file, else "".
-        matters: Whether it can have changed the result. The working copy cannot: the
-            recorded sources are run.
+        matters: Whether it may have changed the result. The working copy does not
+            matter, as the recorded sources are run.
     """
 
     subject: str
-    told: str
+    message: str
     detail: str = ""
     matters: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the change as plain values, with the keys of ``--json``."""
+        return {
+            "subject": self.subject,
+            "told": self.message,
+            "detail": self.detail,
+            "matters": self.matters,
+        }
 
 
 def find_changes(
     recorded: RecordedSearch, rebuilt: Rebuilt, now: Environment
 ) -> list[Change]:
-    """Compare what was recorded with what is here now."""
+    """Compare the recorded state with the present one."""
     return [
         *_changes_of_sources(recorded),
         *_changes_of_data(recorded, rebuilt),
@@ -45,7 +54,7 @@ def find_changes(
 def changes_of_environment(
     before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> list[Change]:
-    """Compare two environments, as `Environment.as_dict` describes them."""
+    """Compare two environments from `Environment.as_dict`."""
     return [
         *_compare("package", ("python", "ktune"), before, now),
         *_changes_of_packages(before.get("packages", {}), now["packages"]),
@@ -73,7 +82,7 @@ def _compare_all(
 def _changes_of_packages(
     before: Mapping[str, str], now: Mapping[str, str]
 ) -> Iterator[Change]:
-    """Name the packages results depend on, and count the others."""
+    """Name changed packages that results depend on, and count other ones."""
     yield from _compare("package", KEY_PACKAGES, before, now)
     others = [
         name
@@ -82,27 +91,27 @@ def _changes_of_packages(
     ]
     if others:
         named = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
-        told = f"{len(others)} other packages differ: {named}"
-        yield Change("package", told, matters=False)
+        message = f"{len(others)} other packages differ: {named}"
+        yield Change("package", message, matters=False)
 
 
 def _changes_of_data(recorded: RecordedSearch, rebuilt: Rebuilt) -> Iterator[Change]:
     if not rebuilt.is_same_data:
-        told = f"digest was {recorded.data_digest}, is {rebuilt.dataset.digest}"
-        yield Change("data", told)
+        message = f"digest was {recorded.data_digest}, is {rebuilt.dataset.digest}"
+        yield Change("data", message)
     if not rebuilt.has_recorded_folds:
         yield Change(
             "folds",
             f"the data have {rebuilt.dataset.n_rows} rows now, so the recorded folds "
-            "do not fit; they were made anew",
+            "do not match; the data were split again",
         )
     for name in recorded.left_out:
-        told = f"field {name!r} was replaced by a value that could not be recorded"
-        yield Change("source", told)
+        message = f"field {name!r} was replaced by a value that could not be recorded"
+        yield Change("source", message)
 
 
 def _changes_of_sources(recorded: RecordedSearch) -> Iterator[Change]:
-    """Compare the recorded sources with the working copy they came from."""
+    """Compare the recorded sources with the working copy."""
     for name, original in recorded.entry.get("paths", {}).items():
         content = recorded.sources.get(name, b"")
         path = Path(original)
@@ -115,8 +124,8 @@ def _changes_of_sources(recorded: RecordedSearch) -> Iterator[Change]:
             diff = _diff(name, content, present)
             added = sum(line.startswith("+") for line in diff[2:])
             removed = sum(line.startswith("-") for line in diff[2:])
-            told = f"{name} has changed since: +{added} −{removed} lines"
-            yield Change("source", told, "\n".join(diff), matters=False)
+            message = f"{name} has changed since: +{added} −{removed} lines"
+            yield Change("source", message, "\n".join(diff), matters=False)
 
 
 def _diff(name: str, before: bytes, now: bytes) -> list[str]:
@@ -126,7 +135,7 @@ def _diff(name: str, before: bytes, now: bytes) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON makes of a value."""
+    """Return a value as JSON would load it."""
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -12,7 +12,7 @@ from ktune.trial import TrialResult
 
 
 class Sameness(StrEnum):
-    """How much two numbers, or two sets of them, agree."""
+    """Agreement of two numbers, or of two sets of numbers."""
 
     IDENTICAL = "identical"
     CLOSE = "within tolerance"
@@ -21,15 +21,15 @@ class Sameness(StrEnum):
 
 @dataclass(frozen=True)
 class RunComparison:
-    """One quantity, as recorded and as found again.
+    """One quantity of the recorded and the new run.
 
     Attributes:
-        name: Of a metric, or of what is compared.
-        recorded: Its value; the fold mean of a metric. None where one number does
-            not tell.
-        again: Likewise, now.
-        largest: Largest difference among all numbers behind it (folds, epochs, rows).
-        sameness: What that comes to.
+        name: Name of the metric or other quantity.
+        recorded: Its recorded value; the fold mean of a metric. None if a single
+            number is not informative.
+        again: Its new value.
+        largest: Largest difference of all its numbers (folds, epochs, rows).
+        sameness: Agreement of all its numbers.
     """
 
     name: str
@@ -43,7 +43,8 @@ def overall(comparisons: Iterable[RunComparison]) -> Sameness:
     """Return the least sameness of several comparisons.
 
     Example:
-        >>> str(overall([Comparison("accuracy", 0.9, 0.9, 0.0, Sameness.IDENTICAL)]))
+        >>> same = RunComparison("accuracy", 0.9, 0.9, 0.0, Sameness.IDENTICAL)
+        >>> str(overall([same]))
         'identical'
     """
     order = list(Sameness)
@@ -57,10 +58,10 @@ def compare_results(
     """Compare two results of a trial: state, folds, curves, out-of-fold predictions.
 
     Args:
-        recorded: From MLflow, its ``out_of_fold`` included.
-        again: Found now.
-        tolerance: Differences up to this are told as "within tolerance"; a share of
-            the recorded value where that is larger than one.
+        recorded: The recorded result, including ``out_of_fold``.
+        again: The new result.
+        tolerance: Largest difference "within tolerance"; relative to the recorded
+            value if that exceeds one.
     """
     if recorded.state is not again.state or recorded.failure or again.failure:
         return [_compare_endings(recorded, again)]
@@ -83,11 +84,11 @@ def compare_numbers(
     """Compare numbers one by one.
 
     Args:
-        name: What they are.
-        recorded: As recorded.
-        again: As found now, in the same order.
+        name: Name of the quantity.
+        recorded: The recorded numbers.
+        again: The new numbers in the same order.
         tolerance: See `compare_results`.
-        shows_mean: Whether their mean tells something.
+        shows_mean: Whether their mean is informative.
     """
     old, new = np.asarray([*recorded], float), np.asarray([*again], float)
     largest, sameness = _judge(old, new, tolerance)
@@ -98,7 +99,7 @@ def compare_numbers(
 def _judge(
     old: np.ndarray, new: np.ndarray, tolerance: float
 ) -> tuple[float, Sameness]:
-    """Return the largest difference and what it comes to; NaN equals NaN."""
+    """Return the largest difference and the agreement; NaN equals NaN."""
     if old.shape != new.shape:
         return math.inf, Sameness.DIFFERENT
     if np.array_equal(old, new, equal_nan=True):
@@ -146,8 +147,8 @@ def _compare_counts(
         old, new = getattr(recorded, name), getattr(again, name)
         if old is None or new is None:
             continue
-        # Another epoch chosen is no difference of its own: the metrics tell what it
-        # has come to. Another model is.
+        # Another best epoch alone is no difference, as the metrics show its effect;
+        # another model is.
         otherwise = Sameness.DIFFERENT if name == "n_parameters" else Sameness.CLOSE
         sameness = Sameness.IDENTICAL if old == new else otherwise
         yield RunComparison(name, old, new, abs(new - old), sameness)
@@ -156,7 +157,7 @@ def _compare_counts(
 def _compare_curves(
     recorded: TrialResult, again: TrialResult, tolerance: float
 ) -> RunComparison:
-    """Compare every fold's curves over the epochs both have."""
+    """Compare the curves of all folds over their common epochs."""
 
     def points(curves: Mapping[str, tuple[tuple[float, ...], ...]]) -> list[float]:
         return [

@@ -44,14 +44,14 @@ _COMPARED_ROWS = 1000
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running a trial again.
+    """Result of running a trial again.
 
     Attributes:
-        run_id: The run that was reproduced.
-        subject: What it is, for a person.
-        tolerance: Differences up to this are "within tolerance".
-        comparisons: One a metric, and one each for curves and predictions.
-        changes: What is not as it was.
+        run_id: The reproduced run.
+        subject: Description of the run for the user.
+        tolerance: Largest difference "within tolerance".
+        comparisons: One per metric, and one each for curves and predictions.
+        changes: Differences from the recorded state.
     """
 
     run_id: str
@@ -67,25 +67,26 @@ class Reproduction:
 
     @property
     def conclusion(self) -> str:
-        """What that means, in a sentence."""
+        """The conclusion as a sentence."""
         causes = [change for change in self.changes if change.matters]
         if self.sameness is Sameness.IDENTICAL:
             return f"{self.subject}: identical, bit for bit."
-        told = f"{self.subject}: {self.sameness}"
+        result = f"{self.subject}: {self.sameness}"
         if self.sameness is Sameness.CLOSE:
-            told += f" of {self.tolerance:g}"
+            result += f" of {self.tolerance:g}"
         if causes:
-            return f"{told}. What has changed is listed above."
+            return f"{result}. The changes are listed above."
         return (
-            f"{told}, though nothing recorded has changed. Something draws random "
-            "numbers that no seed reaches (a layer, callback or data function of "
-            "yours, or a search with --fast)."
+            f"{result}, although nothing recorded has changed. Some random numbers do "
+            "not depend on the seed (in a layer, callback or data function of yours, "
+            "or in a search with --fast)."
         )
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return {
             **asdict(self),
+            "changes": tuple(change.as_dict() for change in self.changes),
             "sameness": self.sameness,
             "conclusion": self.conclusion,
         }
@@ -99,31 +100,31 @@ def reproduce(
     tracking_uri: str | None = None,
     listener: Listener | None = None,
 ) -> Reproduction:
-    """Run a trial again from what MLflow holds of it, and compare every number.
+    """Run a trial again from its records in MLflow, and compare all numbers.
 
-    The recorded source is run, on the recorded folds, by the recorded seeds; the
-    working copy may have changed since, or be gone.
+    The recorded source is run on the recorded folds with the recorded seeds; the
+    working copy may have changed or been deleted.
 
     Args:
-        reference: A trial; or a search, for its best trial and the refit of that.
-        experiment: Taken instead of the recorded source, for a search that was
-            started from Python and has none.
-        tolerance: Differences up to this are told as "within tolerance"; a share of
-            the recorded value where that is larger than one.
-        tracking_uri: Where MLflow's store is; see `ktune.search`.
-        listener: Is told what is being done.
+        reference: A trial; or a search, for its best trial and its refit.
+        experiment: Replaces the recorded source for a search that was started from
+            Python, which has none.
+        tolerance: Largest difference "within tolerance"; relative to the recorded
+            value if that exceeds one.
+        tracking_uri: Address of MLflow's store; see `ktune.search`.
+        listener: Receives progress messages.
 
     Returns:
-        The comparison, metric by metric, and what has changed since.
+        The comparison of all metrics, and the changes since the search.
 
     Raises:
-        KtuneError: The run, its source or its data are not to be had.
+        KtuneError: The run, its source or its data are not available.
     """
     if not tolerance >= 0:
         raise ExperimentError(f"the tolerance must be at least 0; got {tolerance}")
     listener = listener or Listener()
     with open_search(reference, tracking_uri) as opened:
-        listener.on_phase("setting up data and folds as recorded")
+        listener.on_phase("rebuilding data and folds as recorded")
         run, trial_run = opened.run, opened.trial_run
         recorded = opened.read(trial_run.number)
         with rebuild(recorded, experiment=experiment) as rebuilt:
@@ -148,7 +149,7 @@ def _subject(trial_run: RunView, *, has_refit: bool) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _ReproductionWork:
-    """What is needed to run things again."""
+    """Runs the trials and refits of a recorded search again."""
 
     store: Store
     context: SearchContext
@@ -156,9 +157,9 @@ class _ReproductionWork:
     listener: Listener
 
     def run_again(self, run: RunView) -> list[RunComparison]:
-        """Evaluate a trial again, by the trainer and in the place that did it.
+        """Evaluate a trial again, with its trainer and its executor.
 
-        A worker process has fewer threads than this one, and that shows in the last
+        A worker process has fewer threads than this one, which may change the last
         bits of a convolution.
         """
         trial, recorded = read_trial(self.store, run)
@@ -186,7 +187,7 @@ class _ReproductionWork:
         """Refit a search's best trial again; compare its test scores and outputs."""
         epochs = search.metrics.get("refit_epochs")
         if epochs is None:
-            return []  # interrupted before it came to that
+            return []  # interrupted before the refit
         trial, _ = read_trial(self.store, run)
         self.listener.on_phase(f"refitting trial {trial.number} again")
         fitted = refit_recorded(
@@ -202,7 +203,7 @@ class _ReproductionWork:
             )
 
     def _outputs(self, run: RunView, fitted: Refit) -> Iterator[RunComparison]:
-        """Compare with what the registered model says about the same raw rows."""
+        """Compare with the outputs of the registered model for the same raw rows."""
         registration = version_of_trial(self.store, run.run_id)
         if registration is None:
             return
@@ -219,7 +220,7 @@ class _ReproductionWork:
 
 
 def _changes_to_run_here(experiment: Experiment) -> dict[str, Any]:
-    """Return what lets a trial of a cluster run in a process with as many threads."""
+    """Return changes to run a trial of a cluster in a process with equal threads."""
     if experiment.chosen_executor != "ray":
         return {}
     jobs = (os.cpu_count() or 1) // max(1, int(experiment.cpus))
@@ -227,7 +228,7 @@ def _changes_to_run_here(experiment: Experiment) -> dict[str, Any]:
 
 
 def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:
-    """Return a report that stops a trial where it was stopped."""
+    """Return a report function that stops a trial at its recorded epoch."""
     if recorded.state is not TrialState.PRUNED:
         return lambda report: True
     return lambda report: report.epoch + 1 < recorded.epochs

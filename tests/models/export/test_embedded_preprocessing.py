@@ -35,7 +35,7 @@ def table(seed, share_missing):
     return rows
 
 
-def carried(preprocessing, rows, columns=()):
+def embedded(preprocessing, rows, columns=()):
     inside = preprocess(np.asarray(rows, np.float32), embed(preprocessing, columns))
     return ops.convert_to_numpy(inside)
 
@@ -61,7 +61,7 @@ def test_filling_and_scaling_numbers_is_carried(seed, scaler, strategy):
     rows = table(seed, 0.2)
     transformer = make_pipeline(SimpleImputer(strategy=strategy), scaler)
     wanted = transformer.fit_transform(rows)
-    found = carried(FittedPreprocessing(transformer), rows)
+    found = embedded(FittedPreprocessing(transformer), rows)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -87,7 +87,7 @@ def test_columns_are_carried_in_the_order_of_the_transformer(
         [("x", StandardScaler(), chosen), ("y", MinMaxScaler(), second)], remainder=rest
     )
     wanted = transformer.fit_transform(frame)
-    found = carried(FittedPreprocessing(transformer), frame, COLUMNS)
+    found = embedded(FittedPreprocessing(transformer), frame, COLUMNS)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -96,26 +96,26 @@ def test_images_are_scaled_bit_for_bit(scale):
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 3))
     preprocessing = FittedPreprocessing(scale=scale)
     wanted = np.asarray(preprocessing.transform(images), np.float32)
-    np.testing.assert_array_equal(carried(preprocessing, images), wanted)
+    np.testing.assert_array_equal(embedded(preprocessing, images), wanted)
 
 
 def test_sequences_are_standardised_as_in_training():
     rows = np.random.default_rng(0).normal(5, 3, (20, 6, 4)).astype(np.float32)
     y = np.zeros(20)
     fitted = fit_preprocessing("auto", rows, y, np.arange(20), Kind.SEQUENCE)
-    np.testing.assert_array_equal(carried(fitted, rows), fitted.transform(rows))
+    np.testing.assert_array_equal(embedded(fitted, rows), fitted.transform(rows))
 
 
 @pytest.mark.parametrize(
     ("transformer", "told"),
     [
-        (PCA(2), "PCA is more than"),
+        (PCA(2), "PCA does more than"),
         (MinMaxScaler(clip=True), "clips"),
-        (FunctionTransformer(np.log1p), "a function of yours"),
+        (FunctionTransformer(np.log1p), "user-defined function"),
         (SimpleImputer(add_indicator=True), "adds columns"),
     ],
 )
-def test_what_is_more_than_numbers_one_by_one_is_told(transformer, told):
+def test_preprocessing_across_columns_is_not_embedded(transformer, told):
     transformer.fit(np.abs(table(1, 0.1)) if "Imp" in repr(transformer) else TABLE)
     with pytest.raises(NotEmbeddable, match=told):
         embed(FittedPreprocessing(transformer))

@@ -102,7 +102,7 @@ def test_text_columns_need_the_file_beside_and_it_works(here, tmp_path, capsys):
     [
         (["cnn", "--to", "onx"], "there is no format 'onx'. Known: keras, savedmodel"),
         (["cnn", "--to", "tflite8"], "Did you mean 'tflite'?"),
-        (["cnn", "--to", "tflite", "-o", "mlruns"], "mlruns is there already"),
+        (["cnn", "--to", "tflite", "-o", "mlruns"], "mlruns already exists"),
         (["cnn", "--to", "tflite", "-o", "no/out"], "there is no folder 'no'"),
         (["cnm", "--to", "tflite"], "Did you mean 'cnn'?"),
         (["cnn", "--to", "tflite", "--rows", "x.csv"], "there is no file 'x.csv'"),

@@ -101,7 +101,7 @@ def test_an_ensemble_lists_its_members_with_their_weights():
     members = [replace(CARD.members[0], weight=0.75), other]
     text = render_card(replace(CARD, members=members, method="greedy", epochs=None))
     assert "Values of trial 5, weight 0.25:" in section(text, "Search")
-    assert "takes 2 models" in section(text, "Limits")
+    assert "runs 2 models" in section(text, "Limits")
     assert "ktune reproduce beef" in section(text, "How to reproduce")
 
 

@@ -144,7 +144,7 @@ def test_other_data_measure_it_anew_and_say_so(present):
     present(Served(POOR), **{"ktune.data_digest": "others"})
     decision = decide()
     assert decision.is_promoted
-    assert "made of other data" in decision.reason
+    assert "trained on other data" in decision.reason
 
 
 def test_a_champion_whose_search_is_gone_is_measured_on_all_rows(present, monkeypatch):

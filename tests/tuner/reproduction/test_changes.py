@@ -12,7 +12,7 @@ def environment():
 
 
 def told(changes):
-    return [change.told for change in changes]
+    return [change.message for change in changes]
 
 
 def test_the_same_environment_has_not_changed(environment):
@@ -75,7 +75,7 @@ def test_an_unchanged_working_copy_is_not_mentioned(recorded):
 def test_a_changed_file_is_shown_and_does_not_matter(recorded, tmp_path):
     (tmp_path / "main.py").write_text("x = 1\ny = 2\n")
     (change,) = changes(recorded, rebuilt())
-    assert change.told == "main.py has changed since: +1 −0 lines"
+    assert change.message == "main.py has changed since: +1 −0 lines"
     assert "+y = 2" in change.detail
     assert not change.matters
 
@@ -83,12 +83,12 @@ def test_a_changed_file_is_shown_and_does_not_matter(recorded, tmp_path):
 def test_a_file_that_is_gone_is_told(recorded, tmp_path):
     (tmp_path / "main.py").unlink()
     (change,) = changes(recorded, rebuilt())
-    assert "main.py is gone" in change.told
+    assert "main.py is gone" in change.message
 
 
 def test_other_data_are_told_by_their_digest(recorded):
     (change,) = changes(recorded, rebuilt("xyz"))
-    assert change.told == "digest was abc, is xyz"
+    assert change.message == "digest was abc, is xyz"
     assert change.matters
 
 

@@ -1,0 +1,62 @@
+"""Advice at the end of a search whose server is unavailable."""
+
+from types import SimpleNamespace
+
+import pytest
+import requests
+
+from ktune.errors import SearchAborted, ServerUnavailable
+from ktune.tracking.location import find_store
+from ktune.tuner.resume import advise_on_resume
+
+COMMAND = "ktune search birds.py:experiment --resume 5ea4c4"
+
+
+@pytest.fixture
+def logger():
+    return SimpleNamespace(n_pending=2, is_closed=False)
+
+
+@pytest.fixture
+def end(logger):
+    """A function that ends a search with an error; it returns the messages."""
+    store = SimpleNamespace(location=find_store("http://me:pw@mlflow.example"))
+    logger.close = lambda: setattr(logger, "is_closed", True)
+
+    def end(error, expected):
+        messages = []
+        with (
+            pytest.raises(expected) as caught,
+            advise_on_resume(store, logger, COMMAND, messages.append),
+        ):
+            raise error
+        assert logger.is_closed
+        return str(caught.value), messages
+
+    return end
+
+
+def test_an_unavailable_server_is_an_error_with_a_remedy(end):
+    message, messages = end(
+        requests.ConnectionError("reset by peer"), ServerUnavailable
+    )
+    assert message.startswith(
+        "the MLflow server http://mlflow.example is unavailable: "
+    )
+    assert "2 records are queued here, so nothing is lost" in message
+    assert COMMAND in message
+    assert messages == []
+
+
+def test_without_queued_records_none_are_mentioned(logger, end):
+    logger.n_pending = 0
+    message, _ = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
+    assert "records are queued" not in message
+    assert end(KeyboardInterrupt(), KeyboardInterrupt)[1] == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SearchAborted("all alike")])
+def test_another_error_is_kept_and_queued_records_are_mentioned(end, error):
+    _, (messages,) = end(error, type(error))
+    assert messages.startswith("2 records are queued here")
+    assert COMMAND in messages
