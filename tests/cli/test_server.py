@@ -10,7 +10,7 @@ from ktune.tracking.location import find_store
 
 
 @pytest.mark.parametrize("verb", [ui, serve])
-def test_a_verb_lets_nobody_else_in_unless_told(verb):
+def test_a_verb_listens_on_this_machine_only_by_default(verb):
     parser = argparse.ArgumentParser()
     verb.add_arguments(parser)
     words = ["model"] if verb is serve else []
@@ -28,7 +28,7 @@ def started(monkeypatch):
     return commands
 
 
-def test_the_server_is_told_the_interface(started, tmp_path):
+def test_the_server_gets_the_interface(started, tmp_path):
     place = {"host": "127.0.0.1", "port": 5000, "log": tmp_path / "log"}
     page_server(find_store(f"sqlite:///{tmp_path}/mlflow.db"), **place)
     scoring_server(tmp_path, **place)

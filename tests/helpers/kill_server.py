@@ -156,8 +156,8 @@ def say(answer):
 
 
 @contextlib.contextmanager
-def only_the_books():
-    """Leave out what takes time and has nothing to do with the books."""
+def records_only():
+    """Skip slow steps that do not write records."""
     from ktune.experiment.environment import read_environment
 
     # The real one would start TensorFlow's threads, which a fork does not have.
@@ -217,7 +217,7 @@ def warm_up(file):
 if __name__ == "__main__":
     import_keras()
     warnings.simplefilter("ignore")
-    with only_the_books():
+    with records_only():
         warm_up(sys.argv[1])
         say({"code": 0})
         for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Ask, report, tell, crash and resume in any order: both books say the same."""
+"""Ask, report, tell, crash and resume in any order: study and MLflow agree."""
 
 import functools
 import itertools
@@ -81,15 +81,15 @@ class Crash(Exception):
 
 
 class Search(RuleBasedStateMachine):
-    """A search between the two books, and what should stand in them."""
+    """A search with its study and its run in MLflow, and their expected content."""
 
     store = None
 
     def __init__(self):
         super().__init__()
         self.name = next(SEARCHES)
-        self.books = SearchLogger(self.store, start(self.name))
-        self.path = study_file(self.store, self.books.run_id)
+        self.records = SearchLogger(self.store, start(self.name))
+        self.path = study_file(self.store, self.records.run_id)
         self.searcher = searcher_of(self.name, self.path)
         self.running = {}
         self.recorded = {}
@@ -129,7 +129,7 @@ class Search(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), state=st.sampled_from(TrialState))
-    def crash_between_the_books(self, data, state):
+    def crash_between_mlflow_and_study(self, data, state):
         self.track(self.pick(data), result_of(state))
         self.resume()
 
@@ -142,30 +142,30 @@ class Search(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.store.client, "set_terminated", die)
             with pytest.raises(Crash):
-                self.books.track(self.pick(data), complete(0.5), "good", {})
+                self.records.track(self.pick(data), complete(0.5), "good", {})
         self.resume()
 
     def track(self, trial, result):
-        self.books.track(trial, result, "good", {})
+        self.records.track(trial, result, "good", {})
         self.recorded[trial.number] = result.state
         del self.running[trial.number]
 
     def resume(self):
-        """Go on as another process would, with what stands in the books."""
+        """Resume in a new process with the records."""
         self.to_repeat |= set(self.running)
         self.running = {}
         past = find_past(self.store, self.name, True)
         assert {n: r.state for n, (_, r) in past.results.items()} == self.recorded
-        self.books = SearchLogger(self.store, start(self.name), past.search)
+        self.records = SearchLogger(self.store, start(self.name), past.search)
         self.searcher = searcher_of(self.name, self.path, past.find_result)
 
     @invariant()
     def trials_have_one_run_each(self):
-        assert len(self.books.trial_runs) == len(self.recorded)
+        assert len(self.records.trial_runs) == len(self.recorded)
 
     def teardown(self):
         self.resume()
-        runs = list_trials(self.store, find_search(self.store, self.books.run_id))
+        runs = list_trials(self.store, find_search(self.store, self.records.run_id))
         assert {run.number: run.state for run in runs} == self.recorded
         entries = self.searcher._state.trial_store.records()
         told = {e.trial.number: e.state for e in entries if e.state is not None}
@@ -182,7 +182,7 @@ def result_of(state):
     return made[state]
 
 
-def test_whatever_happens_both_books_say_the_same(store, monkeypatch):
+def test_study_and_mlflow_agree_after_any_sequence(store, monkeypatch):
     monkeypatch.setattr(Search, "store", store)
     n_examples = 60 if os.environ.get("KTUNE_LONG_TESTS") else 4
     few = settings(max_examples=n_examples, stateful_step_count=8)

@@ -88,7 +88,7 @@ def test_a_search_that_runs_out_of_room_goes_on_when_there_is_some(device):
 VERBS = (["search", "tiny.py", "-q"], ["runs"], ["show"], ["report"], ["doctor"])
 
 
-def test_a_read_only_store_is_told_by_every_verb(device, capsys):
+def test_a_read_only_store_is_an_error_of_every_verb(device, capsys):
     files = sorted(device.rglob("*"))
     remount = ["mount", "-o", "remount,ro", str(device)]
     subprocess.run(remount, check=True)

@@ -1,4 +1,4 @@
-"""Whenever a search is killed, its books are right, and it goes on to the same end.
+"""A search killed at any moment has correct records, and is resumed to the same end.
 
 `kill_server.py` runs searches without training and kills them before a chosen write to
 the study or to MLflow, so also between the two. With KTUNE_LONG_TESTS=1 there are more.
@@ -88,7 +88,7 @@ def project(server, empty_store, tmp_path_factory):
 
 
 class Project:
-    """A folder with an experiment, and the books of its newest search."""
+    """A folder with an experiment, and the records of its newest search."""
 
     def __init__(self, server, folder):
         self._server = server
@@ -104,7 +104,7 @@ class Project:
     def resume(self, **kill):
         return self.run(["search", "nothing.py", "-q", "--resume"], **kill)
 
-    def books(self):
+    def records(self):
         client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
         [experiment] = client.search_experiments(filter_string="name = 'nothing'")
         runs = client.search_runs([experiment.experiment_id])
@@ -203,16 +203,16 @@ class Books:
 
 @pytest.fixture(scope="module")
 def undisturbed(project):
-    """Returns the books of a search by a sampler that nobody has disturbed."""
+    """Returns the records of an uninterrupted search by a sampler."""
 
     @functools.cache
     def run(sampler):
         place = project("undisturbed")
         answer = place.begin(sampler)
         assert answer.code == 0, place.log.read_text()
-        books = place.books()
-        books.assert_finished()
-        return SimpleNamespace(content=books.content(), writes=answer.writes)
+        records = place.records()
+        records.assert_finished()
+        return SimpleNamespace(content=records.content(), writes=answer.writes)
 
     return run
 
@@ -244,21 +244,21 @@ def test_a_search_killed_anywhere_ends_as_the_undisturbed_one(
         place = project("killed")
         write = moments.randrange(first, first + FAR)
         answer = place.begin(sampler, write=write, how="kill")
-        books = None
+        records = None
         while answer.code != 0:
             assert answer.code == -signal.SIGKILL, place.log.read_text()
             n_kills += 1
-            earlier, books = books, place.books()
+            earlier, records = records, place.records()
             if earlier is not None:
-                books.assert_holds(earlier)
+                records.assert_holds(earlier)
             answer = place.resume(**moment(moments, FIRST_OF_RESUMED))
-        books = place.books()
-        books.assert_finished()
-        assert books.content() == wanted.content
+        records = place.records()
+        records.assert_finished()
+        assert records.content() == wanted.content
 
 
 @pytest.mark.parametrize("how", ["term", "int"])
-def test_a_signal_ends_a_search_with_its_books_finished(how, project, undisturbed):
+def test_a_signal_ends_a_search_with_complete_records(how, project, undisturbed):
     wanted = undisturbed("random")
     first = first_resumable(wanted.writes)
     moments = random.Random(f"signals {how}")
@@ -271,21 +271,23 @@ def test_a_signal_ends_a_search_with_its_books_finished(how, project, undisturbe
             assert answer.code == 130, place.log.read_text()
             n_signals += 1
             assert "--resume" in place.log.read_text()
-            books = place.books()
-            # Whoever is called off while closing the books closes them first.
-            is_over = len(books.finished) == TRIALS and books.status == "FINISHED"
-            assert is_over or books.status == "KILLED"
+            records = place.records()
+            # A signal during the final writes is handled after them.
+            is_over = len(records.finished) == TRIALS and records.status == "FINISHED"
+            assert is_over or records.status == "KILLED"
             assert "RUNNING" not in place.states()
-            assert len(books.told) == len(books.finished)
+            assert len(records.told) == len(records.finished)
             write = moments.randrange(FIRST_OF_RESUMED, FIRST_OF_RESUMED + FAR)
             answer = place.resume(write=write, how=how)
-        books = place.books()
-        books.assert_finished()
-        assert books.content() == wanted.content
+        records = place.records()
+        records.assert_finished()
+        assert records.content() == wanted.content
 
 
 @pytest.mark.parametrize("how", ["kill", "term"])
-def test_what_ends_before_its_first_trial_is_in_nobodys_way(how, project, undisturbed):
+def test_a_search_that_ends_before_its_first_trial_does_not_block_others(
+    how, project, undisturbed
+):
     wanted = undisturbed("random")
     first = wanted.writes.index("mlflow create_experiment") + 1
     place = project("ended-early")
@@ -295,7 +297,7 @@ def test_what_ends_before_its_first_trial_is_in_nobodys_way(how, project, undist
         assert how == "kill" or "RUNNING" not in place.states()
     answer = place.begin("random")
     assert answer.code == 0, place.log.read_text()
-    assert place.books().content() == wanted.content
+    assert place.records().content() == wanted.content
 
 
 def test_a_search_killed_while_it_registers_makes_one_version(project):

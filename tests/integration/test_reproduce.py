@@ -71,9 +71,7 @@ def test_the_recorded_source_is_run_whatever_the_working_copy_says(
     assert [change.subject for change in found.changes] == ["source"]
 
 
-def test_what_comes_out_differently_is_told_with_exit_code_3(
-    moved, small_search, capsys
-):
+def test_a_different_result_has_exit_code_3(moved, small_search, capsys):
     run_id = run_of(small_search, 0)
     (file,) = Path("mlruns/artifacts").rglob(f"{run_id}/artifacts/trial.json")
     record = json.loads(file.read_text())

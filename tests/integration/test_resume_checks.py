@@ -82,7 +82,7 @@ def test_what_trials_have_in_common_may_not_change(uri, interrupted, changes, me
     assert len(ktune.load(interrupted, tracking_uri=uri).trials) == 2
 
 
-def test_what_may_change_is_told_in_a_line(uri, interrupted, monkeypatch):
+def test_allowed_changes_are_reported_in_a_line(uri, interrupted, monkeypatch):
     changes = {"trials": 3, "timeout": "1h", "trial_timeout": 60, "jobs": 2}
     notes = Notes()
     with without_training(), monkeypatch.context() as patch:
@@ -106,7 +106,7 @@ def test_what_may_change_is_told_in_a_line(uri, interrupted, monkeypatch):
     )
 
 
-def test_a_search_that_goes_on_as_it_was_is_told_nothing(uri, interrupted):
+def test_a_search_resumed_without_changes_reports_none(uri, interrupted):
     notes = Notes()
     with without_training():
         ktune.search(experiment(), tracking_uri=uri, listener=notes, resume=interrupted)

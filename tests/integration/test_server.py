@@ -1,4 +1,4 @@
-"""Searches whose books are kept by an MLflow server: real ones, killed for real."""
+"""Searches in the store of a real MLflow server, which is killed."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def server(
     empty_store: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> TrackingServer:
-    """A server that keeps its books in SQLite, named by MLFLOW_TRACKING_URI."""
+    """A server with a SQLite database, named by MLFLOW_TRACKING_URI."""
     database = shutil.copy(empty_store, project / "server.db")
     server = TrackingServer(house, project, f"sqlite:///{database}")
     server.start()
@@ -91,7 +91,7 @@ def after_trial(monkeypatch: pytest.MonkeyPatch) -> dict[int, object]:
 
 
 def searches(uri: str) -> list[SimpleNamespace]:
-    """What stands in the books, read by MLflow's own client, oldest search first."""
+    """Return the records from MLflow's own client, oldest search first."""
     client = MlflowClient(uri, uri)
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
     runs = client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
@@ -207,7 +207,7 @@ def test_a_search_that_is_killed_while_its_server_is_away_loses_nothing(server, 
 
 @pytest.fixture
 def on_postgres(house: ServerHouse, project: Path, monkeypatch: pytest.MonkeyPatch):
-    """A server that keeps its books in PostgreSQL, named by MLFLOW_TRACKING_URI."""
+    """A server with a PostgreSQL database, named by MLFLOW_TRACKING_URI."""
     with running_postgres() as backend:
         server = TrackingServer(house, project, backend)
         server.start()

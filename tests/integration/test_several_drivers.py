@@ -68,7 +68,7 @@ def project(tmp_path_factory, empty_store):
         yield folder
 
 
-def books():
+def records():
     """Return MLflow's own client, and every run of the experiment."""
     with quiet_mlflow():
         client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
@@ -105,7 +105,7 @@ def wait_for(condition, process):
 
 
 def started_search():
-    _, runs = books()
+    _, runs = records()
     return runs[0].info.run_id if runs else None
 
 
@@ -120,7 +120,7 @@ def test_what_several_drivers_cannot_share_is_refused_before_anything_is_written
     assert "postgresql://user@host/name" in refused
     assert PASSWORD not in refused
     assert {path.name for path in project.iterdir()} <= {"tiny.py", "server.db"}
-    assert books()[1] == []
+    assert records()[1] == []
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_killed_drivers_trial_is_run_again_and_no_other(searched):
 
 @pytest.mark.slow
 def test_every_trial_stands_in_mlflow_once_below_one_search(searched):
-    client, runs = books()
+    client, runs = records()
     (search,) = [r for r in runs if r.data.tags["ktune.kind"] == "search"]
     children = [r for r in runs if r.data.tags["ktune.kind"] == "trial"]
     assert search.info.run_id == searched.run_id
@@ -199,7 +199,7 @@ def test_every_trial_stands_in_mlflow_once_below_one_search(searched):
 
 @pytest.mark.slow
 def test_the_password_of_the_database_is_recorded_nowhere(searched, project):
-    _, runs = books()
+    _, runs = records()
     (search,) = [r for r in runs if r.data.tags["ktune.kind"] == "search"]
     assert search.data.tags["ktune.storage"].startswith("postgresql://ktune:***@127")
     files = {path for path in project.rglob("*") if path.is_file()}
@@ -210,7 +210,7 @@ def test_the_password_of_the_database_is_recorded_nowhere(searched, project):
 @pytest.mark.slow
 def test_who_joins_too_late_or_wrongly_changes_nothing(searched, project, capsys):
     assert main([*searched.words, "--resume"]) == 0
-    client, runs = books()
+    client, runs = records()
     assert len(runs) == 1 + TRIALS
     assert len(client.search_model_versions("name = 'tiny'")) == 1
 
@@ -230,12 +230,12 @@ def test_who_joins_too_late_or_wrongly_changes_nothing(searched, project, capsys
 )
 def test_a_finished_search_goes_on_with_workers_and_is_closed_again(searched):
     def best():
-        return books()[0].get_run(searched.run_id).data.tags["ktune.best_run_id"]
+        return records()[0].get_run(searched.run_id).data.tags["ktune.best_run_id"]
 
     before = best()
     more = [*searched.words, "--resume", "--trials", str(TRIALS + 2), "--jobs", "2"]
     assert main(more) == 0
-    client, runs = books()
+    client, runs = records()
     assert len(runs) == 1 + TRIALS + 2
     # A further version only if a further trial is better.
     n_best = len({before, best()})

@@ -194,7 +194,7 @@ def test_the_trial_of_a_dead_driver_is_run_again_with_its_values(drive):
         ask(first)
 
 
-def test_a_dead_drivers_trial_that_was_recorded_is_told_not_repeated(drive):
+def test_a_recorded_trial_of_a_dead_driver_is_finished_not_repeated(drive):
     first = drive()
     trial = ask(first)
     second = drive(find_result=lambda number: complete(0.75) if number == 0 else None)

@@ -145,7 +145,7 @@ def test_states_scores_and_reports_are_read_back(tmp_path: Path) -> None:
     assert entries[0].started <= entries[0].finished
 
 
-def test_trial_told_just_before_a_crash_is_not_repeated(
+def test_trial_finished_just_before_a_crash_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "study.log"
@@ -183,7 +183,7 @@ def test_trial_lost_while_it_was_written_leaves_no_gap(
     assert first + run(make(path), 2) == straight
 
 
-def test_trial_not_asked_cannot_be_told(tmp_path: Path) -> None:
+def test_trial_not_asked_is_an_error_in_tell(tmp_path: Path) -> None:
     searcher = make(tmp_path / "study.log")
     trial = searcher.ask()
     assert trial is not None

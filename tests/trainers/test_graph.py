@@ -49,7 +49,7 @@ class TestGraph(TrainerContract):
     def make_trainer(self):
         return GraphTrainer()
 
-    def test_many_folds_in_step_equal_folds_alone(self):
+    def test_many_folds_together_equal_folds_alone(self):
         """Also where vector instructions span folds."""
         task = make_task(build_random, (6,), n_folds=7)
         _, together = self._train(task, 2)

@@ -69,7 +69,7 @@ def test_a_pruned_trial_is_a_finished_one():
     assert (outcome.finished, outcome.asked) == (3, 3)
 
 
-def test_a_trial_is_tracked_before_the_searcher_is_told():
+def test_a_trial_is_tracked_before_tell():
     context = Bench(always(complete()), trials=2)
     context.run()
     assert context.events == [
@@ -82,7 +82,7 @@ def test_a_trial_is_tracked_before_the_searcher_is_told():
     ]
 
 
-def test_a_trial_that_cannot_be_tracked_is_not_told():
+def test_a_trial_that_cannot_be_tracked_is_not_passed_to_tell():
     context = Bench(always(complete()))
 
     def track(trial, result):
@@ -214,7 +214,7 @@ def test_a_trial_that_takes_too_long_is_stopped_and_the_search_goes_on(clock):
     assert outcome.reason == "all trials done"
 
 
-def test_ctrl_c_while_a_trial_is_recorded_waits_until_it_is_told():
+def test_ctrl_c_while_a_trial_is_recorded_waits_for_tell():
     class Interrupting(Bench):
         def track(self, trial, result):
             os.kill(os.getpid(), signal.SIGINT)

@@ -126,7 +126,7 @@ def test_time_left_is_forecast_from_the_trials_so_far(monkeypatch):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s left"), (89, "89 s left"), (90, "2 min left")]
 )
-def test_time_left_is_told_in_seconds_or_minutes(seconds, text):
+def test_time_left_is_in_seconds_or_minutes(seconds, text):
     assert time_left_text(seconds) == text
 
 
@@ -165,7 +165,7 @@ def test_a_live_display_lets_finished_trials_scroll_by(stream):
     ("timeout", "text"),
     [(None, "80 s left"), (200, "80 s left"), (80, "about 8 of 10 trials in 80 s")],
 )
-def test_a_time_that_does_not_suffice_is_told_by_how_far_it_goes(
+def test_a_short_timeout_shows_the_number_of_trials_until_then(
     timeout, text, monkeypatch
 ):
     now = [0.0]

@@ -127,7 +127,7 @@ def test_with_one_fold_nothing_can_be_estimated():
     assert estimate_nested(regression(0, [0.5, 0.5], n_folds=1), best_single) is None
 
 
-def test_scores_are_told_in_the_objectives_own_unit():
+def test_scores_have_the_unit_of_the_objective():
     assert all(s > 0 for s in estimate_nested(binary(0, [0.5]), best_single).scores)
 
 

@@ -86,7 +86,7 @@ def test_a_section_tells_what_it_is_for(title, told):
     assert told in section(render_card(CARD), title)
 
 
-def test_a_licence_that_is_not_stated_is_told_with_the_remedy():
+def test_a_licence_that_is_not_stated_has_a_remedy():
     assert NOT_STATED in section(render_card(replace(CARD, license="")), "Licence")
 
 
@@ -105,6 +105,6 @@ def test_an_ensemble_lists_its_members_with_their_weights():
     assert "ktune reproduce beef" in section(text, "How to reproduce")
 
 
-def test_several_inputs_are_told_by_name():
+def test_several_inputs_are_listed_by_name():
     data = {**CARD.data, "input_shape": {"image": [8, 8, 1], "age": [1]}}
     assert "image 8×8×1, age 1" in render_card(replace(CARD, data=data))

@@ -98,7 +98,7 @@ def test_a_metric_of_scikit_learn_decides_where_draws_lack_a_class(few_resamples
     assert decide(new, old, y, task=Task.MULTICLASS, objective=objective).is_promoted
 
 
-def test_a_metric_that_is_never_defined_promotes_nobody(few_resamples):
+def test_a_metric_that_is_never_defined_promotes_no_model(few_resamples):
     y = np.zeros(20, int)
     p = np.full(20, 0.1, dtype=np.float32)
     roc_auc = make_objective("roc_auc")

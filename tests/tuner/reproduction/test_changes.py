@@ -80,18 +80,18 @@ def test_a_changed_file_is_shown_and_does_not_matter(recorded, tmp_path):
     assert not change.matters
 
 
-def test_a_file_that_is_gone_is_told(recorded, tmp_path):
+def test_a_missing_file_is_a_change(recorded, tmp_path):
     (tmp_path / "main.py").unlink()
     (change,) = changes(recorded, rebuilt())
     assert "main.py is gone" in change.message
 
 
-def test_other_data_are_told_by_their_digest(recorded):
+def test_other_data_are_a_change_of_the_digest(recorded):
     (change,) = changes(recorded, rebuilt("xyz"))
     assert change.message == "digest was abc, is xyz"
     assert change.matters
 
 
-def test_folds_that_do_not_fit_the_data_are_told(recorded):
+def test_folds_that_do_not_match_the_data_are_a_change(recorded):
     subjects = [c.subject for c in changes(recorded, rebuilt("xyz", fits=False))]
     assert subjects == ["data", "folds"]
