@@ -47,7 +47,7 @@ class EpochHistory:
         self.stopping = stopping or EarlyStopping(objective)
         followed = tuple(dict.fromkeys([*metrics, objective.metric]))
         cheap = curve_metrics(task, followed)
-        # An objective that is not cheap is worth its price: pruning needs it.
+        # Pruning needs the objective, even if it is slow to compute.
         is_followed = objective.metric in cheap or is_of_model(objective.metric)
         self._followed = cheap if is_followed else (*cheap, objective.metric)
         self._curves: dict[str, list[list[float]]] = {}

@@ -48,11 +48,11 @@ class Refit:
         epochs: Number of epochs of its training.
         seconds: Wall time of the training.
         latency_ms: Wall time to predict one row; see `ktune.evaluation.latency`.
-        test: Metric name to score on the untouched test set, with its interval;
-            empty when there is no test set. With a threshold also ``<metric>_at_0.5``.
-        threshold: From which probability on a row is positive; None: 0.5.
-        values: Of the trial, which ``build`` makes the model of; None: of several.
-        scaling: What the last layer of the model undoes; None: nothing.
+        test: Score and interval on the untouched test set by metric; empty without a
+            test set. With a threshold also ``<metric>_at_0.5``.
+        threshold: Decision threshold; None for 0.5.
+        values: Values of its trial; None for a combination of several models.
+        scaling: Scaling of the targets that its last layer inverts, or None.
     """
 
     model: Any
@@ -72,10 +72,10 @@ class Trained:
 
     Attributes:
         model: The Keras model.
-        preprocessing: What raw rows go through before it.
-        epochs: For how many epochs it was trained.
-        values: Of the trial; None: it is made of several models.
-        scaling: Of the targets, undone by the last layer; None: there is none.
+        preprocessing: Its fitted preprocessing.
+        epochs: Number of epochs of its training.
+        values: Values of its trial; None for a combination of several models.
+        scaling: Scaling of the targets that its last layer inverts, or None.
     """
 
     model: Any

@@ -66,13 +66,13 @@ class Export:
     """A finished export.
 
     Attributes:
-        model: Which model, as ``NAME/VERSION``.
-        folder: Where the files are.
-        files: What was written and how it compares.
-        rows: Where the rows compared come from.
-        not_inside: Why the preprocessing stands in a file beside; "" if it is inside.
-        refused: Format to why it is not written.
-        compute_type: Coarsest type of numbers that layers compute with.
+        model: The model as ``NAME/VERSION``.
+        folder: Folder of the files.
+        files: The files with their comparisons.
+        rows: Origin of the compared rows.
+        not_inside: Why the preprocessing is in a separate file; "" if it is embedded.
+        refused: Reasons by format for formats that are not written.
+        compute_type: Least precise number type in the computation of its layers.
     """
 
     model: str

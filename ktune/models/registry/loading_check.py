@@ -19,8 +19,8 @@ def check_in_fresh_process(folder: Path, package: "PackagedModel") -> None:
     """Check that a model folder loads elsewhere and predicts as the model here.
 
     Args:
-        folder: As MLflow has saved it.
-        package: What it was made of.
+        folder: Folder of the model, as saved by MLflow.
+        package: The packaged model.
 
     Raises:
         ModelLost: It does not load, or predicts something else.

@@ -30,10 +30,10 @@ class PackagedModel:
     Attributes:
         fitted: Model and preprocessing.
         example: A few raw rows.
-        task: What it predicts.
-        class_names: In the order of the columns ``predict`` returns.
-        reading: How the file of the training rows is written; None: it was no csv.
-        builder: Makes the model of a trial's values; None: it is not known.
+        task: Its task.
+        class_names: In the order of the columns of ``predict``.
+        reading: Format of the file of the training rows; None if it was no csv.
+        builder: Builds the model from values of a trial; None if unknown.
     """
 
     fitted: Refit

@@ -30,8 +30,8 @@ class Storage:
     Attributes:
         file: Name of its file.
         save: Writes it to a path.
-        code: What has to be importable.
-        spec: What the served code needs to know, see `served_model.load_keras_model`.
+        code: Code that must be importable.
+        spec: Specification for the served code, see `served_model.load_keras_model`.
         packages: Further requirements.
     """
 
