@@ -86,7 +86,8 @@ class ModelBuilder:
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"
             )
-        if not model.built:  # a subclassed model has no weights before its first rows
+        # A subclassed model has no weights before its first rows.
+        if not getattr(model, "built", True):
             model(_a_row_of_features(self.data))
         is_ours = not model.compiled
         if is_ours:

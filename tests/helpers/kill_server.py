@@ -183,6 +183,10 @@ def registering():
     with (
         patch("ktune.tuner.driver.refit_best", refit_best),
         patch("ktune.evaluation.recorded_refit.refit", refit_untrained),
+        patch(
+            "ktune.models.registry.loading_check.check_in_fresh_process",
+            lambda *_: None,
+        ),
     ):
         yield
 

@@ -34,9 +34,6 @@ class ScoredModel(FakeModel):
 
     predict_on_batch = __call__
 
-    def train_on_batch(self, *args: Any) -> None:
-        """Do nothing."""
-
     def count_params(self) -> int:
         """Return some number."""
         return FakeTraining.n_parameters

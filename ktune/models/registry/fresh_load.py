@@ -1,4 +1,4 @@
-"""Load a model folder by MLflow alone, and predict; run in a process of its own.
+"""Load a model folder by MLflow and predict; run in a process of its own.
 
 Arguments: folder, rows, outputs to write.
 """
@@ -8,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ktune.errors import KtuneError
 from ktune.models.export.rows_file import SINGLE_INPUT, read_rows_file
+from ktune.tracking.model_files import load_pyfunc, predict_rows
 
 
 def main(words: list[str]) -> None:
     """Write what the model predicts for the rows to an npy file."""
     folder, rows_file, outputs = words
-    import mlflow.pyfunc
-
-    model = mlflow.pyfunc.load_model(folder)
     rows = read_rows_file(Path(rows_file))
     given = rows[SINGLE_INPUT] if list(rows) == [SINGLE_INPUT] else rows
-    np.save(outputs, np.asarray(model.predict(given)))
+    try:
+        np.save(outputs, predict_rows(load_pyfunc(Path(folder), "folder"), given))
+    except KtuneError as error:
+        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -89,6 +89,10 @@ def whole_parts(model: Any) -> tuple[tuple[CustomObject, ...], ModelCode]:
     Raises:
         ModelLost: Keras could not load it.
     """
+    import keras
+
+    if not isinstance(model, keras.Model):  # it has a `save` of its own
+        return (), ModelCode()
     if reason := obstacle(model):
         raise ModelLost(reason)
     objects = find_custom_objects(model)
