@@ -96,10 +96,12 @@ def arrays(
     class_names: Sequence[str] = (),
     groups: Any = None,
     times: Any = None,
+    weights: Any = None,
 ) -> Arrays:
     """Features and targets in memory; arguments as on `Arrays`."""
     names = tuple(class_names)
-    return Arrays(x, y, x_test, y_test, name, task, kind, names, groups, times)
+    further = (name, task, kind, names, groups, times, weights)
+    return Arrays(x, y, x_test, y_test, *further)
 
 
 def table(
@@ -110,11 +112,12 @@ def table(
     drop: Sequence[str] = (),
     groups: str | None = None,
     time: str | None = None,
+    weights: str | None = None,
     name: str = "table",
     task: str | None = None,
 ) -> Table:
     """A DataFrame in memory; arguments as on `Table`."""
-    return Table(frame, target, test, drop, groups, time, name, task)
+    return Table(frame, target, test, drop, groups, time, name, task, weights)
 
 
 def csv(
@@ -125,6 +128,7 @@ def csv(
     drop: Sequence[str] = (),
     groups: str | None = None,
     time: str | None = None,
+    weights: str | None = None,
     separator: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
@@ -155,7 +159,7 @@ def csv(
         text=_words(text),
     )
     columns = (_column(target), test, _columns(drop), groups, time)
-    return TableFile(path, read_csv, *columns, name, task, written)
+    return TableFile(path, read_csv, *columns, name, task, written, weights)
 
 
 def excel(
@@ -167,6 +171,7 @@ def excel(
     drop: Sequence[str] = (),
     groups: str | None = None,
     time: str | None = None,
+    weights: str | None = None,
     header: bool | None = True,
     names: Sequence[str] = (),
     missing: Sequence[str] = (),
@@ -188,7 +193,7 @@ def excel(
         sheet=sheet,
     )
     columns = (_column(target), test, _columns(drop), groups, time)
-    return TableFile(path, read_excel, *columns, name, task, written)
+    return TableFile(path, read_excel, *columns, name, task, written, weights)
 
 
 def parquet(
@@ -199,11 +204,13 @@ def parquet(
     drop: Sequence[str] = (),
     groups: str | None = None,
     time: str | None = None,
+    weights: str | None = None,
     name: str | None = None,
     task: str | None = None,
 ) -> TableFile:
     """A parquet file; arguments as on `TableFile`."""
-    return TableFile(path, read_parquet, target, test, drop, groups, time, name, task)
+    columns = (target, test, drop, groups, time)
+    return TableFile(path, read_parquet, *columns, name, task, weights=weights)
 
 
 def dataset(

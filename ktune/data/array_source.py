@@ -25,6 +25,7 @@ class Arrays:
         groups: One label for each row; rows of a group are never split.
         times: A number or date for each row; validation and test rows are then later
             than training rows.
+        weights: A number for each row, its weight in training and scores.
     """
 
     x: Any
@@ -37,6 +38,7 @@ class Arrays:
     class_names: tuple[str, ...] = ()
     groups: Any = None
     times: Any = None
+    weights: Any = None
 
     def load(self) -> Dataset:
         """Validate the arrays and encode the targets."""
@@ -51,4 +53,5 @@ class Arrays:
             class_names=tuple(self.class_names),
             groups=self.groups,
             times=self.times,
+            weights=self.weights,
         )

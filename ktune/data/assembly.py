@@ -26,6 +26,8 @@ def assemble(
     class_names: tuple[str, ...] = (),
     groups: Any = None,
     times: Any = None,
+    weights: Any = None,
+    weights_test: Any = None,
 ) -> Dataset:
     """Validate features and targets, encode the targets, and return the data set.
 
@@ -40,6 +42,8 @@ def assemble(
         class_names: Names of the sorted labels.
         groups: One label for each row; rows of a group are never split.
         times: A number or date for each row; the rows are sorted by it.
+        weights: A number for each row, its weight in training and scores.
+        weights_test: Weights of the test set.
 
     Raises:
         DataError: The data are malformed; the message says where and how to correct
@@ -60,12 +64,54 @@ def assemble(
         class_names=coding.class_names,
         feature_names=_feature_names(inputs),
         groups=None if groups is None else _as_groups(groups, len(targets), name),
+        weights=None if weights is None else as_weights(weights, len(targets), name),
     )
     if times is not None:
         dataset = _in_time_order(dataset, times)
     if x_test is None and y_test is None:
         return dataset
-    return _with_test_set(dataset, x_test, y_test, coding)
+    dataset = _with_test_set(dataset, x_test, y_test, coding)
+    if weights_test is None or dataset.y_test is None:
+        return dataset
+    n_rows = len(dataset.y_test)
+    found = as_weights(weights_test, n_rows, f"{name} (test set)")
+    return replace(dataset, weights_test=found)
+
+
+def as_weights(weights: Any, n_rows: int, name: str) -> np.ndarray:
+    """Return weights of rows as numbers.
+
+    Raises:
+        DataError: They are not one positive or zero number for each row.
+    """
+    try:
+        found = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: weights must be numbers: {error}") from error
+    found = found.reshape(-1) if found.size == len(found) else found
+    if found.shape != (n_rows,):
+        raise DataError(
+            f"{name}: weights have shape {found.shape}; ({n_rows},) is needed, one "
+            "number for each row."
+        )
+    bad = np.flatnonzero(~np.isfinite(found) | (found < 0))
+    if len(bad) or not found.any():
+        row, value = (bad[0], found[bad[0]]) if len(bad) else (0, 0.0)
+        raise DataError(
+            f"{name}: weights must be 0 or larger, not missing and not all 0; row "
+            f"{row} has {value}."
+        )
+    return found.astype(np.float32)
+
+
+def weights_as_text(weights: np.ndarray | None) -> str:
+    """Return smallest and largest weight; "" if all rows count the same.
+
+    Example:
+        >>> weights_as_text(np.array([1.0, 5.0]))
+        '1 … 5'
+    """
+    return "" if weights is None else f"{weights.min():.3g} … {weights.max():.3g}"
 
 
 def as_task(task: str) -> Task:
@@ -141,6 +187,7 @@ def _in_time_order(dataset: Dataset, times: Any) -> Dataset:
         x=take_rows(dataset.x, order),
         y=dataset.y[order],
         times=pd.factorize(column.to_numpy()[order])[0].astype(np.int64),
+        weights=None if dataset.weights is None else dataset.weights[order],
     )
 
 

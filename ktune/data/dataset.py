@@ -60,6 +60,8 @@ class Dataset:
             groups.
         times: Ascending, one for each row; validation and test rows are later than
             training rows. None: any order.
+        weights: Weight of each row in training and scores; None: all count the same.
+        weights_test: Weights of the test set; None: all count the same.
         notes: Notes for the user on how the data were read.
         source_digest: Hash of the source files if decoding may give different numbers
             on different machines (JPEG); "" otherwise.
@@ -78,6 +80,8 @@ class Dataset:
     y_test: np.ndarray | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    weights_test: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     source_digest: str = ""
     reading: Mapping[str, Any] | None = None
@@ -101,8 +105,8 @@ class Dataset:
         parts: list[Inputs | None] = [self.y, self.y_test, self.groups]
         if not self.source_digest:
             parts = [self.x, self.y, self.x_test, self.y_test, self.groups]
-        if self.times is not None:
-            parts.append(self.times)
+        optional = (self.times, self.weights, self.weights_test)
+        parts += [part for part in optional if part is not None]
         for part in parts:
             _hash_part(hasher, part)
         return hasher.hexdigest()[:16]

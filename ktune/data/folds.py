@@ -55,6 +55,8 @@ class Partition:
         groups: Group of each row; None: no groups.
         in_time_order: Whether the rows are sorted by time, so that validation rows
             must be later than training rows.
+        weights: Weight of each row; None: all rows count the same.
+        weights_test: Weights of the test set, likewise.
     """
 
     x: Inputs
@@ -66,6 +68,8 @@ class Partition:
     test_rows: np.ndarray | None = None
     groups: np.ndarray | None = None
     in_time_order: bool = False
+    weights: np.ndarray | None = None
+    weights_test: np.ndarray | None = None
 
     @property
     def test_digest(self) -> str:
@@ -123,7 +127,29 @@ def split(
     )
     x = dataset.x if test_rows is None else take_rows(dataset.x, rows)
     in_order = dataset.times is not None
-    return Partition(x, y, folds, rows, x_test, y_test, test_rows, groups, in_order)
+    return Partition(
+        x,
+        y,
+        folds,
+        rows,
+        x_test,
+        y_test,
+        test_rows,
+        groups,
+        in_order,
+        *split_weights(dataset, rows, test_rows),
+    )
+
+
+def split_weights(
+    dataset: Dataset, rows: np.ndarray, test_rows: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weights of the rows for trials, and of the test set."""
+    weights = dataset.weights
+    if weights is None:
+        return None, dataset.weights_test
+    of_test = dataset.weights_test if test_rows is None else weights[test_rows]
+    return weights[rows], of_test
 
 
 def reshuffle(

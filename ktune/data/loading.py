@@ -45,8 +45,16 @@ def load_data(
         train, test = data
         return Batches(train, test, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list):
-        x, y, x_test, y_test = _take_apart(data)
-        arrays = Arrays(x, y, x_test, y_test, name=name or "arrays", task=task)
+        x, y, x_test, y_test, weights = _take_apart(data)
+        arrays = Arrays(
+            x,
+            y,
+            x_test,
+            y_test,
+            name=name or "arrays",
+            task=task,
+            weights=weights,
+        )
         return arrays.load()
     if callable(getattr(data, "load", None)) and not isinstance(data, type):
         return _load_source(data, task)
@@ -79,17 +87,21 @@ def _with_task(dataset: Dataset, task: str | None) -> Dataset:
     return dataset
 
 
-def _take_apart(data: tuple[Any, ...] | list[Any]) -> tuple[Any, Any, Any, Any]:
+def _take_apart(data: tuple[Any, ...] | list[Any]) -> tuple[Any, ...]:
+    """Return features, targets, those of the test set, and weights of rows."""
     if len(data) == 2:
         x, y = data
         if _is_pair_of_arrays(x) and _is_pair_of_arrays(y):
-            return x[0], x[1], y[0], y[1]
-        return x, y, None, None
+            return x[0], x[1], y[0], y[1], None
+        return x, y, None, None, None
+    if len(data) == 3:
+        x, y, weights = data
+        return x, y, None, None, weights
     if len(data) == 4:
         x, y, x_test, y_test = data
-        return x, y, x_test, y_test
+        return x, y, x_test, y_test, None
     raise DataError(
-        "data must be (X, y) or (X, y, X_test, y_test); got a "
+        "data must be (X, y), (X, y, weights) or (X, y, X_test, y_test); got a "
         f"{type(data).__name__} of {len(data)} items."
     )
 

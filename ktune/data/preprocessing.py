@@ -114,6 +114,7 @@ class PreparedFold:
         validation: Positions of validation rows; empty for a refit.
         target_scaling: Scaling of the targets of a regression, for models that learn
             scaled targets; None for classes and labels.
+        weights: Weight of each row; None: all rows count the same.
     """
 
     index: int
@@ -123,6 +124,7 @@ class PreparedFold:
     train_sample: np.ndarray
     validation: np.ndarray
     target_scaling: TargetScaling | None = None
+    weights: np.ndarray | None = None
 
 
 def prepare_folds(
@@ -145,7 +147,7 @@ def prepare_folds(
             x = fitted.transform(partition.x)
             if not needs_fit(preprocess, kind):
                 shared = x
-        prepared.append(_prepared_fold(fold, x, partition.y))
+        prepared.append(_prepared_fold(fold, x, partition))
     return tuple(prepared)
 
 
@@ -164,6 +166,7 @@ def prepare_refit(
         train_sample=nothing,
         validation=nothing,
         target_scaling=fit_target_scaling(partition.y, rows),
+        weights=partition.weights,
     )
     return fold, fitted
 
@@ -262,15 +265,16 @@ def as_model_numbers(x: Any) -> np.ndarray:
         ) from error
 
 
-def _prepared_fold(fold: Fold, x: Inputs, y: np.ndarray) -> PreparedFold:
+def _prepared_fold(fold: Fold, x: Inputs, partition: Partition) -> PreparedFold:
     return PreparedFold(
         index=fold.index,
         x=x,
-        y=y,
+        y=partition.y,
         train=fold.train,
         train_sample=_train_sample(fold),
         validation=fold.validation,
-        target_scaling=fit_target_scaling(y, fold.train),
+        target_scaling=fit_target_scaling(partition.y, fold.train),
+        weights=partition.weights,
     )
 
 

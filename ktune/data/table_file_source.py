@@ -43,6 +43,8 @@ class TableFile:
         task: "binary", "multiclass", "multilabel" or "regression". None: inferred
             from the targets, see `ktune.data.coding`.
         format: Table format of the user.
+        weights: Name of a column with the weight of each row in training and scores,
+            which is no feature; the table of the test set may lack it.
     """
 
     path: str | Path
@@ -55,6 +57,7 @@ class TableFile:
     name: str | None = None
     task: str | None = None
     format: TableFormat = field(default_factory=TableFormat)
+    weights: str | None = None
 
     def load(self) -> Dataset:
         """Read the file, and split and validate features and targets."""
@@ -69,6 +72,7 @@ class TableFile:
             time=self.time,
             name=self.name or path.name,
             task=self.task,
+            weights=self.weights,
         )
         _check_targets(path, read, as_list(self.target))
         dataset = table.load()

@@ -30,6 +30,8 @@ class Table:
         name: Name of the data set, recorded with every search.
         task: "binary", "multiclass", "multilabel" or "regression". None: inferred
             from the targets, see `ktune.data.coding`.
+        weights: Name of a column with the weight of each row in training and scores,
+            which is no feature; the table of the test set may lack it.
     """
 
     frame: pd.DataFrame
@@ -40,6 +42,7 @@ class Table:
     time: str | None = None
     name: str = "table"
     task: str | None = None
+    weights: str | None = None
 
     def load(self) -> Dataset:
         """Split and validate features, targets and groups."""
@@ -53,6 +56,8 @@ class Table:
             task=self.task,
             groups=None if self.groups is None else self.frame[self.groups],
             times=None if self.time is None else self.frame[self.time],
+            weights=self._weights(self.frame),
+            weights_test=None if test is None else self._weights(test, optional=True),
         )
         return replace(dataset, notes=(describe(dataset, as_list(self.target)),))
 
@@ -62,9 +67,18 @@ class Table:
             for names in (self.target, self.drop, self.groups, self.time)
             for column in as_list(names)
         ]
+        if self.weights is not None and (
+            frame is self.frame or self.weights in frame.columns
+        ):
+            others.append(self.weights)
         for column in others:
             check_column(frame, column, name=self.name)
         return frame.drop(columns=others)
+
+    def _weights(self, frame: pd.DataFrame, *, optional: bool = False) -> Any:
+        if self.weights is None or (optional and self.weights not in frame.columns):
+            return None
+        return frame[self.weights]
 
     def _targets(self, frame: pd.DataFrame) -> Any:
         if isinstance(self.target, str):

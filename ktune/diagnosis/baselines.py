@@ -87,7 +87,8 @@ def _mean_scores(
         try:
             predictions = _fit_predict(model, fold, task, seed)
             y = fold.y[fold.validation]
-            scores.append(compute_metrics(names, y, predictions, task))
+            weights = None if fold.weights is None else fold.weights[fold.validation]
+            scores.append(compute_metrics(names, y, predictions, task, weights))
         except (ValueError, KtuneError):  # NaN in the features, one class only, …
             return {}
     means = {name: float(np.mean([s[name] for s in scores])) for name in names}

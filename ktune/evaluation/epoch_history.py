@@ -127,6 +127,7 @@ class EpochHistory:
             outcome.train_predictions if is_train else outcome.validation_predictions
         )
         names = of_predictions(names)
-        scores = compute_metrics(names, fold.y[rows], predictions, self._task)
+        weights = None if fold.weights is None else fold.weights[rows]
+        scores = compute_metrics(names, fold.y[rows], predictions, self._task, weights)
         own = outcome.train_metrics if is_train else outcome.validation_metrics
         return {LOSS: float(loss), **scores, **own}

@@ -209,7 +209,7 @@ def _result(
         n_parameters=training.n_parameters,
         summary=training.summary,
         out_of_fold=_pack(out_of_fold, context.data.task),
-        confusion=_confusion(out_of_fold, context.data),
+        confusion=_confusion(out_of_fold, context.data, context.partition.weights),
     )
 
 
@@ -223,10 +223,14 @@ def _pack(arrays: dict[str, np.ndarray], task: Task) -> bytes:
 
 
 def _confusion(
-    out_of_fold: dict[str, np.ndarray], data: DataDescription
+    out_of_fold: dict[str, np.ndarray],
+    data: DataDescription,
+    weights: np.ndarray | None,
 ) -> tuple[tuple[int, ...], ...]:
     if not data.task.is_classification:
         return ()
     predicted = predicted_classes(out_of_fold["prediction"], data.task)
-    counts = confusion_matrix(out_of_fold["target"], predicted, data.n_outputs)
+    weights = None if weights is None else weights[out_of_fold["row"]]
+    target = out_of_fold["target"]
+    counts = confusion_matrix(target, predicted, data.n_outputs, weights)
     return tuple(tuple(int(count) for count in row) for row in counts)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ktune.data import load_data
 from ktune.data.dataset import Dataset, take_rows
-from ktune.data.folds import Fold, Partition, split
+from ktune.data.folds import Fold, Partition, split, split_weights
 from ktune.errors import DataError, ExperimentError, KtuneError
 from ktune.evaluation.context import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
@@ -183,6 +183,7 @@ def recorded_partition(
     x_test, y_test = dataset.x_test, dataset.y_test
     if test_rows is not None:
         x_test, y_test = take_rows(dataset.x, test_rows), dataset.y[test_rows]
+    weights, weights_test = split_weights(dataset, rows, test_rows)
     return Partition(
         x=dataset.x if test_rows is None else take_rows(dataset.x, rows),
         y=dataset.y[rows],
@@ -193,6 +194,8 @@ def recorded_partition(
         test_rows=test_rows,
         groups=None if dataset.groups is None else dataset.groups[rows],
         in_time_order=dataset.times is not None,
+        weights=weights,
+        weights_test=weights_test,
     )
 
 

@@ -220,10 +220,11 @@ def _test(
     predictions = as_predictions(outputs, task, scale=scale)
     names = of_predictions(context.recorded_metrics)
     y, seed = partition.y_test, context.experiment.seed
-    at_half = estimate_metrics(names, y, predictions, task, seed=seed)
+    weights = partition.weights_test
+    at_half = estimate_metrics(names, y, predictions, task, seed=seed, weights=weights)
     if threshold is None:
         return at_half
     cut = cut_at(predictions, threshold.value)
-    tuned = estimate_metrics(of_labels(names), y, cut, task, seed=seed)
+    tuned = estimate_metrics(of_labels(names), y, cut, task, seed=seed, weights=weights)
     both = {f"{name}_at_0.5": at_half[name] for name in tuned}
     return {**at_half, **tuned, **both}

@@ -18,7 +18,8 @@ class FitSettings:
         early_stopping: Patience in epochs without a better fold mean of the
             objective. False: train all epochs, and the last epoch is the best.
         class_weight: None, or "balanced": rows are weighted inversely to the
-            frequency of their class in the training part of the fold.
+            frequency of their class in the training part of the fold. A dict gives the
+            weights of classes, by label or class number; others weigh 1.
         resample: None; "over": training rows of rarer classes are repeated at random;
             "under": training rows of more frequent classes are dropped at random.
         callbacks: Keras callbacks, or functions that return a new callback. Each
@@ -28,7 +29,7 @@ class FitSettings:
     batch_size: int = 32
     epochs: int = 20
     early_stopping: int | Literal[False] = 5
-    class_weight: Literal["balanced"] | None = None
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = None
     resample: Literal["over", "under"] | None = None
     callbacks: Sequence[Any] = ()
 
@@ -60,10 +61,18 @@ def make_fit_settings(settings: Mapping[str, Any]) -> FitSettings:
     return FitSettings(**plain)
 
 
+_SAMPLE_WEIGHT = (
+    "`fit` has no setting 'sample_weight', because weights are split into folds with "
+    "their rows: data=(X, y, weights), or weights='COLUMN' of a table"
+)
+
+
 def _unknown_fields(settings: Mapping[str, Any]) -> list[str]:
     known = [field.name for field in fields(FitSettings)]
     return [
-        f"`fit` has no setting {name!r}. Known: {', '.join(known)}."
+        _SAMPLE_WEIGHT
+        if name == "sample_weight"
+        else f"`fit` has no setting {name!r}. Known: {', '.join(known)}."
         + did_you_mean(str(name), known)
         for name in settings
         if name not in known
@@ -97,10 +106,28 @@ def _wrong_values(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _option_problem(name: str, known: Sequence[str], value: Any) -> str | None:
+    if name == "class_weight" and isinstance(value, Mapping):
+        return _class_weight_problem(value)
     if value is None or (isinstance(value, str) and value in (*known, "none")):
         return None
     listed = " or ".join(repr(option) for option in known)
     return f"`fit` setting {name!r} must be None or {listed}; got {value!r}"
+
+
+def _class_weight_problem(weights: Mapping[Any, Any]) -> str | None:
+    bad = {
+        label: weight
+        for label, weight in weights.items()
+        if isinstance(weight, bool)
+        or not isinstance(weight, int | float)
+        or not 0 <= weight < float("inf")
+    }
+    if not bad and weights:
+        return None
+    return (
+        "`fit` setting 'class_weight' as a dict must give a number of 0 or more for "
+        f"each class it names; got {bad or dict(weights)!r}"
+    )
 
 
 def _is_count(value: object) -> bool:

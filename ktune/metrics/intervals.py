@@ -34,6 +34,7 @@ def estimate_metrics(
     *,
     seed: int,
     n_resamples: int = N_RESAMPLES,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """Score test predictions, with 95 % percentile bootstrap intervals over rows.
 
@@ -47,6 +48,7 @@ def estimate_metrics(
         task: Task of ``y``.
         seed: Seed of the search.
         n_resamples: Number of bootstrap resamples.
+        weights: Weight of every row; None: all rows count the same.
 
     Returns:
         Metric name to estimate. The calibration error has no interval, because
@@ -55,7 +57,7 @@ def estimate_metrics(
     Source:
         Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
-    values = compute_metrics(names, y, predictions, task)
+    values = compute_metrics(names, y, predictions, task, weights)
     cheap = curve_metrics(task, names)
     costly = tuple(n for n in names if n not in (*cheap, CALIBRATION_ERROR))
     parts = {cheap: n_resamples, costly: n_resamples // COSTLY_SHARE}
@@ -65,7 +67,13 @@ def estimate_metrics(
             continue
         rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
         draws = [
-            compute_metrics(some, y[rows], predictions[rows], task)
+            compute_metrics(
+                some,
+                y[rows],
+                predictions[rows],
+                task,
+                None if weights is None else weights[rows],
+            )
             for rows in (rng.integers(0, len(y), len(y)) for _ in range(n_draws))
         ]
         intervals |= _percentiles(some, draws)

@@ -3,6 +3,7 @@
 Importing them takes seconds, and reading a recorded search needs neither.
 """
 
+import contextlib
 import functools
 import warnings
 
@@ -21,18 +22,27 @@ from ktune.metrics.calibration import (
 from ktune.metrics.predictions import predicted_classes
 
 
-def score(name: str, y: np.ndarray, predictions: np.ndarray, task: Task) -> float:
-    """Score by the scikit-learn scorer of this name; NaN where it is undefined."""
+def score(
+    name: str,
+    y: np.ndarray,
+    predictions: np.ndarray,
+    task: Task,
+    weights: np.ndarray | None = None,
+) -> float:
+    """Score by the scikit-learn scorer of this name; NaN where it is undefined.
+
+    A scorer that takes no ``weights`` of rows is called without.
+    """
     if name == CALIBRATION_ERROR:
         return _calibration_error(y, predictions, task)
     if task.is_classification and len(np.unique(y)) < 2:
         return float("nan")
-    if name == "roc_auc" and task is Task.BINARY:
+    if weights is None and name == "roc_auc" and task is Task.BINARY:
         return _roc_auc(y == 1, predictions)
-    if name == "roc_auc_ovr" and task is Task.MULTICLASS:
+    if weights is None and name == "roc_auc_ovr" and task is Task.MULTICLASS:
         return _roc_auc_one_versus_rest(y, predictions)
     try:
-        return _score_by_scikit_learn(name, y, predictions, task)
+        return _score_by_scikit_learn(name, y, predictions, task, weights)
     except (ValueError, AttributeError) as error:
         if _fits(name, task, y.shape[1:]):
             return float("nan")  # undefined for these rows: a class is absent, say
@@ -72,13 +82,21 @@ def _calibration_error(y: np.ndarray, predictions: np.ndarray, task: Task) -> fl
 
 
 def _score_by_scikit_learn(
-    name: str, y: np.ndarray, predictions: np.ndarray, task: Task
+    name: str,
+    y: np.ndarray,
+    predictions: np.ndarray,
+    task: Task,
+    weights: np.ndarray | None = None,
 ) -> float:
     replay = _Classifier if task is not Task.REGRESSION else _Regressor
     with warnings.catch_warnings():
         # Scorers warn of undefined values, for every fold of every trial.
         warnings.simplefilter("ignore")
-        return float(get_scorer(name)(replay(predictions, task), None, y))
+        scorer, model = get_scorer(name), replay(predictions, task)
+        if weights is not None:
+            with contextlib.suppress(TypeError):
+                return float(scorer(model, None, y, sample_weight=weights))
+        return float(scorer(model, None, y))
 
 
 @functools.cache

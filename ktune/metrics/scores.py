@@ -16,6 +16,7 @@ from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.metrics.calibration import CALIBRATION_ERROR
 from ktune.metrics.predictions import confusion_matrix, predicted_classes
+from ktune.metrics.weighted import weighted_score
 from ktune.utils.text import did_you_mean
 
 Direction: TypeAlias = Literal["max", "min"]
@@ -141,7 +142,11 @@ def curve_metrics(task: Task, wanted: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def compute_metrics(
-    names: tuple[str, ...], y: np.ndarray, predictions: np.ndarray, task: Task
+    names: tuple[str, ...],
+    y: np.ndarray,
+    predictions: np.ndarray,
+    task: Task,
+    weights: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Score predictions by several metrics.
 
@@ -151,10 +156,14 @@ def compute_metrics(
         predictions: Probability of class 1, shape (n,), for binary; probabilities of
             classes or labels, shape (n, k); or predicted values, shaped like ``y``.
         task: Task of ``y``.
+        weights: Weight of every row; None: all rows count the same. A metric that
+            takes no weights is computed without.
 
     Returns:
         Metric name to value; NaN where a metric is not defined on these rows.
     """
+    if weights is not None:
+        return {n: weighted_score(n, y, predictions, task, weights) for n in names}
     found = _CURVE_FUNCTIONS[task](y, predictions)
     if not found.keys() >= set(names):
         from ktune.metrics.scorers import score

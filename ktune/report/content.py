@@ -140,12 +140,18 @@ def _effort_number(report: SearchReport) -> dict[str, str]:
     return _number("complete trials", str(complete), note)
 
 
+def _row_weights(report: SearchReport) -> list[str]:
+    weights = report.settings.get("row_weights", "")
+    return [f"rows have weights {weights}, which count in scores"] if weights else []
+
+
 def _subtitle(report: SearchReport) -> str:
     parts = [
         f"search {report.run_id[:8]}",
         f"{report.started:%Y-%m-%d %H:%M}",
         f"data {report.data_name}: {report.n_rows} rows"
         + (f" + {report.n_test_rows} test rows" if report.n_test_rows else ""),
+        *_row_weights(report),
         f"ended: {report.ended_because}",
     ]
     return " · ".join(parts)

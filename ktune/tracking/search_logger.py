@@ -358,7 +358,13 @@ def _search_params(start: SearchStart) -> dict[str, Any]:
         "data": start.data["name"],
         "n_rows": start.data["n_rows"],
         "n_test_rows": start.data["n_test_rows"],
+        **_row_weights(start),
     }
+
+
+def _row_weights(start: SearchStart) -> dict[str, str]:
+    weights = start.data.get("row_weights", "")
+    return {"row_weights": weights} if weights else {}
 
 
 def _search_files(start: SearchStart) -> dict[str, bytes]:

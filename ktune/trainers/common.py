@@ -59,26 +59,66 @@ def build_model(task: TrainingTask, fold_index: int) -> Any:
 def row_weights(fold: PreparedFold, task: TrainingTask) -> np.ndarray | None:
     """Return the weight of every row of the data in the training loss.
 
-    "balanced" gives each class of the fold's training rows the same total weight,
-    as scikit-learn's does.
+    It is the product of the row's own weight and that of its class.
 
     Returns:
-        Weights of shape (n_rows,), or None if all rows have equal weight.
+        Weights of shape (n_rows,), or None if all rows have the same weight.
 
     Raises:
-        ExperimentError: Balanced class weights are set for a task without classes.
+        ExperimentError: Class weights do not fit the classes.
     """
-    if task.settings.class_weight is None:
+    of_classes = class_weights(fold, task)
+    if of_classes is None:
+        return fold.weights
+    weights = of_classes.astype(np.float32)[fold.y]
+    return weights if fold.weights is None else weights * fold.weights
+
+
+def class_weights(fold: PreparedFold, task: TrainingTask) -> np.ndarray | None:
+    """Return the weight of every class; None: all classes count the same.
+
+    "balanced" gives every class of the fold's training rows the same total weight, as
+    in scikit-learn. A dict names classes by their label or number; others weigh 1.
+
+    Raises:
+        ExperimentError: The task has no classes, or a class of the dict is unknown.
+    """
+    given, data = task.settings.class_weight, task.data
+    if given is None:
         return None
-    if not task.data.task.is_classification:
+    if not data.task.is_classification:
         raise ExperimentError(
-            "`fit` setting 'class_weight' is 'balanced', but a "
-            f"{task.data.task} task has no classes to balance. Remove the setting."
+            f"`fit` setting 'class_weight' is {given!r}, but a {data.task} task has no "
+            "classes to balance. Leave it out."
         )
-    counts = np.bincount(fold.y[fold.train], minlength=task.data.n_outputs)
+    if isinstance(given, Mapping):
+        return _weights_by_class(given, data)
+    counts = np.bincount(fold.y[fold.train], minlength=data.n_outputs)
     present = np.maximum(counts, 1)
-    weights = len(fold.train) / (np.count_nonzero(counts) * present)
-    return weights.astype(np.float32)[fold.y]
+    return np.asarray(len(fold.train) / (np.count_nonzero(counts) * present))
+
+
+def _weights_by_class(given: Mapping[Any, float], data: DataDescription) -> np.ndarray:
+    weights = np.ones(data.n_outputs)
+    names = data.class_names or tuple(str(k) for k in range(data.n_outputs))
+    for label, weight in given.items():
+        if str(label) in names:
+            weights[names.index(str(label))] = weight
+        elif _is_class_number(label, data):
+            weights[label] = weight
+        else:
+            raise ExperimentError(
+                f"`fit` setting 'class_weight' names class {label!r}; the classes are "
+                f"{', '.join(map(repr, names[:20]))}."
+            )
+    return weights
+
+
+def _is_class_number(label: Any, data: DataDescription) -> bool:
+    """Whether a key is a number from 0 on, though the classes have names of text."""
+    are_numbers = any(name.lstrip("-").isdigit() for name in data.class_names)
+    is_number = isinstance(label, int | np.integer) and not isinstance(label, bool)
+    return is_number and not are_numbers and 0 <= label < data.n_outputs
 
 
 def scored_rows(fold: PreparedFold) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
+from ktune.data.assembly import weights_as_text
 from ktune.experiment.environment import read_environment, read_git_state
 from ktune.experiment.loading import LoadedExperiment
 from ktune.experiment.sources import find_sources, read_sources
@@ -74,6 +75,7 @@ class Request:
                 "n_rows": len(partition.y),
                 "n_test_rows": 0 if partition.y_test is None else len(partition.y_test),
                 "n_outputs": dataset.n_outputs,
+                "row_weights": weights_as_text(partition.weights),
                 "input_shape": checked.context.data.input_shape,
             },
             partition=partition,

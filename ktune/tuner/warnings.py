@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from ktune.data.assembly import weights_as_text
 from ktune.data.dataset import Dataset, Task
 from ktune.data.number_text import numbers_as_text
 from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
@@ -23,6 +24,11 @@ IDENTIFIER_FROM = 0.9
 def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
     """Yield warnings about an experiment and its data."""
     yield from dataset.notes
+    if dataset.weights is not None:
+        yield (
+            f"Rows have weights ({weights_as_text(dataset.weights)}): they count in "
+            "training and in every score that takes weights; `loss` is scored without."
+        )
     if context.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
         yield from _many_categories(dataset.x)
     if dataset.task.is_classification:

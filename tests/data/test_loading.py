@@ -121,7 +121,8 @@ def test_sources_can_be_sent_to_another_process(source):
     [
         (FRAME, r"ktune\.data\.table\(frame, target="),
         ("digits.csv", r"ktune\.data\.csv\('digits\.csv', target="),
-        ((X, Y, X), "got a tuple of 3 items"),
+        ((X, Y, X), "weights have shape"),
+        ((X, Y, X, Y, X), "got a tuple of 5 items"),
         (42, "got int"),
         (lambda: None, "got NoneType"),
         (lambda: 1 / 0, r"<lambda>\(\) failed: ZeroDivisionError"),

@@ -164,7 +164,7 @@ EXPERIMENTS = {
 DATA = {
     "nothing": ("e = make(data=None)", "`data`"),
     "a path": ("e = make(data='t.csv')", "use ktune.data.csv('t.csv'"),
-    "three things": ("e = make(data=(X, y, X))", "a tuple of 3 items"),
+    "three things": ("e = make(data=(X, y, X))", "weights have shape"),
     "a frame alone": ("e = make(data=pd.DataFrame({'a': y}))", "ktune.data.table"),
     "rows that do not match": ("e = make(data=(X, y[:-1]))", "59"),
     "ragged rows": ("e = make(data=([[1, 2], [3]] * 30, y))", "ragged"),

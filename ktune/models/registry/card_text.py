@@ -119,6 +119,7 @@ def _data(card: Card) -> Iterator[str]:
         ("digest", f"`{card.data_digest}`"),
         ("rows for training and validation", data.get("n_rows")),
         ("untouched test rows", data.get("n_test_rows")),
+        ("weights of rows, counted in scores", data.get("row_weights") or None),
     )
     if card.class_names:
         shown = ", ".join(map(str, card.class_names[:20]))
