@@ -62,6 +62,10 @@ def dense(optimizer=None, **options):
     return compiled([layers.Dense(5, activation="tanh", **options)], (6,), optimizer)
 
 
+def dense_of(activation):
+    return compiled([layers.Dense(4, activation=activation)], (6,))
+
+
 SCHEDULE = optimizers.schedules.CosineDecay(0.0, 30, warmup_target=0.05, warmup_steps=5)
 OPTIMIZERS = {
     "adadelta": lambda: optimizers.Adadelta(1.0),
@@ -256,8 +260,8 @@ def test_the_oldest_programs_are_dropped_and_freed_several_at_once(monkeypatch):
     monkeypatch.setattr(graph, "DROPPED_AT_ONCE", 2)
     graph.forget_programs()
     made = []
-    for units in (2, 3, 4, 5):
-        train(make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,)))
+    for activation in ("relu", "tanh", "elu", "selu"):
+        train(make_task(lambda kind=activation: dense_of(kind), (6,)))
         made.append(weakref.ref(next(reversed(graph._PROGRAMS.values()))))
     kept = list(graph._PROGRAMS.values())
     assert [program() for program in made] == [None, None, *kept]

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ktune.trainers.graph.input_number import InputNumber
 from ktune.trainers.graph.optimizer_numbers import clip_of, input_names, settings_of
-from ktune.trainers.graph.weight_layout import LANES, WeightLayout
+from ktune.trainers.graph.weight_layout import LANES, OpenLayout, WeightLayout
 
 
 class FlatOptimizer:
@@ -37,7 +38,7 @@ class FlatOptimizer:
         constraints: Sequence[Any],
     ) -> None:
         self._optimizer = optimizer
-        self._layout = layout
+        self._layout: WeightLayout | OpenLayout = layout
         self._constraints = constraints
         self._n_folds = n_folds
         config = optimizer.get_config()
@@ -48,8 +49,8 @@ class FlatOptimizer:
         # step count, which depends on its size. A schedule may branch on the step, so
         # it gets a scalar.
         shape = () if self.has_schedule else (n_folds, 1, LANES)
-        self._block_shape = (n_folds, layout.size // LANES, LANES)
-        self._weights = keras.Variable(np.zeros(self._block_shape, "float32"))
+        blocks = np.zeros((n_folds, layout.size // LANES, LANES), "float32")
+        self._weights = keras.Variable(blocks)
         self._free_of_variables()
         self._inputs = {name: self._make_input(name) for name in self._names}
         self._replace("_iterations", keras.Variable(np.zeros(shape, "int64")))
@@ -73,12 +74,21 @@ class FlatOptimizer:
         """
         return settings_of(learning_rates, config, self._names)
 
-    def initial_state(self) -> list[Any]:
-        """Return the state before the first step, as tensors."""
-        return [tf.constant(variable.numpy()) for variable in self._state]
+    def initial_state(self, layout: WeightLayout) -> list[Any]:
+        """Return the state before the first step, for weights of a layout."""
+        shape = (self._n_folds, layout.size // LANES, LANES)
+        return [
+            tf.constant(variable.numpy())
+            if variable is self._optimizer._iterations
+            else tf.fill(shape, variable.numpy().flat[0])
+            for variable in self._state
+        ]
 
-    def open(self, weights: Any, state: Sequence[Any]) -> Any:
-        """Return the loop variables."""
+    def open(
+        self, weights: Any, state: Sequence[Any], layout: WeightLayout | OpenLayout
+    ) -> Any:
+        """Return the loop variables; only while a program is traced."""
+        self._layout = layout
         return weights, list(state)
 
     def weights(self, carried: Any) -> list[list[Any]]:
@@ -117,7 +127,8 @@ class FlatOptimizer:
     def _update(
         self, weights: Any, state: Sequence[Any], gradients: Any, settings: Any
     ) -> tuple[Any, list[Any]]:
-        blocks = tf.reshape(weights, self._block_shape)
+        block_shape = (self._n_folds, -1, LANES)
+        blocks = tf.reshape(weights, block_shape)
         mapping = [(self._weights, blocks), *zip(self._state, state, strict=True)]
         # Equal in all folds, unlike the learning rate.
         mapping += zip(self._inputs.values(), tf.unstack(settings[0, 1:]), strict=True)
@@ -125,12 +136,14 @@ class FlatOptimizer:
             rate = self._optimizer._learning_rate
             column = settings[:, 0][:, None, None]
             mapping.append((rate, tf.broadcast_to(column, rate.shape)))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            gradients = tf.reshape(gradients, self._block_shape)
+        with stateless_scope(mapping) as scope:
+            gradients = tf.reshape(gradients, block_shape)
             self._optimizer.apply([gradients], [self._weights])
         new_state = [scope.get_current_value(variable) for variable in self._state]
         new_weights = scope.get_current_value(self._weights)
-        return tf.reshape(new_weights, weights.shape), new_state
+        new_weights = tf.reshape(new_weights, (self._n_folds, -1))
+        new_weights.set_shape(weights.shape)
+        return new_weights, new_state
 
     def _constrained(self, weights: Any) -> Any:
         """Apply the constraints of weights, such as ``MaxNorm``."""
@@ -180,7 +193,7 @@ class FlatOptimizer:
 
     def _make_input(self, name: str) -> Any:
         """Replace a number by a variable."""
-        setattr(self._optimizer, name, _Nonzero(getattr(self._optimizer, name)))
+        setattr(self._optimizer, name, InputNumber(getattr(self._optimizer, name)))
         return getattr(self._optimizer, name)
 
     def _replace(self, attribute: str, variable: Any) -> None:
@@ -192,19 +205,13 @@ class FlatOptimizer:
         return any(variable is each for each in (rate, *self._inputs.values()))
 
 
-class _Nonzero(keras.Variable):
-    """An input that compares as nonzero, because SGD tests its momentum."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__(np.float32(value))
-
-    def __ne__(self, other: object) -> bool:
-        return True
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-    __hash__ = keras.Variable.__hash__
+def stateless_scope(mapping: Sequence[tuple[Any, Any]], **options: Any) -> Any:
+    """Return a scope in which variables have these values, also of open shape."""
+    scope = keras.StatelessScope(**options)
+    for variable, value in mapping:
+        # The constructor compares shapes, which a family of models leaves open.
+        scope.add_update((variable, value))
+    return scope
 
 
 def has_schedule(optimizer: Any) -> bool:

@@ -86,12 +86,12 @@ class FusedOptimizer:
         """
         return settings_of(learning_rates, config, self._names)
 
-    def initial_state(self) -> list[Any]:
+    def initial_state(self, layout: WeightLayout) -> list[Any]:
         """Return the state before the first step: step count and slots."""
-        slot = tf.zeros((self._n_folds, self._layout.size))
+        slot = tf.zeros((self._n_folds, layout.size))
         return [tf.zeros(self._n_folds, tf.int64)] + [slot] * self._rule.n_slots
 
-    def open(self, weights: Any, state: Sequence[Any]) -> Any:
+    def open(self, weights: Any, state: Sequence[Any], layout: WeightLayout) -> Any:
         """Create variables of weights and slots; return the loop variables."""
         steps, *slots = state
         self._handles = [

@@ -18,10 +18,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tensorflow.python.eager import context
 
-from ktune.trainers.graph.flat_optimizer import FlatOptimizer
+from ktune.trainers.graph.family import FamilyInputs, open_numbers
+from ktune.trainers.graph.flat_optimizer import FlatOptimizer, stateless_scope
 from ktune.trainers.graph.fused_optimizer import FusedOptimizer, can_fuse
 from ktune.trainers.graph.limits import NotForGraph
-from ktune.trainers.graph.weight_layout import WeightLayout
+from ktune.trainers.graph.weight_layout import OpenLayout, WeightLayout
 
 SCORING_CHUNK = 512
 """Rows scored at a time, so that activations of a whole fold are never in memory."""
@@ -106,16 +107,26 @@ class EpochProgram:
         is_uneven: Whether some folds have more full batches than others.
         is_light: Whether a step has so little arithmetic that TensorFlow's graph
             optimizer costs more than it gains.
+        serves_family: Whether it also trains models of other widths, see `family`.
     """
 
     def __init__(
-        self, model: Any, *, n_folds: int, is_uneven: bool, is_light: bool
+        self,
+        model: Any,
+        *,
+        n_folds: int,
+        is_uneven: bool,
+        is_light: bool,
+        serves_family: bool = False,
     ) -> None:
         self._model = model
         self._is_uneven = is_uneven
         self._is_light = is_light
+        self._serves_family = serves_family
         self._layout = WeightLayout(model.trainable_variables)
-        self._known = {id(variable) for variable in model.variables}
+        self._numbers = open_numbers(model) if serves_family else []
+        variables = [*model.variables, *self._numbers]
+        self._known = {id(variable) for variable in variables}
         self._optimizer = _make_optimizer(
             model, self._layout, n_folds, is_light=is_light
         )
@@ -143,16 +154,19 @@ class EpochProgram:
         """
         return self._optimizer.settings(learning_rates, config)
 
-    def initial_state(self, weights: np.ndarray, rest: list[list[Any]]) -> ProgramState:
+    def initial_state(
+        self, weights: np.ndarray, rest: list[list[Any]], layout: WeightLayout
+    ) -> ProgramState:
         """Return the state before the first step.
 
         Args:
             weights: Shape (n_folds, n_weights).
             rest: For each fold, the values of ``non_trainable_variables``.
+            layout: Of the weights of the model that is trained.
         """
         return ProgramState(
-            tf.constant(np.pad(weights, ((0, 0), (0, self._layout.n_padding)))),
-            self._optimizer.initial_state(),
+            tf.constant(np.pad(weights, ((0, 0), (0, layout.n_padding)))),
+            self._optimizer.initial_state(layout),
             [[tf.convert_to_tensor(value) for value in values] for values in rest],
         )
 
@@ -160,6 +174,7 @@ class EpochProgram:
         self,
         state: ProgramState,
         settings: np.ndarray,
+        inputs: FamilyInputs,
         data: tuple[Any, ...],
         batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
@@ -175,9 +190,10 @@ class EpochProgram:
             return
         trace = self._trace_train if scored is None else self._trace_all
         function = _function(trace)
-        arguments = self._arguments(state, settings, data, batches, scored)
+        arguments = self._arguments(state, settings, inputs, data, batches, scored)
         with _rewriting(fuses=not self._is_light):
-            compiled = function.get_concrete_function(*_specs(arguments))
+            specs = _specs(arguments, is_open=self._serves_family)
+            compiled = function.get_concrete_function(*specs)
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
             raise NotForGraph("a layer keeps state outside of Keras variables")
         self._compiled = compiled
@@ -186,6 +202,7 @@ class EpochProgram:
         self,
         state: ProgramState,
         settings: np.ndarray,
+        inputs: FamilyInputs,
         data: tuple[Any, ...],
         batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
@@ -195,6 +212,7 @@ class EpochProgram:
         Args:
             state: State of the training.
             settings: From `settings`.
+            inputs: Inputs of the model; empty if the program serves one shape.
             data: Features, targets and row weights, each a list with one item per
                 fold; row weights may be empty.
             batches: Batches to train on.
@@ -204,7 +222,7 @@ class EpochProgram:
             The new state; the mean training loss, shape (n_folds,); and for each
             fold and set of rows the outputs and the mean loss.
         """
-        arguments = self._arguments(state, settings, data, batches, scored)
+        arguments = self._arguments(state, settings, inputs, data, batches, scored)
         with _rewriting(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments)
         return ProgramState(*new_state), losses.numpy(), scores[0] if scores else []
@@ -213,6 +231,7 @@ class EpochProgram:
         self,
         state: ProgramState,
         settings: np.ndarray,
+        inputs: FamilyInputs,
         data: tuple[Any, ...],
         batches: StepBatches,
         scored: Sequence[tuple[Any, Any]] | None,
@@ -220,37 +239,53 @@ class EpochProgram:
         arguments = (
             (state.weights, state.optimizer, state.rest),
             tf.constant(settings),
+            tuple(tf.constant(part) for part in inputs.arrays),
             data,
             tuple(tf.constant(part) for part in batches.arrays),
         )
         return arguments if scored is None else (*arguments, scored)
 
     def _trace_all(
-        self, state: Any, settings: Any, data: Any, batches: Any, scored: Any
+        self,
+        state: Any,
+        settings: Any,
+        inputs: Any,
+        data: Any,
+        batches: Any,
+        scored: Any,
     ) -> tuple[Any, Any, Any]:
-        state, losses = self._trace_train(state, settings, data, batches)
+        state, losses = self._trace_train(state, settings, inputs, data, batches)
         weights, _, rest = state
         features, targets, _ = data
+        layout, numbers = self._layout_of(inputs), inputs[1]
         folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
         scores = [
-            [self._score(self._layout.split(row), *fold, rows) for rows in row_sets]
+            [self._score(layout.split(row), numbers, *fold, rows) for rows in row_sets]
             for (row, *fold), row_sets in zip(folds, scored, strict=True)
         ]
         return state, losses, scores
 
+    def _layout_of(self, inputs: Any) -> WeightLayout | OpenLayout:
+        if not self._serves_family:
+            return self._layout
+        return OpenLayout([len(shape) for shape in self._layout.shapes], inputs[0])
+
     def _trace_train(
-        self, state: Any, settings: Any, data: Any, batches: Any
+        self, state: Any, settings: Any, inputs: Any, data: Any, batches: Any
     ) -> tuple[Any, Any]:
         full, uneven, uneven_counts, partial, partial_counts = batches
         batch_size = full.shape[-1]
 
         def full_step(i: Any, state: Any, sums: Any) -> Any:
-            state, losses = self._step(state, settings, data, _at(full, i), None)
+            state, losses = self._step(
+                state, settings, inputs, data, _at(full, i), None
+            )
             return i + 1, state, sums + losses * float(batch_size)
 
         def uneven_step(i: Any, state: Any, sums: Any) -> Any:
             counts = tf.gather(uneven_counts, i)
-            state, losses = self._step(state, settings, data, _at(uneven, i), counts)
+            rows = _at(uneven, i)
+            state, losses = self._step(state, settings, inputs, data, rows, counts)
             return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
 
         def partial_step(i: Any, state: Any, sums: Any) -> Any:
@@ -260,11 +295,12 @@ class EpochProgram:
             ends = tf.unstack(tf.maximum(counts, 1))
             pairs = zip(_at(partial, i), ends, strict=True)
             rows = [row[:end] for row, end in pairs]
-            state, losses = self._step(state, settings, data, rows, counts)
+            state, losses = self._step(state, settings, inputs, data, rows, counts)
             return i + 1, state, sums + losses * tf.cast(counts, tf.float32)
 
         weights, optimizer_state, rest = state
-        opened = (self._optimizer.open(weights, optimizer_state), rest)
+        layout: Any = self._layout_of(inputs)
+        opened = (self._optimizer.open(weights, optimizer_state, layout), rest)
         carried = (opened, tf.zeros(self._n_folds))
         carried = _repeat(full_step, tf.shape(full)[0], carried)
         if self._is_uneven:
@@ -277,7 +313,13 @@ class EpochProgram:
         return state, sums / tf.cast(n_rows, tf.float32)
 
     def _step(
-        self, state: Any, settings: Any, data: Any, rows: Sequence[Any], counts: Any
+        self,
+        state: Any,
+        settings: Any,
+        inputs: Any,
+        data: Any,
+        rows: Sequence[Any],
+        counts: Any,
     ) -> tuple[Any, Any]:
         """Make one step in every fold that has rows left."""
         trained, rest = state
@@ -285,7 +327,7 @@ class EpochProgram:
         folds = zip(
             weights, tf.unstack(settings), rest, *_by_fold(data), rows, strict=True
         )
-        steps = [self._gradient(*fold) for fold in folds]
+        steps = [self._gradient(inputs[1], *fold) for fold in folds]
         losses, gradients, new_rest = (list(part) for part in zip(*steps, strict=True))
         is_active = None if counts is None else counts > 0
         new = self._optimizer.step(trained, gradients, settings, is_active)
@@ -295,6 +337,7 @@ class EpochProgram:
 
     def _trace_gradient(
         self,
+        numbers: Any,
         weights: Sequence[Any],
         settings: Any,
         rest: Any,
@@ -305,7 +348,14 @@ class EpochProgram:
     ) -> tuple[Any, Sequence[Any], list[Any]]:
         """Return loss, gradients and new rest of one fold for one batch."""
         _, loss, rest = self._call(
-            weights, rest, features, targets, row_weights, rows, is_training=True
+            weights,
+            numbers,
+            rest,
+            features,
+            targets,
+            row_weights,
+            rows,
+            is_training=True,
         )
         gradients = _gradient_of(loss, weights)
         if any(gradient is None for gradient in gradients):
@@ -315,7 +365,13 @@ class EpochProgram:
         return loss, self._optimizer.clip(dense, settings), rest
 
     def _trace_scores(
-        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
+        self,
+        weights: Any,
+        numbers: Any,
+        rest: Any,
+        features: Any,
+        targets: Any,
+        rows: Any,
     ) -> tuple[Any, Any]:
         """Return outputs and mean loss over rows, chunk by chunk."""
         n_rows = tf.shape(rows)[0]
@@ -326,7 +382,16 @@ class EpochProgram:
 
         def chunk(i: Any, outputs: Any, total: Any) -> Any:
             part = rows[i * SCORING_CHUNK : (i + 1) * SCORING_CHUNK]
-            output, loss = self._score_chunk(weights, rest, features, targets, part)
+            output, loss, _ = self._call(
+                weights,
+                numbers,
+                rest,
+                features,
+                targets,
+                None,
+                part,
+                is_training=False,
+            )
             count = tf.cast(tf.shape(part)[0], tf.float32)
             return i + 1, outputs.write(i, output), total + loss * count
 
@@ -337,17 +402,10 @@ class EpochProgram:
         )
         return outputs.concat(), total / tf.cast(n_rows, tf.float32)
 
-    def _score_chunk(
-        self, weights: Any, rest: Any, features: Any, targets: Any, rows: Any
-    ) -> tuple[Any, Any]:
-        outputs, loss, _ = self._call(
-            weights, rest, features, targets, None, rows, is_training=False
-        )
-        return outputs, loss
-
     def _call(
         self,
         weights: Sequence[Any],
+        numbers: Any,
         rest: Sequence[Any],
         features: Any,
         targets: Any,
@@ -357,8 +415,6 @@ class EpochProgram:
         is_training: bool,
     ) -> tuple[Any, Any, list[Any]]:
         """Run the model as ``train_step`` and ``test_step`` do (keras 3.15)."""
-        import keras
-
         model = self._model
         x = tf.nest.map_structure(lambda part: tf.gather(part, rows), features)
         y = tf.gather(targets, rows)
@@ -366,9 +422,12 @@ class EpochProgram:
         mapping = [
             *zip(model.trainable_variables, weights, strict=True),
             *zip(model.non_trainable_variables, rest, strict=True),
+            *zip(self._numbers, tf.unstack(numbers), strict=True),
         ]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with stateless_scope(mapping, collect_losses=True) as scope:
             outputs = model(x, training=is_training)
+            # Losses compare it with the targets, so its last axis has to be known.
+            outputs.set_shape([None, *model.output_shape[1:]])
             loss = model.compute_loss(
                 x=x, y=y, y_pred=outputs, sample_weight=sample_weight
             )
@@ -385,19 +444,40 @@ class EpochProgram:
             )
 
 
-def _specs(arguments: tuple[Any, ...]) -> list[Any]:
-    """Return the specs of arguments with dynamic numbers of rows and steps."""
+def _specs(arguments: tuple[Any, ...], *, is_open: bool) -> list[Any]:
+    """Return the specs of arguments with dynamic numbers of rows and steps.
+
+    Args:
+        arguments: Arguments of a program.
+        is_open: Whether the shapes of weights are dynamic as well.
+    """
 
     def exact(tensor: Any) -> Any:
         return tf.TensorSpec(tensor.shape, tensor.dtype)
 
+    def of_folds(tensor: Any) -> Any:
+        is_weight = is_open and len(tensor.shape) > 1
+        open_axis = [None] if is_weight else tensor.shape[1:2]
+        shape = [*tensor.shape[:1], *open_axis, *tensor.shape[2:]]
+        return tf.TensorSpec(shape, tensor.dtype)
+
+    def of_one_fold(tensor: Any) -> Any:
+        is_weight = is_open and tensor.dtype == tf.float32
+        shape = [None] * len(tensor.shape) if is_weight else tensor.shape
+        return tf.TensorSpec(shape, tensor.dtype)
+
     def open_ended(tensor: Any) -> Any:
         return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
-    state, settings, *others = arguments
+    (weights, optimizer, rest), settings, inputs, *others = arguments
     return [
-        tf.nest.map_structure(exact, state),
+        (
+            of_folds(weights),
+            tf.nest.map_structure(of_folds, optimizer),
+            tf.nest.map_structure(of_one_fold, rest),
+        ),
         exact(settings),
+        tf.nest.map_structure(exact, inputs),
         *(tf.nest.map_structure(open_ended, part) for part in others),
     ]
 

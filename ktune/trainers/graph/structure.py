@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from ktune.data.compiled_loss import compiled_loss
+from ktune.trainers.graph.family import family_config
 from ktune.trainers.graph.optimizer_numbers import input_names
 
 _HIDDEN_STATE = {
@@ -22,7 +23,7 @@ _HIDDEN_STATE = {
 """Layers of Keras whose configuration is incomplete."""
 
 
-def structure_key(model: Any) -> Hashable | None:
+def structure_key(model: Any, *, is_open: bool = False) -> Hashable | None:
     """Return a key that is equal for models that can share a program.
 
     The weights, the learning rate and most other numbers of the optimizer are inputs
@@ -31,6 +32,7 @@ def structure_key(model: Any) -> Hashable | None:
 
     Args:
         model: A compiled Keras model.
+        is_open: Whether models of one family share it, see `family`.
 
     Returns:
         A key, or None if the configuration may hide a difference: the user's code,
@@ -47,7 +49,8 @@ def structure_key(model: Any) -> Hashable | None:
         return None
     parts = [
         type(model).__name__,
-        _without_names(config),
+        _without_names(family_config(config) if is_open else config),
+        model.output_shape,
         loss,
         str(model._compile_loss._user_loss_weights),
         _optimizer_config(model.optimizer),

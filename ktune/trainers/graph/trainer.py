@@ -34,11 +34,13 @@ from ktune.trainers.common import (
 )
 from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
+from ktune.trainers.graph.family import FamilyInputs, family_inputs, is_family
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
 from ktune.trainers.graph.program import EpochProgram, ProgramState, make_batches
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
+from ktune.trainers.graph.weight_layout import WeightLayout
 
 MAX_PROGRAMS = 16
 """Programs kept for later trials; one of a small model takes some 20 MiB."""
@@ -135,6 +137,8 @@ class GraphTraining:
             range(first, first + size) for first in range(0, len(task.folds), size)
         ]
         data = [self._data(group) for group in indices]
+        self._layout = WeightLayout(model.trainable_variables)
+        self._inputs = _inputs(model, task)
         self._program = _program(model, task, size, data[0])
         self._groups = [
             self._group(group, part, starts)
@@ -193,6 +197,7 @@ class GraphTraining:
         group.state, losses, outputs = self._program.run_epoch(
             group.state,
             self._settings(group),
+            self._inputs,
             group.data,
             make_batches(orders, self.task.settings.batch_size),
             group.scored,
@@ -260,7 +265,9 @@ class GraphTraining:
         assert self._callbacks is not None
         read = [self._callbacks.read(k) for k in group.indices]
         weights = np.stack([weights for weights, _ in read])
-        fresh = self._program.initial_state(weights, [values for _, values in read])
+        fresh = self._program.initial_state(
+            weights, [values for _, values in read], self._layout
+        )
         group.state = replace(fresh, optimizer=group.state.optimizer)
         if not self._program.has_schedule:
             for k in group.indices:
@@ -293,7 +300,8 @@ class GraphTraining:
                 for fold in folds
             ]
         weights = np.stack([starts[k][0] for k in indices])
-        state = self._program.initial_state(weights, [starts[k][1] for k in indices])
+        rest = [starts[k][1] for k in indices]
+        state = self._program.initial_state(weights, rest, self._layout)
         return _Group(indices, data, scored, state)
 
     def _prepare(self) -> None:
@@ -303,6 +311,7 @@ class GraphTraining:
         self._program.compile(
             group.state,
             self._settings(group),
+            self._inputs,
             group.data,
             make_batches(orders, self.task.settings.batch_size),
             group.scored,
@@ -344,8 +353,9 @@ def _program(
         "n_folds": n_folds,
         "is_uneven": is_uneven,
         "is_light": is_light(model, task),
+        "serves_family": _serves_family(model, task),
     }
-    structure = structure_key(model)
+    structure = structure_key(model, is_open=traits["serves_family"])
     if structure is None:
         return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
@@ -357,6 +367,22 @@ def _program(
             _drop_oldest(DROPPED_AT_ONCE)
     _PROGRAMS.move_to_end(key)
     return _PROGRAMS[key]
+
+
+def _serves_family(model: Any, task: TrainingTask) -> bool:
+    """Whether a program of the model trains models of other widths as well.
+
+    Heavy models keep programs of their own: their operations are arithmetic, which
+    known shapes make faster.
+    """
+    is_plain = not has_schedule(model.optimizer) and structure_key(model) is not None
+    return is_plain and is_light(model, task) and is_family(model)
+
+
+def _inputs(model: Any, task: TrainingTask) -> FamilyInputs:
+    if _serves_family(model, task):
+        return family_inputs(model)
+    return FamilyInputs(np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
 def _share_program_call(model: Any, task: TrainingTask) -> bool:
