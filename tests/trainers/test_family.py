@@ -22,13 +22,13 @@ from ktune.trainers.graph.trainer import GraphTrainer  # noqa: E402
 layers, regularizers = keras.layers, keras.regularizers
 
 
-def block(units, *, rate=0.2, slope=0.1, noise=0.1, l2=0.01, activation="relu"):
+def block(units, *, rate=0.2, noise=0.1, l2=0.01, activation="relu"):
     return [
         layers.GaussianNoise(noise),
-        layers.Dense(units, kernel_regularizer=regularizers.L2(l2)),
+        layers.Dense(units, use_bias=False, kernel_regularizer=regularizers.L2(l2)),
         layers.BatchNormalization(),
         layers.Activation(activation),
-        layers.LeakyReLU(slope),
+        layers.LeakyReLU(0.1),
         layers.Dropout(rate),
     ]
 
@@ -60,7 +60,7 @@ MEMBERS = {
     "narrow": task_of(3, 20),
     "wide": task_of(40, 9),
     "other_rate": task_of(17, 17, rate=0.5),
-    "other_numbers": task_of(17, 17, slope=0.3, noise=0.5, l2=0.2),
+    "other_numbers": task_of(17, 17, noise=0.5, l2=0.2),
 }
 
 

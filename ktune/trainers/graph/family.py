@@ -43,9 +43,11 @@ _NUMBERS = {
     "L1": ("l1",),
     "L2": ("l2",),
     "L1L2": ("l1", "l2"),
-    "LeakyReLU": ("negative_slope",),
 }
-"""Numbers that are inputs where they are greater than 0; an off switch is structure."""
+"""Numbers that are inputs where they are greater than 0; an off switch is structure.
+
+The slope of a leaky ReLU is an attribute of TensorFlow's operation, so it is not.
+"""
 
 _REGULARIZERS = ("kernel_regularizer", "bias_regularizer")
 
