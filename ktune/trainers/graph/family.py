@@ -70,13 +70,17 @@ class FamilyInputs:
         return self.dims, self.numbers
 
 
+NO_INPUTS = FamilyInputs(np.zeros(0, np.int32), np.zeros(0, np.float32))
+"""The inputs of a program that serves models of one shape."""
+
+
 def is_family(model: Any) -> bool:
     """Whether the program of a model serves models of other widths."""
     import keras
+    from keras.src.models.functional import Functional
 
-    is_plain = type(model) in (keras.Sequential, keras.Model, _functional())
-    layers = list(model._flatten_layers(include_self=False))
-    return is_plain and all(
+    layers = model._flatten_layers(include_self=False)
+    return type(model) in (keras.Sequential, Functional) and all(
         type(layer).__name__ in OPEN_LAYERS
         and type(layer).__module__.startswith("keras.")
         and layer.compute_dtype == "float32"
@@ -140,9 +144,3 @@ def _is_on(name: str, number: Any) -> bool:
     if not isinstance(number, int | float | np.number):
         return False
     return 0 < float(number) < (1 if name == "rate" else np.inf)
-
-
-def _functional() -> type:
-    from keras.src.models.functional import Functional
-
-    return Functional

@@ -34,7 +34,7 @@ from ktune.trainers.common import (
 )
 from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
-from ktune.trainers.graph.family import FamilyInputs, family_inputs, is_family
+from ktune.trainers.graph.family import NO_INPUTS, family_inputs, is_family
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
 from ktune.trainers.graph.program import EpochProgram, ProgramState, make_batches
@@ -138,8 +138,11 @@ class GraphTraining:
         ]
         data = [self._data(group) for group in indices]
         self._layout = WeightLayout(model.trainable_variables)
-        self._inputs = _inputs(model, task)
-        self._program = _program(model, task, size, data[0])
+        serves_family = _serves_family(model, task)
+        self._inputs = family_inputs(model) if serves_family else NO_INPUTS
+        self._program = _program(
+            model, task, data[0], n_folds=size, serves_family=serves_family
+        )
         self._groups = [
             self._group(group, part, starts)
             for group, part in zip(indices, data, strict=True)
@@ -344,7 +347,12 @@ def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
 
 
 def _program(
-    model: Any, task: TrainingTask, n_folds: int, data: tuple[Any, ...]
+    model: Any,
+    task: TrainingTask,
+    data: tuple[Any, ...],
+    *,
+    n_folds: int,
+    serves_family: bool,
 ) -> EpochProgram:
     """Return the program for a model's structure, from the cache or new."""
     n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
@@ -353,9 +361,9 @@ def _program(
         "n_folds": n_folds,
         "is_uneven": is_uneven,
         "is_light": is_light(model, task),
-        "serves_family": _serves_family(model, task),
+        "serves_family": serves_family,
     }
-    structure = structure_key(model, is_open=traits["serves_family"])
+    structure = structure_key(model, is_open=serves_family)
     if structure is None:
         return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
@@ -375,14 +383,7 @@ def _serves_family(model: Any, task: TrainingTask) -> bool:
     Heavy models keep programs of their own: their operations are arithmetic, which
     known shapes make faster.
     """
-    is_plain = not has_schedule(model.optimizer) and structure_key(model) is not None
-    return is_plain and is_light(model, task) and is_family(model)
-
-
-def _inputs(model: Any, task: TrainingTask) -> FamilyInputs:
-    if _serves_family(model, task):
-        return family_inputs(model)
-    return FamilyInputs(np.zeros(0, np.int32), np.zeros(0, np.float32))
+    return is_light(model, task) and is_family(model)
 
 
 def _share_program_call(model: Any, task: TrainingTask) -> bool:
