@@ -8,20 +8,21 @@ In the code, *weights* is the matrix of all trainable weights, one row per fold;
 is the list of a fold's other variables: states of random generators, moving averages.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
-from tensorflow.python.eager import context
 
-from ktune.trainers.graph.family import FamilyInputs, open_numbers
-from ktune.trainers.graph.flat_optimizer import FlatOptimizer, stateless_scope
+from ktune.trainers.graph.batches import StepBatches
+from ktune.trainers.graph.family import FamilyInputs
+from ktune.trainers.graph.flat_optimizer import FlatOptimizer
 from ktune.trainers.graph.fused_optimizer import FusedOptimizer, can_fuse
 from ktune.trainers.graph.limits import NotForGraph
+from ktune.trainers.graph.model_call import ModelCall
+from ktune.trainers.graph.rewriting import rewriting
+from ktune.trainers.graph.specs import specs_of
 from ktune.trainers.graph.weight_layout import OpenLayout, WeightLayout
 
 SCORING_CHUNK = 512
@@ -41,60 +42,6 @@ class ProgramState:
     weights: Any
     optimizer: list[Any]
     rest: list[list[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class StepBatches:
-    """The batches of one epoch for several folds.
-
-    Every fold processes its full batches, then its partial one, in the same kinds of
-    steps for any sizes of the other folds: a partial batch needs operations of dynamic
-    shape, whose last bit may differ from those of static shape.
-
-    Attributes:
-        full: Row positions of the batches that all folds have, shape
-            (n_steps, n_folds, batch_size), int32.
-        uneven: Further full batches, which only some folds have, in the same form.
-        uneven_counts: ``batch_size``, or 0 if the fold has no such batch; shape
-            (n_uneven_steps, n_folds), int32.
-        partial: The last batch of each fold, padded; n_partial_steps is 0 or 1.
-        partial_counts: Number of real rows in it, 0 without a partial batch.
-    """
-
-    full: np.ndarray
-    uneven: np.ndarray
-    uneven_counts: np.ndarray
-    partial: np.ndarray
-    partial_counts: np.ndarray
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order of a program's arguments."""
-        uneven = (self.uneven, self.uneven_counts)
-        return (self.full, *uneven, self.partial, self.partial_counts)
-
-
-def make_batches(orders: Sequence[np.ndarray], batch_size: int) -> StepBatches:
-    """Cut the order of each fold into batches."""
-    sizes = np.array([len(order) for order in orders])
-    n_full, n_partial = sizes // batch_size, sizes % batch_size
-    n_most, n_common = n_full.max(), n_full.min()
-    rows = np.zeros((len(orders), n_most * batch_size), np.int32)
-    partial = np.zeros((1, len(orders), batch_size), np.int32)
-    for fold, order in enumerate(orders):
-        end = n_full[fold] * batch_size
-        rows[fold, :end] = order[:end]
-        partial[0, fold, : n_partial[fold]] = order[end:]
-    steps = rows.reshape(len(orders), n_most, batch_size).transpose(1, 0, 2)
-    n_partial_steps = int(n_partial.any())
-    is_real = np.arange(n_common, n_most)[:, None] < n_full
-    return StepBatches(
-        full=steps[:n_common],
-        uneven=steps[n_common:],
-        uneven_counts=(is_real * batch_size).astype(np.int32),
-        partial=partial[:n_partial_steps],
-        partial_counts=n_partial[None, :].astype(np.int32)[:n_partial_steps],
-    )
 
 
 class EpochProgram:
@@ -124,9 +71,7 @@ class EpochProgram:
         self._is_light = is_light
         self._serves_family = serves_family
         self._layout = WeightLayout(model.trainable_variables)
-        self._numbers = open_numbers(model) if serves_family else []
-        variables = [*model.variables, *self._numbers]
-        self._known = {id(variable) for variable in variables}
+        self._call = ModelCall(model, serves_family=serves_family)
         self._optimizer = _make_optimizer(
             model, self._layout, n_folds, is_light=is_light
         )
@@ -191,8 +136,8 @@ class EpochProgram:
         trace = self._trace_train if scored is None else self._trace_all
         function = _function(trace)
         arguments = self._arguments(state, settings, inputs, data, batches, scored)
-        with _rewriting(fuses=not self._is_light):
-            specs = _specs(arguments, is_open=self._serves_family)
+        with rewriting(fuses=not self._is_light):
+            specs = specs_of(arguments, is_open=self._serves_family)
             compiled = function.get_concrete_function(*specs)
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
             raise NotForGraph("a layer keeps state outside of Keras variables")
@@ -223,7 +168,7 @@ class EpochProgram:
             fold and set of rows the outputs and the mean loss.
         """
         arguments = self._arguments(state, settings, inputs, data, batches, scored)
-        with _rewriting(is_on=not self._is_light):
+        with rewriting(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments)
         return ProgramState(*new_state), losses.numpy(), scores[0] if scores else []
 
@@ -402,85 +347,6 @@ class EpochProgram:
         )
         return outputs.concat(), total / tf.cast(n_rows, tf.float32)
 
-    def _call(
-        self,
-        weights: Sequence[Any],
-        numbers: Any,
-        rest: Sequence[Any],
-        features: Any,
-        targets: Any,
-        row_weights: Any,
-        rows: Any,
-        *,
-        is_training: bool,
-    ) -> tuple[Any, Any, list[Any]]:
-        """Run the model as ``train_step`` and ``test_step`` do (keras 3.15)."""
-        model = self._model
-        x = tf.nest.map_structure(lambda part: tf.gather(part, rows), features)
-        y = tf.gather(targets, rows)
-        sample_weight = None if row_weights is None else tf.gather(row_weights, rows)
-        mapping = [
-            *zip(model.trainable_variables, weights, strict=True),
-            *zip(model.non_trainable_variables, rest, strict=True),
-            *zip(self._numbers, tf.unstack(numbers), strict=True),
-        ]
-        with stateless_scope(mapping, collect_losses=True) as scope:
-            outputs = model(x, training=is_training)
-            # Losses compare it with the targets, so its last axis has to be known.
-            outputs.set_shape([None, *model.output_shape[1:]])
-            loss = model.compute_loss(
-                x=x, y=y, y_pred=outputs, sample_weight=sample_weight
-            )
-        self._require_known(scope)
-        values = [scope.get_current_value(v) for v in model.non_trainable_variables]
-        return outputs, loss, values
-
-    def _require_known(self, scope: Any) -> None:
-        """Refuse a model that changes variables outside the model."""
-        if set(scope.state_mapping) - self._known:
-            raise NotForGraph(
-                "a layer changes a variable that is not the model's, such as Keras's "
-                "global random state"
-            )
-
-
-def _specs(arguments: tuple[Any, ...], *, is_open: bool) -> list[Any]:
-    """Return the specs of arguments with dynamic numbers of rows and steps.
-
-    Args:
-        arguments: Arguments of a program.
-        is_open: Whether the shapes of weights are dynamic as well.
-    """
-
-    def exact(tensor: Any) -> Any:
-        return tf.TensorSpec(tensor.shape, tensor.dtype)
-
-    def of_folds(tensor: Any) -> Any:
-        is_weight = is_open and len(tensor.shape) > 1
-        open_axis = [None] if is_weight else tensor.shape[1:2]
-        shape = [*tensor.shape[:1], *open_axis, *tensor.shape[2:]]
-        return tf.TensorSpec(shape, tensor.dtype)
-
-    def of_one_fold(tensor: Any) -> Any:
-        is_weight = is_open and tensor.dtype == tf.float32
-        shape = [None] * len(tensor.shape) if is_weight else tensor.shape
-        return tf.TensorSpec(shape, tensor.dtype)
-
-    def open_ended(tensor: Any) -> Any:
-        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
-
-    (weights, optimizer, rest), settings, inputs, *others = arguments
-    return [
-        (
-            of_folds(weights),
-            tf.nest.map_structure(of_folds, optimizer),
-            tf.nest.map_structure(of_one_fold, rest),
-        ),
-        exact(settings),
-        tf.nest.map_structure(exact, inputs),
-        *(tf.nest.map_structure(open_ended, part) for part in others),
-    ]
-
 
 def _by_fold(data: Any) -> tuple[Any, Any, Any]:
     features, targets, row_weights = data
@@ -496,39 +362,6 @@ def _function(python_function: Any, **attributes: bool) -> Any:
     return tf.function(
         python_function, autograph=False, experimental_attributes=attributes or None
     )
-
-
-@contextlib.contextmanager
-def _rewriting(*, is_on: bool = True, fuses: bool = True) -> Iterator[None]:
-    """Configure TensorFlow's graph optimizer for this thread.
-
-    A function that a graph calls is rewritten by the options at the time of tracing
-    the call, the graph itself by those of its first run.
-
-    Args:
-        is_on: Whether the graph optimizer runs. For the whole epoch of a light model
-            it took 1.2 s, but steps were no faster than after 0.4 s without it.
-        fuses: Whether it may fuse operations. Fusing makes a convolution 8 % faster,
-            but oneDNN permanently caches every fused operation of a new shape: 0.8
-            MiB for the program of a light model.
-
-    It must never merge several sums into one, see `_gradient_of`. TensorFlow's own
-    option (``tf.config.optimizer``) applies to all threads.
-    """
-    here = context.context()
-    before = here.function_call_options
-    config = here.config
-    rewrites = config.graph_options.rewrite_options
-    rewrites.disable_meta_optimizer = not is_on
-    rewrites.remapping = RewriterConfig.DEFAULT if fuses else RewriterConfig.OFF
-    rewrites.arithmetic_optimization = RewriterConfig.OFF
-    here.function_call_options = context.FunctionCallOptions(
-        before.executor_type, config
-    )
-    try:
-        yield
-    finally:
-        here.function_call_options = before
 
 
 def _gradient_of(loss: Any, weights: Sequence[Any]) -> list[Any]:

@@ -32,12 +32,13 @@ from ktune.trainers.common import (
     summarise,
     wanted_metrics,
 )
+from ktune.trainers.graph.batches import make_batches
 from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
 from ktune.trainers.graph.family import NO_INPUTS, family_inputs, is_family
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
-from ktune.trainers.graph.program import EpochProgram, ProgramState, make_batches
+from ktune.trainers.graph.program import EpochProgram, ProgramState
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
 from ktune.trainers.graph.weight_layout import WeightLayout
