@@ -14,8 +14,9 @@ and cores:
 Each way has a process of its own, a child of this one, so that none clears another's
 caches and each has its own peak of memory; all but one wait at any time.
 
-Each trial has another learning rate; ``--vary-structure`` changes the layers as well,
-so that no two of ktune's trials can share a compiled program. Printed are seconds a
+Each trial has another learning rate. In the *varied* workloads it has other widths,
+depth, dropout and activation as well, as in a real search; the values are the same for
+all ways. Printed are seconds a
 trial (the first one, which compiles, and the median), ratios of medians, the share of
 time outside arithmetic, and the peak of resident memory, both of ktune and KerasTuner.
 Arithmetic is the time the trial's multiplications would take at the speed at which this
@@ -42,7 +43,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +72,60 @@ WAYS = {
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The structure of one trial.
+
+    Attributes:
+        width: Factor of the units of every layer.
+        depth: Number of hidden layers of an MLP.
+        dropout: Rate between them; 0 for none.
+        activation: Of every hidden layer.
+    """
+
+    width: float = 1.0
+    depth: int = 2
+    dropout: float = 0.0
+    activation: str = "relu"
+
+
+def draw_variant(number: int) -> Variant:
+    """Return the structure of a varied trial, which depends on its number alone."""
+    random = np.random.default_rng(number)
+    return Variant(
+        width=float(random.uniform(0.25, 2.0)),
+        depth=int(random.integers(1, 4)),
+        dropout=float(random.choice([0.1, 0.2, 0.3, 0.4, 0.5])),
+        activation=str(random.choice(["relu", "gelu", "tanh"])),
+    )
+
+
+@dataclass(frozen=True)
 class Workload:
     """Rows, a model and how it is trained.
 
     Attributes:
         title: What it is, with folds × epochs.
         load: Returns features and class numbers.
-        layers: Given a factor of width, returns the layers but the last.
+        layers: Given a variant, returns the layers except the last.
         n_classes: 2 gives one sigmoid unit.
         n_folds: Stratified, shuffled.
         epochs: All of them trained.
-        batch_size: Rows a step.
+        batch_size: Rows per step.
+        fixed: The variant of all trials; None to draw one for each trial.
     """
 
     title: str
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
-    layers: Callable[[float], Sequence[Any]]
+    layers: Callable[[Variant], Sequence[Any]]
     n_classes: int
     n_folds: int
     epochs: int
     batch_size: int
+    fixed: Variant | None = Variant()
+
+    def variant(self, number: int) -> Variant:
+        """Return the structure of a trial."""
+        return self.fixed or draw_variant(number)
 
 
 def load_table() -> tuple[np.ndarray, np.ndarray]:
@@ -124,61 +159,81 @@ def load_sequences() -> tuple[np.ndarray, np.ndarray]:
     return waves[..., None].astype(np.float32), y
 
 
-def table_layers(width: float) -> Sequence[Any]:
-    """Two dense layers with dropout between."""
+def dense_layers(units: int, variant: Variant) -> Sequence[Any]:
+    """Return dense layers, each half as wide as the one before, dropout between."""
     from keras import layers
 
-    return [
-        layers.Dense(int(64 * width), activation="relu"),
-        layers.Dropout(0.2),
-        layers.Dense(int(32 * width), activation="relu"),
-    ]
+    stack: list[Any] = []
+    for depth in range(variant.depth):
+        if depth and variant.dropout:
+            stack.append(layers.Dropout(variant.dropout))
+        width = max(1, int(units * variant.width / 2**depth))
+        stack.append(layers.Dense(width, activation=variant.activation))
+    return stack
 
 
-def mlp_layers(width: float) -> Sequence[Any]:
-    """Two dense layers over pixels."""
+def table_layers(variant: Variant) -> Sequence[Any]:
+    """Return an MLP over columns."""
+    return dense_layers(64, variant)
+
+
+def mlp_layers(variant: Variant) -> Sequence[Any]:
+    """Return an MLP over pixels."""
     from keras import layers
 
-    return [
-        layers.Flatten(),
-        layers.Dense(int(256 * width), activation="relu"),
-        layers.Dense(int(128 * width), activation="relu"),
-    ]
+    return [layers.Flatten(), *dense_layers(256, variant)]
 
 
-def cnn_layers(width: float) -> Sequence[Any]:
-    """Two convolutions and a dense layer."""
+def cnn_layers(variant: Variant) -> Sequence[Any]:
+    """Return two convolutions and a dense layer."""
     from keras import layers
 
+    def convolution(filters: int) -> Any:
+        n_filters = int(filters * variant.width)
+        return layers.Conv2D(n_filters, 3, activation=variant.activation)
+
     return [
-        layers.Conv2D(int(32 * width), 3, activation="relu"),
+        convolution(32),
         layers.MaxPooling2D(),
-        layers.Conv2D(int(64 * width), 3, activation="relu"),
+        convolution(64),
         layers.MaxPooling2D(),
         layers.Flatten(),
         layers.Dropout(0.25),
-        layers.Dense(int(128 * width), activation="relu"),
+        layers.Dense(int(128 * variant.width), activation=variant.activation),
     ]
 
 
-def lstm_layers(width: float) -> Sequence[Any]:
-    """One recurrent layer."""
+def lstm_layers(variant: Variant) -> Sequence[Any]:
+    """Return one recurrent layer."""
     from keras import layers
 
-    return [layers.LSTM(int(24 * width))]
+    return [layers.LSTM(int(24 * variant.width))]
 
 
+TABLE = Workload(
+    title="MLP, 569 rows, 5 × 20",
+    load=load_table,
+    layers=table_layers,
+    n_classes=2,
+    n_folds=5,
+    epochs=20,
+    batch_size=32,
+    fixed=Variant(dropout=0.2),
+)
+MLP = Workload(
+    title="MLP, 12,000 images, 3 × 5",
+    load=lambda: load_images(12_000),
+    layers=mlp_layers,
+    n_classes=10,
+    n_folds=3,
+    epochs=5,
+    batch_size=128,
+)
 WORKLOADS = {
-    "table": Workload("MLP, 569 rows, 5 × 20", load_table, table_layers, 2, 5, 20, 32),
-    "mlp": Workload(
-        "MLP, 12,000 images, 3 × 5",
-        lambda: load_images(12_000),
-        mlp_layers,
-        10,
-        3,
-        5,
-        128,
-    ),
+    "table": TABLE,
+    "table_varied": replace(TABLE, title=f"{TABLE.title}, varied", fixed=None),
+    "mlp": MLP,
+    "mlp_varied": replace(MLP, title=f"{MLP.title}, varied", fixed=None),
     "cnn": Workload(
         "CNN, 6,000 images, 3 × 3",
         lambda: load_images(6_000),
@@ -200,13 +255,11 @@ class Race:
     Args:
         workload: What to train.
         trainer: Name of ktune's trainer.
-        does_vary: Whether each trial has layers of another width.
     """
 
-    def __init__(self, workload: Workload, trainer: str, *, does_vary: bool) -> None:
+    def __init__(self, workload: Workload, trainer: str) -> None:
         self._workload = workload
         self._trainer = trainer
-        self._does_vary = does_vary
         self._x, self._y = workload.load()
         splitter = StratifiedKFold(workload.n_folds, shuffle=True, random_state=0)
         self._splits = list(splitter.split(self._x, self._y))
@@ -218,8 +271,8 @@ class Race:
     def run(self, way: str, number: int) -> float:
         """Train a trial; return its mean validation accuracy."""
         rate = 10 ** np.random.default_rng(number).uniform(-3.5, -2.5)
-        width = 1 + 0.02 * number if self._does_vary else 1.0
-        score: float = getattr(self, f"_run_{way}")(float(rate), width, number)
+        variant = self._workload.variant(number)
+        score: float = getattr(self, f"_run_{way}")(float(rate), variant, number)
         return score
 
     def operations(self) -> float:
@@ -228,11 +281,12 @@ class Race:
         A training row takes three times those of a prediction: forward, and backward
         to the inputs and to the weights.
         """
-        forward = sum(map(_operations, self._build(1e-3, 1.0).layers))
+        model = self._build(1e-3, self._workload.fixed or Variant())
+        forward = sum(map(_operations, model.layers))
         n_rows = sum(3 * len(train) + len(held) for train, held in self._splits)
         return float(forward * n_rows * self._workload.epochs)
 
-    def _build(self, rate: float, width: float) -> Any:
+    def _build(self, rate: float, variant: Variant) -> Any:
         import keras
 
         is_binary = self._workload.n_classes == 2
@@ -241,25 +295,25 @@ class Race:
             activation="sigmoid" if is_binary else "softmax",
         )
         model = keras.Sequential(
-            [keras.Input(self._x.shape[1:]), *self._workload.layers(width), output]
+            [keras.Input(self._x.shape[1:]), *self._workload.layers(variant), output]
         )
         loss = "binary" if is_binary else "sparse_categorical"
         optimizer = keras.optimizers.Adam(rate)
         model.compile(optimizer, f"{loss}_crossentropy", metrics=["accuracy"])
         return model
 
-    def _run_ktune(self, rate: float, width: float, number: int) -> float:
-        return self._run_trainer(self._trainer, rate, width, number)
+    def _run_ktune(self, rate: float, variant: Variant, number: int) -> float:
+        return self._run_trainer(self._trainer, rate, variant, number)
 
-    def _run_keras_fit(self, rate: float, width: float, number: int) -> float:
-        return self._run_trainer("keras_fit", rate, width, number)
+    def _run_keras_fit(self, rate: float, variant: Variant, number: int) -> float:
+        return self._run_trainer("keras_fit", rate, variant, number)
 
     def _run_trainer(
-        self, trainer: str, rate: float, width: float, number: int
+        self, trainer: str, rate: float, variant: Variant, number: int
     ) -> float:
         workload = self._workload
         task = TrainingTask(
-            build=lambda: self._build(rate, width),
+            build=lambda: self._build(rate, variant),
             folds=self._folds,
             settings=FitSettings(workload.batch_size, workload.epochs),
             seeds=[derive_seed(number, index) for index in range(workload.n_folds)],
@@ -282,7 +336,7 @@ class Race:
         predictions = epoch.validation_predictions
         return compute_metrics(names, y[fold.validation], predictions, task)["accuracy"]
 
-    def _run_kerastuner(self, rate: float, width: float, number: int) -> float:
+    def _run_kerastuner(self, rate: float, variant: Variant, number: int) -> float:
         import keras_tuner
 
         race = self
@@ -293,7 +347,7 @@ class Race:
                 return -race._fit_folds(lambda: self.hypermodel.build(hp))
 
         def build(hp: Any) -> Any:
-            return self._build(hp.Fixed("rate", rate), width)
+            return self._build(hp.Fixed("rate", rate), variant)
 
         with tempfile.TemporaryDirectory() as folder:
             tuner = CrossValidation(
@@ -302,14 +356,14 @@ class Race:
             tuner.search(verbose=0)
             return -float(tuner.oracle.get_best_trials(1)[0].score)
 
-    def _run_optuna(self, rate: float, width: float, number: int) -> float:
+    def _run_optuna(self, rate: float, variant: Variant, number: int) -> float:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(direction="maximize")
         study.optimize(
             lambda trial: self._fit_folds(
-                lambda: self._build(trial.suggest_float("rate", rate, rate), width)
+                lambda: self._build(trial.suggest_float("rate", rate, rate), variant)
             ),
             n_trials=1,
         )
@@ -393,16 +447,14 @@ class Lane:
             process.join()
 
 
-def serve(
-    connection: Any, way: str, workload: str, trainer: str, does_vary: bool
-) -> None:
+def serve(connection: Any, way: str, workload: str, trainer: str) -> None:
     """Run the trials that are asked for, until the parent has gone."""
     if way == "ktune_2":
         n_threads = max(1, (os.cpu_count() or 1) // 2)
         os.environ.update(environment_of_worker(n_threads, gpus=0))
         way = "ktune"
     import_keras()
-    race = Race(WORKLOADS[workload], trainer, does_vary=does_vary)
+    race = Race(WORKLOADS[workload], trainer)
     connection.send(race.operations())
     while True:
         try:
@@ -518,7 +570,6 @@ def main() -> None:
     parser.add_argument("--baseline-trials", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--trainer", default="auto")
-    parser.add_argument("--vary-structure", action="store_true")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--manual", type=Path, help="also replace its table")
     options = parser.parse_args()
@@ -528,8 +579,7 @@ def main() -> None:
     counts |= {"ktune": options.trials, "ktune_2": options.trials // 2}
     everything = {}
     for name in options.workloads or WORKLOADS:
-        how = (name, options.trainer, options.vary_structure)
-        lanes = {way: Lane(way, *how) for way in ways}
+        lanes = {way: Lane(way, name, options.trainer) for way in ways}
         everything[name] = measure(lanes, counts)
         for lane in lanes.values():
             lane.close()
