@@ -26,7 +26,8 @@ def run_case(case: str, trainer: str, deterministic: bool) -> float:
     import ktune
     from ktune.data import load_data
     from ktune.data.folds import split
-    from ktune.evaluation.evaluate import evaluate_trial, make_context
+    from ktune.evaluation.context import make_context
+    from ktune.evaluation.evaluate import evaluate_trial
     from ktune.spaces.hyperparameters import default_values
     from ktune.trial import Trial
 

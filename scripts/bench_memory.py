@@ -1,9 +1,9 @@
 """Watch the resident memory of one process over many trials.
 
-Trials go in turns through models of so many structures (``--structures``), each of them
-compiled to a program of its own. Printed is resident memory after every so many trials,
-which is what grows elsewhere (keras-tuner#873, #1031). It rises until every structure
-has been compiled once and must be flat from then on, as long as the programs are kept
+Trials cycle through models of several structures (``--structures``), each compiled to a
+separate program. The script prints the resident memory at regular intervals, which
+grows in other tuners (keras-tuner#873, #1031). It rises until every structure has been
+compiled once, and must be flat from then on, as long as the programs are kept
 (`graph.MAX_PROGRAMS`). With more structures than that, programs come and go.
 
 Usage::

@@ -218,10 +218,10 @@ def main() -> None:
         print(f"     by hand    {hand_last.over(hand_first)}")
         print(f"resumed / first {resumed.over(first)}")
         print(f"     by hand    {hand_resumed.over(hand_first)}")
-        told = ", ".join(
+        sizes = ", ".join(
             f"{size:.0f}" for size in timer.megabytes[:: max(1, trials // 1000)]
         )
-        print(f"memory in MiB: {told}")
+        print(f"memory in MiB: {sizes}")
         empty = seconds_of("runs")
         listed = seconds_of("runs", result.run_id[:8])
         print(f"ktune runs: {empty:.1f} s; of these trials: {listed:.1f} s")

@@ -31,7 +31,8 @@ import numpy as np
 import ktune.evaluation.evaluate
 from ktune.data import load_data
 from ktune.data.folds import split
-from ktune.evaluation.evaluate import SearchContext, evaluate_trial, make_context
+from ktune.evaluation.context import SearchContext, make_context
+from ktune.evaluation.evaluate import evaluate_trial
 from ktune.evaluation.refit import refit
 from ktune.executors.serial import SerialExecutor
 from ktune.experiment.choices import PRUNERS

@@ -527,9 +527,9 @@ def table(everything: dict[str, dict[str, Figures]], speed: float) -> str:
 def _compared(found: dict[str, Figures], speed: float) -> list[str]:
     """Return ktune's ratio to KerasTuner, and of both what is not arithmetic."""
     ours = [found[way] for way in ("ktune", "ktune_2") if way in found]
-    theirs = found.get("kerastuner", found["ktune"])
-    ratios = [f"{theirs.median / figures.median:.1f}" for figures in ours]
-    both = (found["ktune"], theirs)
+    reference = found.get("kerastuner", found["ktune"])
+    ratios = [f"{reference.median / figures.median:.1f}" for figures in ours]
+    both = (found["ktune"], reference)
     outside = [1 - figures.operations / speed / figures.median for figures in both]
     return [
         ", ".join(ratios),

@@ -50,9 +50,9 @@ def main() -> int:
             drawn = random.Random(arguments.seed).sample(sorted(trials), len(trials))
             found = reproduce(folder, drawn[:n_left])
             n_left -= len(found)
-            n_identical += sum(told == "identical" for told in found.values())
-            for run_id, told in found.items():
-                print(f"{' '.join(words)}, {trials[run_id]}: {told}", flush=True)
+            n_identical += sum(result == "identical" for result in found.values())
+            for run_id, result in found.items():
+                print(f"{' '.join(words)}, {trials[run_id]}: {result}", flush=True)
     n_tried = arguments.trials - n_left
     print(f"{n_identical} of {n_tried} identical")
     return 0 if n_identical == n_tried else 1
