@@ -138,6 +138,7 @@ class TrainingTask:
         data: Task and shape of the data.
         model_metrics: Metrics the model computes itself that are objectives, without
             its loss.
+        label: Name of the trial, for the files of callbacks.
         fit: ``fit`` of a HyperModel that overrides it; None: Keras's own. See
             `ktune.spaces.hypermodel`.
     """
@@ -149,6 +150,12 @@ class TrainingTask:
     data: DataDescription
     fit: Callable[..., Any] | None = None
     model_metrics: Sequence[str] = ()
+    label: str = ""
+
+    def folder_of(self, fold: PreparedFold) -> str:
+        """Folder of a fold for the files of its callbacks; "" without a label."""
+        part = f"fold-{fold.index}" if len(fold.validation) else "refit"
+        return f"{self.label}/{part}" if self.label else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,7 @@ def make_task(
         data=builder.data,
         fit=builder.fit(trial.values),
         model_metrics=builder.model_metrics,
+        label=f"trial-{trial.number}",
     )
     return task
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ktune.errors import ExperimentError
 from ktune.protocols import Trainer, TrainingTask
+from ktune.tracking.autologging import switch_off_autologging
 from ktune.utils.text import did_you_mean
 
 TRAINERS = {
@@ -31,6 +32,7 @@ def choose_trainer(name: str, task: TrainingTask) -> Trainer:
     Raises:
         ExperimentError: The name is unknown.
     """
+    switch_off_autologging()  # a worker runs the experiment file once more
     if name == AUTO:
         return _fastest(task)
     if name in TRAINERS:

@@ -5,21 +5,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from ktune.errors import ExperimentError
+from ktune.trainers.callback_files import refuse_backup, write_below
 
 
-def make_callbacks(callbacks: Sequence[Any]) -> list[Any]:
+def make_callbacks(callbacks: Sequence[Any], folder: str = "") -> list[Any]:
     """Return fresh callbacks for one fold.
 
     Args:
         callbacks: Keras callbacks, which are copied, or functions that return one.
+        folder: Folder for the files that callbacks write, see `write_below`; "":
+            they write to their own paths.
 
     Raises:
-        ExperimentError: An item is not a callback, cannot be copied, or is an
-            EarlyStopping callback.
+        ExperimentError: An item is not a callback, cannot be copied, or is a callback
+            for which ktune has its own means.
     """
     copies = [_make_callback(item) for item in callbacks]
     for callback in copies:
         _refuse_early_stopping(callback)
+        refuse_backup(callback)
+        if folder:
+            write_below(callback, folder)
     return copies
 
 

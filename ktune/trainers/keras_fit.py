@@ -106,7 +106,7 @@ class _FoldTraining:
         self._fold: PreparedFold = task.folds[index]
         self._seed = task.seeds[index]
         self._weights = row_weights(self._fold, task)
-        callbacks = make_callbacks(task.settings.callbacks)
+        callbacks = make_callbacks(task.settings.callbacks, task.folder_of(self._fold))
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
         self._targets = encode_targets(

@@ -37,6 +37,7 @@ from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
 from ktune.spaces.hypermodel import own_fit
 from ktune.spaces.hyperparameters import default_values
+from ktune.trainers.callback_files import note_on_files
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
 from ktune.tuner.output_notes import notes_on_outputs
@@ -98,7 +99,7 @@ def preflight(
     context = make_context(experiment, dataset, partition)
     defaults = _guarded("build", lambda: default_values(context.builder.declare))
     check_start_values(context.builder.declare, experiment.start_from)
-    _guarded(
+    callbacks = _guarded(
         "fit", lambda: make_callbacks(context.builder.settings(defaults).callbacks)
     )
     model = _guarded("build", lambda: context.builder.model(defaults))
@@ -114,7 +115,13 @@ def preflight(
     stored = _how_stored(model, context.builder)
     context, more = _resolve_pruner(context, defaults, model)
     _try_searcher(context)
-    return Preflight(context, dataset, defaults, (*notes, *stored, *more), settled)
+    return Preflight(
+        context,
+        dataset,
+        defaults,
+        (*notes, *note_on_files(callbacks), *stored, *more),
+        settled,
+    )
 
 
 def _split(experiment: Experiment, dataset: Dataset) -> Partition:

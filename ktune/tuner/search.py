@@ -10,6 +10,7 @@ from ktune.experiment.loading import LoadedExperiment
 from ktune.listener import Listener
 from ktune.models.ensembles import require_method
 from ktune.searchers.database import check_url
+from ktune.tracking.autologging import autologging_off
 from ktune.tracking.location import StoreLocation, find_store
 from ktune.tracking.reader import best_values, find_search
 from ktune.tracking.store import Store, open_at, open_store
@@ -79,7 +80,7 @@ def search(
     try:
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
-        with quiet_libraries():
+        with quiet_libraries(), autologging_off(listener.on_note):
             store = _open_existing(location, is_needed=bool(resume or warm_start))
             past = _find_past(store, plain.name, resume, request, listener)
             changes = inherit_options(past.options, changes) if past else changes

@@ -82,9 +82,10 @@ class FoldCallbacks:
             driver.finish()
 
     def _make_driver(self, fold_index: int) -> CallbackDriver:
-        n_train = len(self._task.folds[fold_index].train)
+        fold = self._task.folds[fold_index]
+        n_train = len(fold.train)
         return CallbackDriver(
-            make_callbacks(self._task.settings.callbacks),
+            make_callbacks(self._task.settings.callbacks, self._task.folder_of(fold)),
             self.models[fold_index],
             epochs=self._task.settings.epochs,
             steps=-(-n_train // self._task.settings.batch_size),
