@@ -24,31 +24,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table."""
-    from ktune.tracking.reader import list_searches
     from ktune.tracking.store import opened_store
 
     with opened_store(arguments.tracking_uri) as store:
         if arguments.search is None:
-            _print_searches(list_searches(store)[: arguments.limit], arguments.json)
+            _print_searches(store, arguments)
         else:
             _print_trials(store, arguments)
     return DONE
 
 
-def _print_searches(searches: list[Any], as_json: bool) -> None:
+def _print_searches(store: Any, arguments: argparse.Namespace) -> None:
     from ktune.cli.tables import make_table, print_table
+    from ktune.tracking.reader import list_searches, shown_status
 
-    if as_json:
-        print_json([_search_as_dict(search) for search in searches])
+    searches = list_searches(store)[: arguments.limit]
+    states = [shown_status(store, search) for search in searches]
+    if arguments.json:
+        print_json(
+            [_search_as_dict(*pair) for pair in zip(searches, states, strict=True)]
+        )
         return
     table = make_table("search", "experiment", "started", "status", "best", "test")
-    for search in searches:
+    for search, status in zip(searches, states, strict=True):
         metric = search.objective.metric
         table.add_row(
             search.run_id[:8],
             search.experiment,
             f"{search.started:%Y-%m-%d %H:%M}",
-            search.status.lower(),
+            status.lower(),
             _metric_text(search, f"best_val_{metric}", metric),
             _metric_text(search, f"test_{metric}", metric),
         )
@@ -70,12 +74,12 @@ def _print_trials(store: Any, arguments: argparse.Namespace) -> None:
     print_table(table, empty="This search has no trial yet.")
 
 
-def _search_as_dict(search: Any) -> dict[str, Any]:
+def _search_as_dict(search: Any, status: str) -> dict[str, Any]:
     return {
         "run_id": search.run_id,
         "experiment": search.experiment,
         "started": search.started.isoformat(),
-        "status": search.status,
+        "status": status,
         "seconds": search.seconds,
         "objective": search.objective.metric,
         "params": dict(search.params),

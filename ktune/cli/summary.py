@@ -27,6 +27,7 @@ from ktune.tracking.reader import (
     read_file,
     read_trial,
     read_values,
+    shown_status,
 )
 from ktune.tracking.records import short, values_text
 from ktune.tracking.store import Store
@@ -73,7 +74,7 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
     return {
         "name": result.name,
         "run_id": result.run_id,
-        "status": result.view.status,
+        "status": shown_status(result.store, result.view),
         "objective": result.objective.metric,
         "direction": result.objective.direction,
         "objectives": [o.metric for o in result.goal.objectives],
@@ -193,7 +194,9 @@ def _headline(result: SearchResult) -> str:
     for run in result.trial_runs:
         counts[run.state] = counts.get(run.state, 0) + 1
     states = ", ".join(f"{n} {state}" for state, n in counts.items()) or "none"
-    end = f" ({result.outcome.reason})" if result.outcome else ""
+    is_interrupted = shown_status(result.store, result.view) == "INTERRUPTED"
+    end = " (interrupted)" if is_interrupted else ""
+    end = f" ({result.outcome.reason})" if result.outcome else end
     minutes = result.view.seconds or 0.0
     return (
         f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {states}{end}, "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ktune.tracking import names
-from ktune.tracking.store import Store
+from ktune.tracking.store import Store, all_pages, quoted
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -102,7 +102,7 @@ def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
 
 
 def _newest(store: Store, query: str) -> Registration | None:
-    found = store.client.search_model_versions(query)
+    found = _versions(store, query)
     if not found:
         return None
     newest = max(found, key=lambda version: int(version.version))
@@ -146,13 +146,24 @@ def _describe(version: Any) -> Registration:
 
 def model_names(store: Store) -> list[str]:
     """Return the names of all registered models."""
-    return [str(model.name) for model in store.client.search_registered_models()]
+    models = all_pages(
+        lambda token: store.client.search_registered_models(
+            max_results=1000, page_token=token
+        )
+    )
+    return [str(model.name) for model in models]
 
 
 def version_numbers(store: Store, name: str) -> list[int]:
     """Return the numbers of the versions of a registered model, in order."""
-    found = store.client.search_model_versions(f"name = '{name}'")
-    return sorted(int(version.version) for version in found)
+    text = quoted(name)
+    found = _versions(store, "" if text is None else f"name = {text}")
+    return sorted(int(version.version) for version in found if version.name == name)
+
+
+def _versions(store: Store, query: str) -> list[Any]:
+    search = store.client.search_model_versions
+    return list(all_pages(lambda token: search(query, 1000, None, token)))
 
 
 def version_uri(store: Store, name: str, number: int) -> str:

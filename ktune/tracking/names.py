@@ -3,6 +3,8 @@
 | kind | name | meaning |
 |---|---|---|
 | tag | `ktune.kind` | `search` (parent run) or `trial` (child run) |
+| tag | `ktune.experiment` | of a search: name of its experiment and registered model |
+| tag | `ktune.smoke_test` | `true`: of a search with `--smoke` |
 | tag | `ktune.trial` | number of the trial |
 | tag | `ktune.state` | `complete`, `pruned`, `failed`; `interrupted`: does not count |
 | tag | `ktune.verdict` | `overfit`, `underfit`, `good`, `unstable`, `failed` |
@@ -36,6 +38,8 @@ KIND = "ktune.kind"
 SEARCH = "search"
 TRIAL = "trial"
 
+EXPERIMENT = "ktune.experiment"
+SMOKE_TEST = "ktune.smoke_test"
 TRIAL_NUMBER = "ktune.trial"
 STATE = "ktune.state"
 INTERRUPTED = "interrupted"

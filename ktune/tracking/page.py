@@ -30,8 +30,8 @@ def page_states(store: Store) -> list[dict[str, Any]]:
     states = []
     seen = set()
     for search in list_searches(store):
-        if search.experiment not in seen:
-            seen.add(search.experiment)
+        if search.experiment_id not in seen:
+            seen.add(search.experiment_id)
             states.append(_state(store, search))
     return states
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,30 +21,91 @@ from ktune.tracking import names
 from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
 from ktune.tracking.run_view import RunView
-from ktune.tracking.store import Store, pages, quiet_mlflow
+from ktune.tracking.store import Store, all_pages, pages, quiet_mlflow, quoted
 from ktune.trial import Trial, TrialResult, TrialState
-from ktune.utils.text import did_you_mean
+from ktune.utils.file_lock import is_driven
+from ktune.utils.text import did_you_mean, listed, one_line
+
+_log = logging.getLogger(__name__)
 
 _LOCAL = "file://"
 _HEX = set("0123456789abcdef")
 
 
 def list_searches(store: Store, experiment: str | None = None) -> list[RunView]:
-    """Return searches, newest first, of all experiments or of one."""
+    """Return searches, newest first, of all experiments or of one.
+
+    Args:
+        store: The store to read.
+        experiment: The recorded name of an experiment, or that of an MLflow experiment,
+            which may have been renamed; None for all.
+    """
     by_id = _experiments(store)
-    ids = [i for i, name in by_id.items() if experiment in (None, name)]
+    runs = [
+        _view(run, by_id)
+        for ids, query in _queries(by_id, experiment)
+        if ids
+        for run in pages(store.client, ids, query)
+    ]
+    wanted = [
+        run
+        for run in _readable(store, runs)
+        if experiment in (None, run.experiment, by_id[run.experiment_id])
+    ]
+    return sorted(wanted, key=lambda run: run.started, reverse=True)
+
+
+def _queries(
+    by_id: Mapping[str, str], experiment: str | None
+) -> Iterator[tuple[list[str], str]]:
+    """Yield ids of experiments and a query that together find searches of a name."""
     query = f"tags.`{names.KIND}` = '{names.SEARCH}'"
-    return [_view(run, by_id) for run in pages(store.client, ids, query)] if ids else []
+    text = None if experiment is None else quoted(experiment)
+    if text is None:
+        yield list(by_id), query
+        return
+    named = [i for i, name in by_id.items() if name == experiment]
+    yield named, query
+    renamed = f"{query} and tags.`{names.EXPERIMENT}` = {text}"
+    yield [i for i in by_id if i not in named], renamed
+
+
+def _readable(store: Store, runs: list[RunView]) -> list[RunView]:
+    """Return the runs that can be read; name each of the others once."""
+    for run in runs:
+        if run.defect and run.run_id not in store.left_out:
+            store.left_out.add(run.run_id)
+            _log.warning(
+                "run %s of %s is left out: %s",
+                run.run_id[:8],
+                one_line(repr(run.experiment)),
+                one_line(run.defect),
+            )
+    return [run for run in runs if not run.defect]
+
+
+def shown_status(store: Store, search: RunView) -> str:
+    """Return the status of a search; INTERRUPTED if a kill has left it RUNNING."""
+    if search.status != "RUNNING" or names.STORAGE in search.tags:
+        return search.status
+    study = study_file(store, search.run_id)
+    # The study of a search on a server may be on another machine.
+    is_here = store.location.database is not None or study.exists()
+    return "INTERRUPTED" if is_here and not is_driven(study) else search.status
 
 
 def list_trials(store: Store, search: RunView) -> list[RunView]:
     """Return the completely written trials of a search in order of their numbers.
 
-    A crash leaves a run unfinished or interrupted; such runs do not count.
+    A crash leaves a run unfinished or interrupted; such runs do not count. Of two runs
+    with the same number, the first counts.
     """
     runs = [run for run in _runs_below(store, search) if run.status != "RUNNING"]
     complete = [run for run in runs if run.state != names.INTERRUPTED]
-    return sorted(complete, key=lambda run: run.number)
+    by_number: dict[int, RunView] = {}
+    for run in sorted(complete, key=lambda run: (run.number, run.started, run.run_id)):
+        by_number.setdefault(run.number, run)
+    return list(by_number.values())
 
 
 def list_unfinished(store: Store, search: RunView) -> list[RunView]:
@@ -64,13 +126,15 @@ def _runs_below(store: Store, search: RunView) -> list[RunView]:
         # MLflow reads tables that differ from the expected ones.
         with contextlib.suppress(sqlite3.Error):
             runs = read_runs_below(store.location.database, search)
-            return [run for run in runs if run.tags.get(names.KIND) == names.TRIAL]
+            trials = [run for run in runs if run.tags.get(names.KIND) == names.TRIAL]
+            return _readable(store, trials)
     query = (
         f"tags.`{names.PARENT}` = '{search.run_id}' and "
         f"tags.`{names.KIND}` = '{names.TRIAL}'"
     )
     by_id = {search.experiment_id: search.experiment}
-    return [_view(run, by_id) for run in pages(store.client, [*by_id], query)]
+    found = [_view(run, by_id) for run in pages(store.client, [*by_id], query)]
+    return _readable(store, found)
 
 
 def rank_trials(trials: list[RunView], goal: Goal) -> list[RunView]:
@@ -155,14 +219,15 @@ def find_run(store: Store, reference: str = "best") -> RunView:
     if reference == "best":
         return best_trial(store, _newest(store))
     name, _, wanted = reference.rpartition(":")
-    if wanted == "best" and name in known:
+    if wanted == "best" and (name in known or list_searches(store, name)):
         return best_trial(store, _newest(store, name))
+    if found := list_searches(store, reference):  # its MLflow experiment was renamed
+        return found[0]
     if set(reference) <= _HEX:
         return _by_prefix(store, reference)
     raise UnknownReference(
         f"{reference!r} is neither a run id nor one of the experiments "
-        f"{', '.join(repr(n) for n in known) or '(none)'}."
-        + did_you_mean(reference, known)
+        f"{listed(known)}." + did_you_mean(reference, known)
     )
 
 
@@ -186,7 +251,11 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
     Raises:
         StoreError: The artifact is missing or not readable.
     """
-    return trial_from_json(json.loads(read_run_file(store, run, names.TRIAL_FILE)))
+    content = read_run_file(store, run, names.TRIAL_FILE)
+    try:
+        return trial_from_json(json.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(names.TRIAL_FILE, run.run_id, error) from error
 
 
 def read_values(store: Store, run: RunView) -> dict[str, Any]:
@@ -281,7 +350,7 @@ def _by_prefix(store: Store, prefix: str) -> RunView:
     runs = [_view(run, by_id) for run in pages(store.client, list(by_id), query)]
     runs = [run for run in runs if names.KIND in run.tags]
     if len(runs) == 1:
-        return runs[0]
+        return _require_readable(runs[0])
     problem = f"matches {len(runs)} runs; add characters" if runs else "matches no run"
     raise UnknownReference(
         f"run id {prefix!r} {problem}. `ktune runs` lists searches, "
@@ -289,24 +358,36 @@ def _by_prefix(store: Store, prefix: str) -> RunView:
     )
 
 
+def _require_readable(run: RunView) -> RunView:
+    if run.defect:
+        raise UnknownReference(
+            f"run {run.run_id[:8]} cannot be read: {run.defect}. ktune needs the tags "
+            "that it has written; set them again in MLflow"
+        )
+    return run
+
+
 def _experiments(store: Store) -> dict[str, str]:
     """Return the names of the active experiments by id."""
-    return {
-        str(e.experiment_id): str(e.name)
-        for e in store.client.search_experiments(max_results=1000)
-    }
+    found = all_pages(
+        lambda token: store.client.search_experiments(
+            max_results=1000, page_token=token
+        )
+    )
+    return {str(e.experiment_id): str(e.name) for e in found}
 
 
 def _view(run: Any, experiment_names: Mapping[str, str]) -> RunView:
     start, end = run.info.start_time, run.info.end_time
     return RunView(
         run_id=run.info.run_id,
-        experiment=experiment_names[str(run.info.experiment_id)],
+        experiment=run.data.tags.get(names.EXPERIMENT)
+        or experiment_names[str(run.info.experiment_id)],
         experiment_id=str(run.info.experiment_id),
         name=run.info.run_name or "",
         status=run.info.status,
-        started=datetime.fromtimestamp(start / 1000),
-        seconds=(end - start) / 1000 if end else None,
+        started=datetime.fromtimestamp((start or 0) / 1000),
+        seconds=(end - start) / 1000 if start and end else None,
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),

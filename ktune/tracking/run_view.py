@@ -1,12 +1,14 @@
 """The view of an MLflow run: a search or a trial."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import Objective
 from ktune.tracking import names
+from ktune.trial import TrialState
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class RunView:
 
     Attributes:
         run_id: MLflow's id.
-        experiment: Name of the MLflow experiment.
+        experiment: Name of the experiment. It is recorded by a search, since the name
+            of the MLflow experiment may be changed.
         experiment_id: Its id.
         name: Name of the run.
         status: FINISHED, KILLED, FAILED or RUNNING.
@@ -45,6 +48,30 @@ class RunView:
         return self.tags.get(names.KIND) == names.SEARCH
 
     @property
+    def is_smoke_test(self) -> bool:
+        """Whether this is a search that only tried whether the experiment runs."""
+        return self.tags.get(names.SMOKE_TEST) == "true"
+
+    @property
+    def defect(self) -> str:
+        """The tag that keeps the run from being read; "" if there is none.
+
+        MLflow lets people edit tags.
+        """
+        kind = self.tags.get(names.KIND)
+        checks = {names.SEARCH: _SEARCH_TAGS, names.TRIAL: _TRIAL_TAGS}.get(kind or "")
+        if checks is None:
+            return f"its tag {names.KIND} is {kind!r}"
+        for key, is_valid in checks.items():
+            text = self.tags.get(key)
+            if not is_valid(text):
+                wrong = "is missing" if text is None else f"is {text[:40]!r}"
+                return f"its tag {key} {wrong}"
+        if names.OBJECTIVES in self.tags and not self.tags.get(names.PICK):
+            return f"its tag {names.PICK} is missing"
+        return ""
+
+    @property
     def number(self) -> int:
         """Number of the trial."""
         return int(self.tags[names.TRIAL_NUMBER])
@@ -72,6 +99,41 @@ class RunView:
     def is_on_front(self) -> bool:
         """Whether the trial is on the Pareto front of the search."""
         return self.tags.get(names.PARETO_FRONT) == "true"
+
+
+def _is_direction(text: str | None) -> bool:
+    return text in ("min", "max")
+
+
+def _are_objectives(text: str | None) -> bool:
+    parts = [] if text is None else text.split(", ")
+    return all(
+        len(words := part.split()) == 2 and _is_direction(words[1]) for part in parts
+    )
+
+
+def _are_values(text: str | None) -> bool:
+    if text is None:  # too long for a tag, or of an earlier version
+        return True
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+_Check = Callable[[str | None], bool]
+_SEARCH_TAGS: Mapping[str, _Check] = {
+    names.OBJECTIVE: bool,
+    names.DIRECTION: _is_direction,
+    names.OBJECTIVES: _are_objectives,
+}
+_STATES = {*(state.value for state in TrialState), names.INTERRUPTED}
+_TRIAL_TAGS: Mapping[str, _Check] = {
+    names.PARENT: bool,
+    names.TRIAL_NUMBER: lambda text: text is not None and text.isdecimal(),
+    names.STATE: lambda text: text in _STATES,
+    names.VALUES: _are_values,
+}
 
 
 def _objective(metric: str, direction: str) -> Objective:

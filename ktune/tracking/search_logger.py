@@ -75,6 +75,7 @@ class SearchStart:
         changes: Fields replaced by options.
         storage: Address of the database of its study, without a password; empty if
             the study is a file.
+        is_smoke_test: Whether it only tries whether the experiment runs.
     """
 
     experiment: Experiment
@@ -89,6 +90,7 @@ class SearchStart:
     changes: Mapping[str, Any] = field(default_factory=dict)
     entry: Mapping[str, Any] = field(default_factory=dict)
     storage: str = ""
+    is_smoke_test: bool = False
 
 
 class SearchLogger:
@@ -113,9 +115,9 @@ class SearchLogger:
     ) -> None:
         self._store = store
         self._class_names = start.class_names
-        self._experiment_id = store.experiment_id(start.experiment.name)
         self.trial_runs: dict[int, str] = {}
         if past is None:
+            self._experiment_id = store.experiment_id(start.experiment.name)
             self._open(start)
         else:
             self._reopen(past, start)
@@ -134,7 +136,7 @@ class SearchLogger:
         )
 
     def _reopen(self, past: RunView, start: SearchStart) -> None:
-        self.run_id = past.run_id
+        self.run_id, self._experiment_id = past.run_id, past.experiment_id
         self._store.reopen(past.run_id)
         if not start.storage:  # other drivers may be writing
             for run in list_unfinished(self._store, past):
@@ -293,6 +295,8 @@ def start_record(start: SearchStart) -> RunRecord:
         status="RUNNING",
         tags={
             names.KIND: names.SEARCH,
+            names.EXPERIMENT: experiment.name,
+            **({names.SMOKE_TEST: "true"} if start.is_smoke_test else {}),
             **_goal_tags(start.goal),
             "ktune.version": start.environment.ktune,
             "ktune.data": str(start.data["name"]),

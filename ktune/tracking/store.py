@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Store:
     def __init__(self, location: StoreLocation, client: Any) -> None:
         self.location = location
         self.client = client
+        self.left_out: set[str] = set()
+        """Ids of runs that a listing has left out and named."""
 
     def experiment_id(self, name: str) -> str:
         """Return the id of an MLflow experiment, created if it does not exist.
@@ -363,16 +365,33 @@ def quiet_mlflow(level: int = logging.CRITICAL) -> Iterator[None]:
 
 def pages(client: Any, experiment_ids: Sequence[str], query: str) -> Iterator[Any]:
     """Yield all runs of a query, page by page."""
-    token: str | None = None
-    while True:
-        page = client.search_runs(
+    return all_pages(
+        lambda token: client.search_runs(
             list(experiment_ids),
             filter_string=query,
             max_results=1000,
             page_token=token,
             order_by=["attributes.start_time DESC"],
         )
+    )
+
+
+def all_pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Yield the entries of all pages of a listing.
+
+    Args:
+        fetch: Returns the page of a token, as MLflow's ``search_...`` methods do.
+    """
+    token: str | None = None
+    while True:
+        page = fetch(token)
         yield from page
         token = page.token
         if not token:
             return
+
+
+def quoted(text: str) -> str | None:
+    """Return text as a literal of MLflow's filters, which know no escapes; or None."""
+    marks = [mark for mark in ("'", '"') if mark not in text]
+    return f"{marks[0]}{text}{marks[0]}" if marks else None

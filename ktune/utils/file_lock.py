@@ -1,4 +1,4 @@
-"""The lock of a search, which the operating system releases when its process ends."""
+"""Locks that the operating system releases when their process ends."""
 
 import contextlib
 from collections.abc import Iterator
@@ -34,6 +34,24 @@ def driving(journal: Path) -> Iterator[None]:
         yield
     finally:
         _release(lock, journal)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, seconds: float) -> Iterator[None]:
+    """Hold a lock file while other processes and threads wait for it.
+
+    Raises:
+        StoreError: Another process holds it for longer than ``seconds``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=seconds, thread_local=False):
+            yield
+    except Timeout:
+        raise StoreError(
+            f"another process has held the lock {path} for {seconds:.0f} s. Wait for "
+            "it, or end it"
+        ) from None
 
 
 def is_driven(journal: Path) -> bool:

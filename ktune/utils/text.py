@@ -36,6 +36,19 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def listed(names: Iterable[str], at_most: int = 20) -> str:
+    """Return names with quotes and commas; the rest of a long list as a number.
+
+    Example:
+        >>> listed(["a", "b", "c"], at_most=2), listed([])
+        ("'a', 'b' and 1 more", '(none)')
+    """
+    known = list(names)
+    shown = ", ".join(map(repr, known[:at_most])) or "(none)"
+    rest = len(known) - at_most
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
 def printable(text: str) -> str:
     r"""Return text for a terminal: control characters are escaped as in Python.
 

@@ -17,7 +17,7 @@ from ktune.tracking.model_registry import (
     version_uri,
 )
 from ktune.tracking.store import Store
-from ktune.utils.text import did_you_mean
+from ktune.utils.text import did_you_mean, listed
 
 _MODELS = "models:/"
 
@@ -92,9 +92,9 @@ def _check_name(store: Store, name: str, reference: str) -> None:
     known = model_names(store)
     if name in known:
         return
-    listed = ", ".join(repr(n) for n in known) or "(none yet: run a search first)"
+    known_text = listed(known) if known else "(none yet: run a search first)"
     raise UnknownReference(
-        f"{reference!r} names no registered model. Known: {listed}."
+        f"{reference!r} names no registered model. Known: {known_text}."
         + did_you_mean(name, known)
     )
 
