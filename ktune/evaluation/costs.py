@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from ktune.data.dataset import take_rows
+from ktune.data.fixed_batch import some_rows
 from ktune.errors import ConstraintViolated
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.latency import measure_latency
@@ -32,7 +30,8 @@ def check_costs(context: SearchContext, task: TrainingTask) -> float | None:
     )
     if max_parameters is None and not needs_latency:
         return None
-    model, row = task.build(), take_rows(context.folds[0].x, np.arange(1))
+    model = task.build()
+    row = some_rows(model, context.folds[0].x)
     if not model.built:
         model(row)
     if max_parameters is not None and model.count_params() > max_parameters:

@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import Inputs, take_rows
+from ktune.data.dataset import Inputs
+from ktune.data.fixed_batch import (
+    fixed_batch_size,
+    predict_in_batches,
+    some_rows,
+)
 from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import (
     FittedPreprocessing,
@@ -115,7 +120,7 @@ def measured(
 ) -> Refit:
     """Measure the scores of a trained model on the test set, and its latency."""
     model, preprocessing = trained.model, trained.preprocessing
-    row = preprocessing.transform(take_rows(context.partition.x, np.arange(1)))
+    row = preprocessing.transform(some_rows(model, context.partition.x))
     return Refit(
         model=model,
         preprocessing=preprocessing,
@@ -202,6 +207,9 @@ def _refit_errors(trial: Trial) -> Iterator[None]:
 def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
     """Return the outputs of the model for raw rows."""
     rows = preprocessing.transform(x)
+    size = fixed_batch_size(model)
+    if size is not None:
+        return predict_in_batches(model, rows, size)
     return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
 
 

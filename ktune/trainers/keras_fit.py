@@ -11,9 +11,15 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Inputs, take_rows
+from ktune.data.fixed_batch import (
+    fixed_batch_size,
+    predict_in_batches,
+    reset_states,
+)
 from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import encode_targets, learns_scaled_targets
+from ktune.errors import TrialFailed
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.spaces.hypermodel import Fit, FitEpoch, fit_one_epoch
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
@@ -109,6 +115,7 @@ class _FoldTraining:
         callbacks = make_callbacks(task.settings.callbacks, task.folder_of(self._fold))
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
+        self._fixed_size = fixed_batch_size(self.model)
         self._targets = encode_targets(
             self._fold.y,
             self.model,
@@ -172,7 +179,9 @@ class _FoldTraining:
 
     def _epoch_data(self, order: np.ndarray) -> dict[str, Any]:
         """Return the data arguments of ``fit``."""
-        size = self._task.settings.batch_size
+        size = self._fixed_size or self._task.settings.batch_size
+        if self._fixed_size is not None:
+            order = self._whole_batches(order, size)
         share = len(order) / len(self._targets)
         if bytes_of(self._fold.x) * share > MAX_COPY_BYTES:
             return {
@@ -218,7 +227,20 @@ class _FoldTraining:
             wanted_metrics(wanted, {**validation, **returned}),
         )
 
+    def _whole_batches(self, order: np.ndarray, size: int) -> np.ndarray:
+        """Drop the rows after the last whole batch, and begin with fresh states."""
+        if len(order) < size:
+            raise TrialFailed(
+                f"the model has a fixed batch size of {size}, and fold "
+                f"{self._fold.index} has {len(order)} training rows"
+            )
+        reset_states(self.model)
+        return order[: len(order) // size * size]
+
     def _outputs(self, rows: np.ndarray) -> np.ndarray:
+        if self._fixed_size is not None:
+            x = take_rows(self._fold.x, rows)
+            return predict_in_batches(self.model, x, self._fixed_size)
         parts = [
             self.model.predict_on_batch(take_rows(self._fold.x, part))
             for part in chunks(rows, SCORING_CHUNK)

@@ -18,6 +18,7 @@ import ktune
 from ktune.data import load_data
 from ktune.data.compiled_loss import is_regression_loss
 from ktune.data.dataset import Dataset, Task, take_rows
+from ktune.data.fixed_batch import fixed_batch_size, some_rows
 from ktune.data.folds import Partition, split
 from ktune.data.output_scale import output_scale
 from ktune.data.targets import (
@@ -105,7 +106,7 @@ def preflight(
     model = _guarded("build", lambda: context.builder.model(defaults))
     if is_meant_as_regression(experiment, context.data, model):
         return _settled_as_regression(experiment, model, notify)
-    rows = take_rows(context.folds[0].x, context.folds[0].train[:1])
+    rows = some_rows(model, context.folds[0].x)
     _check_outputs(_guarded("build", lambda: model(rows)), context)
     notes = _try_one_batch(model, context)
     settled = objective_of_fit(context.builder, defaults)
@@ -115,12 +116,18 @@ def preflight(
     stored = _how_stored(model, context.builder)
     context, more = _resolve_pruner(context, defaults, model)
     _try_searcher(context)
-    return Preflight(
-        context,
-        dataset,
-        defaults,
-        (*notes, *note_on_files(callbacks), *stored, *more),
-        settled,
+    notes += (*_note_on_fixed_batch(model), *note_on_files(callbacks))
+    return Preflight(context, dataset, defaults, (*notes, *stored, *more), settled)
+
+
+def _note_on_fixed_batch(model: Any) -> tuple[str, ...]:
+    size = fixed_batch_size(model)
+    if size is None:
+        return ()
+    return (
+        f"The model has a fixed batch size of {size}, which is used instead of the "
+        "batch size of `fit`. Incomplete batches are left out in training; states are "
+        "reset before every batch that is scored or predicted.",
     )
 
 
@@ -218,7 +225,8 @@ def _check_outputs(outputs: Any, context: SearchContext) -> None:
 
 def _try_one_batch(model: Any, context: SearchContext) -> tuple[str, ...]:
     fold, data = context.folds[0], context.data
-    rows = fold.train[:: max(1, len(fold.train) // _BATCH)][:_BATCH]
+    size = fixed_batch_size(model) or _BATCH
+    rows = fold.train[:: max(1, len(fold.train) // size)][:size]
     x = take_rows(fold.x, rows)
     scaling = fold.target_scaling
     y = encode_targets(fold.y[rows], model, data.task, data.n_outputs, scaling)

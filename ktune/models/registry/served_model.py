@@ -56,6 +56,8 @@ class ServedModel(PythonModel):
     def _outputs(self, features: Any) -> Any:
         parts = features.values() if isinstance(features, dict) else [features]
         batch_size = self.spec["batch_size"]
+        if fixed := _fixed_batch_size(self.model):
+            return _predict_in_batches(self.model, features, fixed)
         if 0 < max(map(len, parts)) <= batch_size:
             # The same computation without a data pipeline, which takes ten times as
             # long as the model for a single row.
@@ -238,6 +240,30 @@ def _rebuilt(module: Any, how: Mapping[str, Any], parts: Path) -> Any:
         model = _in_units(model, how["units"], features)
     model.load_weights(parts / "model.weights.h5")
     return model
+
+
+def _fixed_batch_size(model: Any) -> int | None:
+    """Return the batch size a model is built for, such as a stateful RNN."""
+    inputs = getattr(model, "inputs", None) or []
+    return inputs[0].shape[0] if inputs else None
+
+
+def _predict_in_batches(model: Any, features: Any, size: int) -> np.ndarray:
+    """Return the outputs in batches of a fixed size, each from fresh states."""
+    parts = features.values() if isinstance(features, dict) else [features]
+    n_rows, outputs = max(map(len, parts)), []
+    for start in range(0, n_rows, size):
+        rows = np.minimum(np.arange(start, start + size), n_rows - 1)
+        for layer in model._flatten_layers(include_self=False):
+            if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
+                layer.reset_state()
+        batch = (
+            {name: part[rows] for name, part in features.items()}
+            if isinstance(features, dict)
+            else features[rows]
+        )
+        outputs.append(np.asarray(model.predict_on_batch(batch)))
+    return np.concatenate(outputs)[:n_rows]
 
 
 def _in_units(model: Any, units: Mapping[str, Any], features: Any) -> Any:

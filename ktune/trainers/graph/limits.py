@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ktune.data.compiled_loss import compiled_loss
+from ktune.data.fixed_batch import fixed_batch_size
 from ktune.protocols import TrainingTask
 from ktune.trainers.callbacks import acts_on_batches, make_callbacks
 from ktune.trainers.common import bytes_of
@@ -73,6 +74,8 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
     # A subclassed model does not say its shape; the pre-flight has seen its output.
     if isinstance(getattr(model, "output_shape", None), list | Mapping):
         return "the model has several outputs"
+    if fixed_batch_size(model) is not None:
+        return f"the model has a fixed batch size of {fixed_batch_size(model)}"
     if not model.trainable_variables:
         return "the model has no trainable weights"
     if {v.dtype for v in model.trainable_variables} != {"float32"}:

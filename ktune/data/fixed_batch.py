@@ -1,0 +1,41 @@
+"""Models with a fixed batch size, such as stateful RNNs: batches of exactly that size.
+
+A stateful layer carries its state from batch to batch. Rows of a search are
+independent and shuffled, so that states are reset before every batch that is scored or
+predicted; the outputs of a row then do not depend on the rows before.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ktune.data.dataset import Inputs, count_rows, take_rows
+
+
+def fixed_batch_size(model: Any) -> int | None:
+    """Return the batch size a model is built for; None: any size."""
+    inputs = getattr(model, "inputs", None) or []
+    return inputs[0].shape[0] if inputs else None
+
+
+def some_rows(model: Any, x: Inputs, at_least: int = 1) -> Inputs:
+    """Return the first rows, as many as the model takes; too few are repeated."""
+    size = fixed_batch_size(model) or at_least
+    return take_rows(x, np.arange(size) % count_rows(x))
+
+
+def reset_states(model: Any) -> None:
+    """Reset the states of stateful layers."""
+    for layer in model._flatten_layers(include_self=False):
+        if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
+            layer.reset_state()
+
+
+def predict_in_batches(model: Any, x: Inputs, size: int) -> np.ndarray:
+    """Return the outputs for rows, in batches of a fixed size, the last one padded."""
+    n_rows, parts = count_rows(x), []
+    for start in range(0, n_rows, size):
+        rows = np.minimum(np.arange(start, start + size), n_rows - 1)
+        reset_states(model)
+        parts.append(np.asarray(model.predict_on_batch(take_rows(x, rows))))
+    return np.concatenate(parts)[:n_rows]

@@ -1,0 +1,82 @@
+"""Stateful RNNs: batches of exactly the size the model is built for."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from ktune.data.fixed_batch import fixed_batch_size, predict_in_batches
+from ktune.errors import ExperimentError
+from ktune.evaluation.evaluate import evaluate_trial
+from ktune.evaluation.refit import predict, refit
+from ktune.experiment.experiment import Experiment
+from ktune.trial import Trial
+from ktune.tuner.preflight import preflight
+
+SIZE = 16
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(150, 6, 2)).astype(np.float32)
+Y = (X[:, :, 0].sum(axis=1) > 0).astype(int)
+
+
+def stateful(hp):
+    model = keras.Sequential(
+        [
+            keras.Input(batch_shape=(SIZE, 6, 2)),
+            layers.LSTM(8, stateful=True),
+            layers.Dense(1, "sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.02), loss="binary_crossentropy")
+    return model
+
+
+def experiment(**fields):
+    fit = {"epochs": 8, "early_stopping": False}
+    return Experiment(name="rnn", data=(X, Y), build=stateful, cv=2, fit=fit, **fields)
+
+
+def test_a_stateful_network_is_searched_refitted_and_predicts_any_number_of_rows():
+    ready = preflight(experiment(max_latency_ms=1e6))
+    trial = Trial(0, ready.defaults, seed=1)
+    result = evaluate_trial(ready.context, trial)
+    assert result.failure is None, result.failure
+    assert result.trainer == "keras_fit"
+    assert result.score > 0.6
+    fitted = refit(ready.context, trial, epochs=2)
+    assert fitted.test["accuracy"].value > 0.4
+    outputs = predict(fitted.model, fitted.preprocessing, X[:5])
+    again = predict(fitted.model, fitted.preprocessing, X[:20])
+    assert outputs.shape == (5, 1)
+    np.testing.assert_allclose(outputs, again[:5], rtol=1e-5)
+
+
+def test_outputs_do_not_depend_on_the_rows_before():
+    model = stateful(None)
+    assert fixed_batch_size(model) == SIZE
+    first = predict_in_batches(model, X[:40], SIZE)
+    np.testing.assert_allclose(predict_in_batches(model, X[:40], SIZE), first)
+    alone = predict_in_batches(model, X[SIZE : 2 * SIZE], SIZE)
+    np.testing.assert_allclose(alone, first[SIZE : 2 * SIZE], rtol=1e-5)
+
+
+def test_the_graph_trainer_says_that_the_batch_size_is_fixed():
+    ready = preflight(experiment(trainer="graph"))
+    result = evaluate_trial(ready.context, Trial(0, ready.defaults, seed=1))
+    assert "fixed batch size of 16" in result.failure.message
+    assert result.failure.kind == ExperimentError.__name__
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")
+def test_the_served_code_predicts_as_the_search_does():
+    from ktune.models.registry.served_model import _predict_in_batches
+
+    model = stateful(None)
+    expected = predict_in_batches(model, X[:21], SIZE)
+    np.testing.assert_allclose(_predict_in_batches(model, X[:21], SIZE), expected)
+
+
+@pytest.mark.parametrize("n_rows", [SIZE, 1])
+def test_a_model_without_a_fixed_size_takes_what_comes(n_rows):
+    model = keras.Sequential([keras.Input((6, 2)), layers.LSTM(2), layers.Dense(1)])
+    assert fixed_batch_size(model) is None
