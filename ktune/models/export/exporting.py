@@ -155,16 +155,17 @@ def _write(exporter: Exporter, job: ExportJob, folder: Path) -> Path:
     Raises:
         ExportError: The format cannot hold the model.
     """
-    try:
-        with diverted_stderr(), quiet_libraries():
+    with diverted_stderr(), quiet_libraries():
+        try:
             return exporter.write(job, folder)
-    except ExportError as error:
-        raise ExportError(f"{exporter.name}: {error}") from error
-    except Exception as error:  # of the library that writes the format
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ExportError(
-            f"{exporter.name} cannot hold this model: {type(error).__name__}: {reason}"
-        ) from error
+        except Exception as error:  # raised outside: the log of a converter is long
+            failure = error
+    if isinstance(failure, ExportError):
+        raise ExportError(f"{exporter.name}: {failure}") from failure
+    reason = (str(failure).strip().splitlines() or [""])[0]
+    raise ExportError(
+        f"{exporter.name} cannot hold this model: {type(failure).__name__}: {reason}"
+    ) from failure
 
 
 def _remove(paths: Iterable[Path]) -> None:
