@@ -75,7 +75,7 @@ EXPERIMENTS = {
     "a metric of another task": ("e = make(objective='rmse')", "rmse"),
     "no metric": ("e = make(objective=[])", "must begin with a metric"),
     "a metric twice": ("e = make(objective=['f1', 'f1'])", "twice"),
-    "a metric by number": ("e = make(objective=5)", "named by text"),
+    "a metric by number": ("e = make(objective=5)", "must be a name"),
     "metrics that are no list": ("e = make(metrics='f1')", "a list"),
     "a threshold of many classes": ("e = make(threshold=0.3)", "two classes"),
     "an unknown sampler": ("e = make(sampler='tpa')", "Did you mean 'tpe'?"),
