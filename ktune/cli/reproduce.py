@@ -79,6 +79,8 @@ def _print(found: Any, *, with_diffs: bool) -> None:
         not change.matters and change.subject == "source" for change in found.changes
     ):
         say("The recorded source was run, not the present one.")
+    if found.note:
+        say(found.note)
     say(found.conclusion)
 
 

@@ -86,6 +86,7 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
             name: {"value": e.value, "low": e.low, "high": e.high}
             for name, e in result.test.items()
         },
+        "refit": {"trial": result.refit.trial, "problem": result.refit.problem},
         "ensemble": None if (made := ensemble_of(result)) is None else made.as_dict(),
         "model": None
         if registration is None
@@ -249,6 +250,8 @@ def _print_gain(result: SearchResult, console: Console) -> None:
 
 def _print_test(result: SearchResult, console: Console) -> None:
     rows = result.view.params.get("n_test_rows", "?")
+    if result.refit.problem:
+        console.print(result.refit.problem, markup=False, soft_wrap=True)
     if not result.test:
         why = (
             "There is no untouched test set (test_size=0)"
@@ -290,7 +293,8 @@ def _print_verdict(result: SearchResult, console: Console) -> None:
         return
     console.print(Text(f"Verdict on trial {best.number}: {verdict}", style="bold"))
     print_findings(read_findings(result.store, best), console)
-    print_findings(read_findings(result.store, result.view), console)
+    if not result.refit.problem:  # else they may be about another best trial
+        print_findings(read_findings(result.store, result.view), console)
 
 
 def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
@@ -321,7 +325,7 @@ def _print_next(result: SearchResult, console: Console) -> None:
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"
         )
-    gate = result.view.tags.get(names.GATE)
+    gate = result.view.tags.get(names.GATE) if result.refit.is_of_best else None
     if gate and not gate.endswith("first version of this model"):
         lines.append(f"Gate: {gate}")
     short_id = result.run_id[:8]

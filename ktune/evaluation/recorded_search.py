@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ktune.evaluation.recorded import RecordedSearch, read_recorded
-from ktune.tracking.reader import RunView, best_trial, find_run, find_search
+from ktune.tracking.reader import (
+    RunView,
+    best_trial,
+    find_run,
+    find_search,
+    list_trials,
+)
+from ktune.tracking.refit_record import RefitRecord, refit_of
 from ktune.tracking.store import Store, opened_store
 from ktune.utils.runtime import import_keras, quiet_libraries
 
@@ -33,6 +40,11 @@ class OpenSearch:
             UnknownReference: No trial of the search is complete.
         """
         return best_trial(self.store, self.search) if self.run.is_search else self.run
+
+    @cached_property
+    def refit(self) -> RefitRecord:
+        """The trial of the search that was refitted."""
+        return refit_of(self.search, list_trials(self.store, self.search))
 
     def read(self, trial: int | None = None) -> RecordedSearch:
         """Read its records with the sources of a trial; None for the last trials."""

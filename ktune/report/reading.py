@@ -26,8 +26,8 @@ from ktune.tracking.reader import (
     read_run_file,
     read_trial,
     study_file,
-    test_estimates,
 )
+from ktune.tracking.refit_record import refit_of
 from ktune.tracking.store import Store
 from ktune.trial import TrialState
 
@@ -60,7 +60,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
         n_test_rows=int(data.get("n_test_rows", 0)),
         importances=measure_importances(view),
         refit_seconds=search.metrics.get("refit_seconds", 0.0),
-        model=search.tags.get(names.MODEL_VERSION, ""),
+        model=refit_of(search, runs).model,
         **_environment(store, search),
     )
 
@@ -87,7 +87,7 @@ def read_search_view(
         trials=[read_trial_view(store, run, context) for run in runs],
         context=context,
         space=_space(store, search),
-        test=test_estimates(search),
+        test=refit_of(search, runs).test,
     )
 
 

@@ -79,23 +79,6 @@ def link_logged_model(store: Store, version: Registration) -> None:
     store.client.set_logged_model_tags(version.model_id, {"mlflow.modelVersions": link})
 
 
-def registration_of(
-    store: Store, search_run_id: str, best_run_id: str | None = None
-) -> Registration | None:
-    """Return the model version a search has registered of its best trial, if any.
-
-    Args:
-        store: Where to look.
-        search_run_id: The search.
-        best_run_id: Its best trial; None: the newest version of the search.
-    """
-    if best_run_id is not None:
-        version = version_of_trial(store, best_run_id)
-        if version is not None:
-            return version
-    return _newest(store, f"run_id = '{search_run_id}'")
-
-
 def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
     """Return the newest version refitted from a trial, if any."""
     return _newest(store, f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'")

@@ -231,7 +231,14 @@ class SearchLogger:
     def log_best(
         self, trial: Trial, result: TrialResult, extra: Sequence[MetricPoint] = ()
     ) -> None:
-        """Copy the scores of the best trial to the parent run."""
+        """Copy the scores of the refitted trial to the parent run.
+
+        The tags of an earlier refit are cleared before and the new ones written after
+        the scores, so that a crash never leaves the scores of one trial beside the tags
+        of another.
+        """
+        cleared = (names.BEST_TRIAL, names.BEST_RUN, names.MODEL_VERSION, names.GATE)
+        self._store.set_tags(self.run_id, dict.fromkeys(cleared, ""))
         points = [*best_metrics(result), *finite(extra)]
         record = RunRecord(name="", status="RUNNING", metrics=points)
         self._store.update_run(self.run_id, record)

@@ -12,6 +12,7 @@ from ktune.experiment.environment import read_environment, read_git_state
 from ktune.experiment.loading import LoadedExperiment
 from ktune.experiment.sources import find_sources, read_sources
 from ktune.searchers.database import shown
+from ktune.tracking.refit_record import resume_command
 from ktune.tracking.search_logger import SearchStart
 from ktune.tuner.preflight import Preflight
 from ktune.tuner.resume import Past
@@ -52,12 +53,7 @@ class Request:
 
     def resume_command(self, run_id: str) -> str:
         """Return the command that resumes a search."""
-        storage = self.shown_storage
-        if self.loaded is None:
-            where = f", storage={storage!r}" if storage else ""
-            return f"ktune.search(experiment, resume={run_id[:8]!r}{where})"
-        where = f" --storage '{storage}'" if storage else ""
-        return f"{self.command} --resume {run_id[:8]}{where}"
+        return resume_command(self.command, run_id, self.shown_storage)
 
     def start(self, checked: Preflight) -> SearchStart:
         """Return the facts to record before the first trial."""

@@ -14,7 +14,7 @@ from ktune.metrics.scores import COSTS, Objective
 from ktune.models.registry.registration import load_keras_model
 from ktune.report.html_page import HtmlPage
 from ktune.tracking import names
-from ktune.tracking.model_registry import Registration, registration_of
+from ktune.tracking.model_registry import Registration, version_of_trial
 from ktune.tracking.reader import (
     RunView,
     list_trials,
@@ -22,8 +22,8 @@ from ktune.tracking.reader import (
     read_file,
     read_trial,
     read_values,
-    test_estimates,
 )
+from ktune.tracking.refit_record import RefitRecord, refit_of
 from ktune.tracking.store import Store
 from ktune.trial import TrialResult
 from ktune.tuner.loop import LoopOutcome
@@ -138,17 +138,22 @@ class SearchResult:
             return self._fitted.model
         return load_keras_model(self.store, self._version_or_raise())
 
+    @cached_property
+    def refit(self) -> RefitRecord:
+        """The trial that was refitted, which may not be the best one any more."""
+        return refit_of(self.view, self.trial_runs)
+
     @property
     def test(self) -> dict[str, Estimate]:
-        """Scores of the refitted model on the untouched test set."""
-        return test_estimates(self.view)
+        """Test scores of the best trial; {} if it is not refitted (see `refit`)."""
+        return dict(self.refit.test)
 
     @cached_property
     def registration(self) -> Registration | None:
-        """The model version this search has registered, if any."""
-        return self._registration or registration_of(
-            self.store, self.run_id, self.view.tags.get(names.BEST_RUN)
-        )
+        """The registered version of the best trial, if any."""
+        if self._registration is not None or self.refit.best is None:
+            return self._registration
+        return version_of_trial(self.store, self.refit.best.run_id)
 
     def report(self) -> HtmlPage:
         """Return the report of the search; a notebook shows it inline.
@@ -161,7 +166,8 @@ class SearchResult:
 
     def _version_or_raise(self) -> Registration:
         if self.registration is None:
-            raise UnknownReference(f"search {self.run_id[:8]} has registered no model")
+            reason = self.refit.problem or "It has registered no model"
+            raise UnknownReference(f"search {self.run_id[:8]} has no model: {reason}")
         return self.registration
 
     def __repr__(self) -> str:

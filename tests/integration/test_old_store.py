@@ -17,7 +17,10 @@ from sklearn.datasets import load_breast_cancer
 
 import ktune
 from ktune.cli.main import main
-from ktune.tuner.reproduction.comparison import Sameness
+from ktune.tracking import names
+from ktune.tracking.store import opened_store
+from ktune.tuner.reproduction.comparison import Sameness, compare_numbers
+from ktune.tuner.reproduction.reproducing import _ReproductionWork
 
 ARCHIVE = Path(__file__).parents[1] / "data_files" / "store-0.1.0.tar.xz"
 SEARCH = "5dee101c2e284474ab7eddc4aa520243"
@@ -127,3 +130,15 @@ def test_the_search_goes_on(copy):
     columns = ["trial", "state", "units", "layers", "learning_rate", "val_roc_auc"]
     kept = after.trials[after.trials.trial < 5][columns].sort_values("trial")
     assert kept.to_dict("list") == before[columns].sort_values("trial").to_dict("list")
+
+
+def test_the_refit_of_another_trial_is_not_reproduced(copy, monkeypatch):
+    """Its numbers would be compared with those of the trial that is best now."""
+    same = compare_numbers("val_roc_auc", [0.5], [0.5], tolerance=1e-3)
+    monkeypatch.setattr(_ReproductionWork, "run_again", lambda self, run: [same])
+    with opened_store(None) as store:
+        store.client.set_tag(SEARCH, names.BEST_RUN, "f" * 32)
+    found = ktune.reproduce("breast_cancer")
+    assert [row.name for row in found.comparisons] == ["val_roc_auc"]
+    assert "refit" not in found.subject
+    assert "its run is gone from MLflow" in found.note

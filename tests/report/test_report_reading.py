@@ -56,7 +56,10 @@ def stored(tmp_path_factory):
     run_id = store.start_run(experiment_id, search_record(report))
     for view in report.search.trials:
         record = trial_record(view.trial, view.result)
-        store.add_run(experiment_id, run_id, record)
+        trial_run = store.add_run(experiment_id, run_id, record)
+        if view.number == report.diagnosis.best:
+            refitted = {names.BEST_RUN: trial_run, names.BEST_TRIAL: str(view.number)}
+            store.set_tags(run_id, refitted)
     store.client.set_terminated(run_id)
     return store, run_id
 

@@ -21,6 +21,7 @@ from ktune.tracking.reader import (
     read_run_file,
     test_estimates,
 )
+from ktune.tracking.refit_record import refit_of
 from ktune.tracking.store import Store
 
 _LETTERS = "ABCDEFGH"
@@ -61,7 +62,7 @@ def _contender(
         )
     context, folds_digest = searches[search.run_id]
     view = read_trial_view(store, trial, context)
-    is_refitted = search.tags.get(names.BEST_RUN) == trial.run_id
+    is_refitted = refit_of(search, [trial]).is_of(trial)
     return Contender(
         label=f"{letter} ({search.experiment} trial {view.number})",
         run_id=trial.run_id,

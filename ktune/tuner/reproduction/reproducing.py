@@ -52,6 +52,7 @@ class Reproduction:
         tolerance: Largest difference "within tolerance".
         comparisons: One per metric, and one each for curves and predictions.
         changes: Differences from the recorded state.
+        note: Why the refit is not compared; "" if it is, or none was asked for.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Reproduction:
     tolerance: float
     comparisons: tuple[RunComparison, ...]
     changes: tuple[Change, ...]
+    note: str = ""
 
     @property
     def sameness(self) -> Sameness:
@@ -130,15 +132,17 @@ def reproduce(
         with rebuild(recorded, experiment=experiment) as rebuilt:
             work = _ReproductionWork(opened.store, rebuilt.context, tolerance, listener)
             comparisons = work.run_again(trial_run)
-            if run.is_search:
+            refit = opened.refit if run.is_search else None
+            if refit is not None and refit.is_of_best:
                 comparisons += work.refit_again(opened.search, trial_run)
             changes = find_changes(recorded, rebuilt, read_environment())
     return Reproduction(
         run_id=run.run_id,
-        subject=_subject(trial_run, has_refit=run.is_search),
+        subject=_subject(trial_run, has_refit=refit is not None and refit.is_of_best),
         tolerance=tolerance,
         comparisons=tuple(comparisons),
         changes=tuple(changes),
+        note=refit.problem if refit is not None else "",
     )
 
 
