@@ -63,7 +63,8 @@ def _many_categories(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _accuracy_on_imbalanced(dataset: Dataset, context: SearchContext) -> Iterator[str]:
-    counts = np.bincount(context.partition.y, minlength=dataset.n_outputs)
+    y, weights = context.partition.y, context.partition.weights
+    counts = np.bincount(y, weights, minlength=dataset.n_outputs)
     if context.objective.metric != "accuracy":
         return
     if counts.max() < IMBALANCED_FROM * counts.min():

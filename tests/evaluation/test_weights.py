@@ -76,6 +76,7 @@ def test_scores_and_confusion_count_rows_by_their_weights():
     )
     notes = list(warnings_for(ready.dataset, ready.context))
     assert any("Rows have weights (1 … 5)" in note for note in notes)
+    assert not any("always guessing" in note for note in notes)
 
 
 def test_own_weights_of_classes_and_of_rows_are_multiplied():
