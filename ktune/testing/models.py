@@ -14,7 +14,7 @@ import pandas as pd
 from ktune.data.dataset import Inputs, Kind, Task, take_rows
 from ktune.data.preprocessing import FittedPreprocessing, fit_preprocessing
 from ktune.evaluation.refit import Refit, predict
-from ktune.models.registry.packaging import PackagedModel
+from ktune.models.registry.packaged_model import PackagedModel
 
 
 @dataclass(frozen=True, eq=False)

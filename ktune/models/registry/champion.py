@@ -18,7 +18,7 @@ from ktune.metrics.threshold import cut_at, of_labels
 from ktune.models.registry.alias_changes import How, change_alias
 from ktune.models.registry.card import scores_tag
 from ktune.models.registry.gate import Decision, decide
-from ktune.models.registry.packaging import PackagedModel
+from ktune.models.registry.packaged_model import PackagedModel
 from ktune.models.registry.registration import load_served_model, register
 from ktune.models.registry.untouched import rows_for_both
 from ktune.tracking import names

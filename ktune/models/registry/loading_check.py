@@ -10,7 +10,7 @@ from ktune.errors import ExportRefused, ModelLost
 from ktune.models.fresh_process import FreshProcessFailed, run_fresh
 
 if TYPE_CHECKING:
-    from ktune.models.registry.packaging import PackagedModel
+    from ktune.models.registry.packaged_model import PackagedModel
 
 _EXACT = 1e-4  # another process may share its work among other threads
 

@@ -3,45 +3,23 @@
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ktune.data.dataset import Inputs, Task, input_shape
+from ktune.data.dataset import Inputs, input_shape
 from ktune.data.output_scale import OutputScale, output_scale
 from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
-from ktune.evaluation.model_builder import ModelBuilder
-from ktune.evaluation.refit import PREDICT_BATCH, Refit, predict
+from ktune.evaluation.refit import PREDICT_BATCH, predict
+from ktune.models.registry.packaged_model import PackagedModel
 from ktune.models.registry.storage import Storage
 from ktune.tracking.model_files import InputSchema, ModelFolder
 
 _CODE = Path(__file__).with_name("served_model.py")
 _MOST_COLUMNS = 100
 _NEEDED = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "skops")
-
-
-@dataclass(frozen=True, eq=False)
-class PackagedModel:
-    """A model to register.
-
-    Attributes:
-        fitted: Model and preprocessing.
-        example: A few raw rows.
-        task: Its task.
-        class_names: In the order of the columns of ``predict``.
-        reading: Format of the file of the training rows; None if it was no csv.
-        builder: Builds the model from values of a trial; None if unknown.
-    """
-
-    fitted: Refit
-    example: Inputs
-    task: Task
-    class_names: Sequence[str] = ()
-    reading: Mapping[str, Any] | None = None
-    builder: ModelBuilder | None = None
 
 
 def write_parts(package: PackagedModel, folder: Path, storage: Storage) -> ModelFolder:

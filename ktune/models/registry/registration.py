@@ -13,7 +13,7 @@ from ktune.tracking.model_registry import Registration, register_version, versio
 from ktune.tracking.store import Store
 
 if TYPE_CHECKING:  # looking up a version must not wait for Keras
-    from ktune.models.registry.packaging import PackagedModel
+    from ktune.models.registry.packaged_model import PackagedModel
     from ktune.models.registry.storage import Storage
 
 

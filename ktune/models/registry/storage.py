@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from ktune.models.registry.custom_objects import (
     find_custom_objects,
     obstacle,
 )
-
-if TYPE_CHECKING:
-    from ktune.models.registry.packaging import PackagedModel
+from ktune.models.registry.packaged_model import PackagedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class Storage:
         return sorted(str(path) for path in folder.iterdir())
 
 
-def ways_to_store(package: "PackagedModel") -> Iterator[Callable[[], Storage]]:
+def ways_to_store(package: PackagedModel) -> Iterator[Callable[[], Storage]]:
     """Yield the ways to store a model, the best first; each may raise `ModelLost`."""
     yield lambda: _whole(package)
     yield lambda: _as_weights(package)
@@ -71,7 +69,7 @@ def why_not_as_weights(builder: ModelBuilder) -> str:
     return ""
 
 
-def _whole(package: "PackagedModel") -> Storage:
+def _whole(package: PackagedModel) -> Storage:
     """Store Keras's own file, and the classes it names.
 
     Raises:
@@ -117,7 +115,7 @@ def _by_module(objects: Iterable[CustomObject]) -> dict[str, set[str]]:
     return found
 
 
-def _as_weights(package: "PackagedModel") -> Storage:
+def _as_weights(package: PackagedModel) -> Storage:
     """Store the weights, and how ``build`` makes the model they belong to.
 
     Raises:
@@ -182,7 +180,7 @@ def _description(builder: ModelBuilder) -> dict[str, Any] | None:
     return {**asdict(builder.data), "task": builder.data.task.value}
 
 
-def _row_of_zeros(package: "PackagedModel") -> dict[str, Any]:
+def _row_of_zeros(package: PackagedModel) -> dict[str, Any]:
     """Return input name to shape and type of the smallest batch the model takes."""
     fitted = package.fitted
     row = fitted.preprocessing.transform(take_rows(package.example, np.arange(1)))
