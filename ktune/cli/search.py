@@ -99,7 +99,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="allow nondeterministic operations: not bit-identical on a GPU",
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="try it: 2 trials, 1 epoch, 2 folds"
+        "--smoke",
+        action="store_true",
+        help="try it: 2 trials, 1 epoch, 2 folds; the model is not registered",
+    )
+    parser.add_argument(
+        "--register",
+        action="store_true",
+        help="with --smoke: register the model, without an alias",
     )
     parser.add_argument(
         "--resume",
@@ -155,6 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
             tracking_uri=arguments.tracking_uri,
             listener=listener,
             is_smoke_test=arguments.smoke,
+            register=arguments.register,
             resume=arguments.resume,
             warm_start=arguments.warm_start,
             ensemble=arguments.ensemble,

@@ -325,6 +325,10 @@ def _print_next(result: SearchResult, console: Console) -> None:
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"
         )
+    elif result.view.is_smoke_test:
+        lines.append(
+            "Not registered: a smoke test (with --register it is, without an alias)"
+        )
     gate = result.view.tags.get(names.GATE) if result.refit.is_of_best else None
     if gate and not gate.endswith("first version of this model"):
         lines.append(f"Gate: {gate}")

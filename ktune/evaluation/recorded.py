@@ -117,6 +117,12 @@ def _later_sources(store: Store, run_id: str, trial: int | None) -> str | None:
     return f"{prefix}{max(earlier)}" if earlier else None
 
 
+def _recorded_name(search: RunView) -> dict[str, str]:
+    """Return the change to the recorded name: models are registered under it."""
+    name = search.tags.get(names.EXPERIMENT)
+    return {} if name is None else {"name": name}
+
+
 @contextlib.contextmanager
 def rebuild(
     recorded: RecordedSearch,
@@ -137,7 +143,9 @@ def rebuild(
     with contextlib.ExitStack() as stack:
         if experiment is None:
             experiment = stack.enter_context(_loaded(recorded))
-        experiment = override(experiment, recorded.changes)
+        experiment = override(
+            experiment, {**recorded.changes, **_recorded_name(recorded.view)}
+        )
         set_determinism(experiment.deterministic)
         dataset = _load(experiment)
         partition = recorded_partition(recorded.folds, dataset)

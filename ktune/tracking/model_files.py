@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktune.errors import DataError, StoreError
-from ktune.tracking.store import Store, quiet_mlflow
+from ktune.tracking.store import Store, all_pages, quiet_mlflow
 
 _CODE_LOADER = "mlflow.pyfunc.loaders.code_model"
 
@@ -98,6 +98,27 @@ def log_model(
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return logged
+
+
+def delete_pending_models(store: Store, run_id: str) -> int:
+    """Delete the logged models of a run that a kill has left unfinished.
+
+    Returns:
+        Their number.
+    """
+    from mlflow.entities import LoggedModelStatus
+
+    client = store.client
+    ids = [client.get_run(run_id).info.experiment_id]
+    query = f"source_run_id = '{run_id}'"
+    found = all_pages(
+        lambda token: client.search_logged_models(ids, query, page_token=token)
+    )
+    # MLflow's filter does not find a status in a database (3.17).
+    pending = [m for m in found if m.status == LoggedModelStatus.PENDING]
+    for model in pending:
+        client.delete_logged_model(model.model_id)
+    return len(pending)
 
 
 def save_model_folder(content: ModelFolder, folder: Path, *, identity: Any) -> None:

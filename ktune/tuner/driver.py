@@ -219,7 +219,13 @@ class Driver:
             return None, None
         self._import_others(diagnoser, results)
         fitted, registration = refit_best(
-            store, logger, context, results, self.listener
+            store,
+            logger,
+            context,
+            results,
+            self.listener,
+            register=self.request.registers,
+            is_smoke_test=self.request.is_smoke_test,
         )
         finalize(store, logger, diagnoser, fitted, self.listener)
         if registration is not None:

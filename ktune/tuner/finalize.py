@@ -15,6 +15,7 @@ from ktune.models.ensembles.ensembling import Ensembler
 from ktune.models.registry.champion import Candidate, register_best
 from ktune.report import read_report, render_report
 from ktune.tracking import names
+from ktune.tracking.model_files import delete_pending_models
 from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint
@@ -30,8 +31,21 @@ def refit_best(
     context: SearchContext,
     results: list[tuple[Trial, TrialResult]],
     listener: Listener,
+    *,
+    register: bool = True,
+    is_smoke_test: bool = False,
 ) -> tuple[Refit | None, Registration | None]:
-    """Refit, test and register the best complete trial, if there is one."""
+    """Refit, test and register the best complete trial, if there is one.
+
+    Args:
+        store: The store to write to.
+        logger: Writes the search.
+        context: The experiment bound to its data.
+        results: All trials.
+        listener: Receives progress messages.
+        register: Whether the model is registered.
+        is_smoke_test: Whether it may only be registered without an alias.
+    """
     goal = context.goal
     ranked = rank_results(results, goal)
     if not ranked or not ranked[0][1].is_complete:
@@ -47,10 +61,16 @@ def refit_best(
     if fitted.threshold is not None:
         listener.on_note(fitted.threshold.describe())
     logger.log_best(trial, result, extra=list(_test_metrics(fitted)))
+    if not register:
+        return fitted, None
     listener.on_phase("registering the model")
     candidate = Candidate(
-        search_run_id=logger.run_id, trial_run_id=run_id, fitted=fitted
+        search_run_id=logger.run_id,
+        trial_run_id=run_id,
+        fitted=fitted,
+        is_smoke_test=is_smoke_test,
     )
+    delete_pending_models(store, logger.run_id)  # of a process that was killed
     try:
         registration, decision = register_best(store, context, candidate)
     except ModelLost as error:  # the trials count, and the champion stays

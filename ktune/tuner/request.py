@@ -28,6 +28,8 @@ class Request:
         past: The search to resume; None for a new search.
         ensemble: Method of the final ensemble; None for no ensemble.
         storage: Database of the study; None for a file beside the store.
+        is_smoke_test: Whether the search only tries whether the experiment runs.
+        register: Whether the model of a smoke test is registered.
     """
 
     loaded: LoadedExperiment | None
@@ -35,6 +37,13 @@ class Request:
     past: Past | None = None
     ensemble: str | None = None
     storage: URL | None = None
+    is_smoke_test: bool = False
+    register: bool = False
+
+    @property
+    def registers(self) -> bool:
+        """Whether the model is registered at the end."""
+        return self.register or not self.is_smoke_test
 
     @property
     def shown_storage(self) -> str:
@@ -83,6 +92,7 @@ class Request:
             command=self.command,
             changes={**self.changes, **checked.settled},
             storage=self.shown_storage,
+            is_smoke_test=self.is_smoke_test,
         )
 
 

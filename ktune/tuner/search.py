@@ -33,6 +33,7 @@ def search(
     tracking_uri: str | None = None,
     listener: Listener | None = None,
     is_smoke_test: bool = False,
+    register: bool = False,
     resume: str | bool = False,
     warm_start: str | None = None,
     ensemble: str | None = None,
@@ -47,7 +48,10 @@ def search(
             ``mlruns/mlflow.db`` below the working folder.
         listener: Shows progress. None: a progress bar in a terminal, else one line
             per trial.
-        is_smoke_test: Run a quick test: two trials, one epoch, two folds.
+        is_smoke_test: Run a quick test: two trials, one epoch, two folds. Its model
+            is not registered, and never becomes champion.
+        register: Register the model of a smoke test, without an alias. Other searches
+            always register theirs.
         resume: Resume this search (a run id or unique prefix); True for the newest
             one of the experiment. Settings that its trials share must not change;
             ``trials``, ``timeout`` and ``jobs`` may.
@@ -71,6 +75,8 @@ def search(
     request = Request(
         loaded,
         ensemble=ensemble,
+        is_smoke_test=is_smoke_test,
+        register=register,
         storage=None if storage is None else check_url(storage),
     )
     plain = loaded.experiment if loaded else experiment
@@ -89,7 +95,13 @@ def search(
             )
             if is_smoke_test:
                 changes |= smoke_changes(override(plain, changes))
-            request = replace(request, changes=changes, past=past)
+            was_smoke_test = past is not None and past.search.is_smoke_test
+            request = replace(
+                request,
+                changes=changes,
+                past=past,
+                is_smoke_test=is_smoke_test or was_smoke_test,
+            )
             checked = _check(override(plain, changes), request, listener)
             with connected(checked.context.experiment):
                 store = store or open_at(location, create=True)

@@ -56,11 +56,13 @@ def test_an_experiment_runs_to_a_registered_model(file, store, pictures, monkeyp
             tracking_uri=store.location.uri,
             listener=Listener(),
             is_smoke_test=True,
+            register=True,
             data=data,
         )
     assert len(result.trials) == 2
     assert set(result.trials["state"]) <= {"complete", "pruned"}
     assert result.registration is not None
+    assert result.registration.alias is None
     assert result.test
 
 

@@ -11,6 +11,7 @@ from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import Objective
 from ktune.testing.fakes import complete, make_trial
 from ktune.tracking import names
+from ktune.tracking.model_files import delete_pending_models
 from ktune.tracking.model_registry import model_names, version_numbers
 from ktune.tracking.reader import (
     best_trial,
@@ -264,3 +265,16 @@ def test_an_unknown_name_among_many_is_answered_in_a_line(store, monkeypatch):
     with pytest.raises(UnknownReference, match="and 4980 more") as caught:
         find_run(store, "nothing")
     assert len(str(caught.value)) < 1000
+
+
+def test_models_left_pending_by_a_kill_are_deleted(store, search):
+    other = add_search(store)
+    experiment_id = store.client.get_run(other).info.experiment_id
+    made = [
+        store.client.create_logged_model(experiment_id, source_run_id=run_id)
+        for run_id in (search.run_id, search.run_id, other)
+    ]
+    store.client.finalize_logged_model(made[1].model_id, "READY")
+    assert delete_pending_models(store, search.run_id) == 1
+    left = store.client.search_logged_models([experiment_id])
+    assert {model.model_id for model in left} == {m.model_id for m in made[1:]}

@@ -60,10 +60,10 @@ def run_module(*words, timeout, cwd=None, **environment):
 @pytest.mark.slow
 def test_a_search_runs_on_the_backend(tmp_path, installed):
     (tmp_path / "experiment.py").write_text(EXPERIMENT)
-    words = ["search", "experiment.py", "--backend", installed, "--smoke"]
+    words = ["search", "experiment.py", "--backend", installed, "--smoke", "--register"]
     done = run_module("ktune", *words, timeout=200, cwd=tmp_path)
     assert done.returncode == DONE, done.stderr
-    assert "backend@champion" in done.stdout
+    assert "Registered: model 'backend' version 1" in done.stdout
 
 
 @pytest.mark.slow

@@ -200,6 +200,7 @@ class Ensembler:
                 trial_run_id="",
                 fitted=fitted,
                 tags={names.ENSEMBLE: json.dumps(tag)},
+                is_smoke_test=self.search.is_smoke_test,
             ),
         )
         ensemble = Ensemble(

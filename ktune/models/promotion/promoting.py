@@ -18,8 +18,7 @@ from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.card import write_card
 from ktune.models.registry.champion import (
     Candidate,
-    assign_alias,
-    decide_champion,
+    compare_and_assign,
     predictions_of_version,
     register_best,
 )
@@ -70,8 +69,10 @@ def promote(
     with open_search(reference, tracking_uri) as opened:
         store, trial_run = opened.store, opened.trial_run
         _require_complete(trial_run)
-        present = find_champion(store, opened.search.experiment)
+        _require_full_search(opened.search, force=force)
         version = version_of_trial(store, trial_run.run_id) if n_refits == 1 else None
+        name = version.name if version else opened.search.experiment
+        present = find_champion(store, name)
         if present and version and present.version == version.version:
             return _stays(present)
         listener.on_phase("rebuilding data and folds as recorded")
@@ -89,7 +90,7 @@ def promote(
         version=settled.version,
         alias=settled.alias or "",
         reason=decision.reason,
-        before=None if present is None else present.version,
+        before=decision.champion,
         is_new_version=is_new,
         is_forced=force and not decision.is_promoted,
     )
@@ -101,6 +102,15 @@ def _require_complete(run: RunView) -> None:
             f"trial {run.number} of {run.experiment!r} is {run.state}; only a complete "
             "trial can be promoted. List them with: "
             f"ktune runs {run.tags[names.PARENT][:8]}"
+        )
+
+
+def _require_full_search(search: RunView, *, force: bool) -> None:
+    if search.is_smoke_test and not force:
+        raise ExperimentError(
+            f"search {search.run_id[:8]} of {search.experiment!r} is a smoke test (one "
+            "epoch, two folds), so its models do not become champion. Promote a trial "
+            "of a whole search, or add --force"
         )
 
 
@@ -134,8 +144,7 @@ class _PromotionWork:
         if context.partition.x_test is not None:
             x_test = context.partition.x_test
             predictions = predictions_of_version(store, version, context, x_test)
-        decision = decide_champion(store, context, predictions)
-        return assign_alias(store, version, decision, force=force), decision
+        return compare_and_assign(store, context, version, predictions, force=force)
 
     def refit(self, n_refits: int, *, force: bool) -> tuple[Registration, Decision]:
         """Refit the trial for its best number of epochs, register and compare it."""
@@ -155,6 +164,7 @@ class _PromotionWork:
             trial_run_id=run.run_id if n_refits == 1 else "",
             fitted=fitted,
             tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
+            is_smoke_test=self.opened.search.is_smoke_test,
         )
         return register_best(store, context, candidate, force=force)
 

@@ -15,13 +15,19 @@ from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.objectives import is_of_model, make_objective
 from ktune.metrics.scores import Objective
 from ktune.metrics.threshold import cut_at, of_labels
-from ktune.models.registry.alias_changes import How, change_alias
+from ktune.models.registry.alias_changes import (
+    ChampionChanged,
+    Expected,
+    How,
+    change_alias,
+)
 from ktune.models.registry.card import scores_tag
 from ktune.models.registry.gate import Decision, decide
 from ktune.models.registry.packaged_model import PackagedModel
 from ktune.models.registry.registration import load_served_model, register
 from ktune.models.registry.untouched import rows_for_both
 from ktune.tracking import names
+from ktune.tracking.champion_lock import champion_lock
 from ktune.tracking.connectivity import is_unavailable
 from ktune.tracking.model_registry import (
     CHALLENGER,
@@ -30,12 +36,15 @@ from ktune.tracking.model_registry import (
     find_champion,
     lineage,
     link_logged_model,
+    tag_version,
     version_of_trial,
 )
 from ktune.tracking.store import Store
 
 _log = logging.getLogger(__name__)
 
+SMOKE_TEST = "a model of a smoke test does not become champion"
+_ATTEMPTS = 5
 _REGISTERED_BEFORE = "this search has registered it already"
 
 
@@ -48,12 +57,15 @@ class Candidate:
         trial_run_id: The refitted trial; "" for an ensemble of several.
         fitted: The model.
         tags: Further tags of the version.
+        is_smoke_test: Whether it was trained only to see whether the experiment runs;
+            such a model gets no alias.
     """
 
     search_run_id: str
     trial_run_id: str
     fitted: Refit
     tags: dict[str, str] = field(default_factory=dict)
+    is_smoke_test: bool = False
 
 
 def register_best(
@@ -72,16 +84,57 @@ def register_best(
     """
     before = _registered_before(store, context, candidate)
     if before is not None and names.GATE in before.tags and not force:
-        return before, Decision(before.alias == CHAMPION, _REGISTERED_BEFORE)
+        return before, _recorded_decision(before)
     if before is not None:  # interrupted before it got an alias
         link_logged_model(store, before)
-    if before is not None and before.alias == CHAMPION:
-        decision = Decision(True, _REGISTERED_BEFORE)
-    else:
-        predictions = predictions_of(context, candidate.fitted)
-        decision = decide_champion(store, context, predictions)
-    registration = before or register_candidate(store, context, candidate)
-    return assign_alias(store, registration, decision, force=force), decision
+    version = before or register_candidate(store, context, candidate)
+    if candidate.is_smoke_test and not force:
+        tag_version(store, version, names.GATE, f"no alias: {SMOKE_TEST}")
+        return version, Decision(False, SMOKE_TEST)
+    predictions = predictions_of(context, candidate.fitted)
+    return compare_and_assign(store, context, version, predictions, force=force)
+
+
+def _recorded_decision(version: Registration) -> Decision:
+    """Return the decision on a version that was registered before."""
+    reason = version.tags[names.GATE].partition(": ")[2]
+    return Decision(version.alias == CHAMPION, reason or _REGISTERED_BEFORE)
+
+
+def compare_and_assign(
+    store: Store,
+    context: SearchContext,
+    version: Registration,
+    predictions: np.ndarray | None,
+    *,
+    force: bool = False,
+) -> tuple[Registration, Decision]:
+    """Compare a version with the champion, and assign its alias, as one step.
+
+    Two processes do so one after the other, so the second one compares with the
+    champion of the first.
+
+    Args:
+        store: The store of both.
+        context: Both models are measured on its test rows.
+        version: The candidate.
+        predictions: Its predictions, as for `decide_champion`.
+        force: Make it champion even if the gate refuses.
+
+    Raises:
+        ChampionChanged: Other processes change the champion all the time.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        with champion_lock(store, version.name):
+            decision = decide_champion(store, context, predictions, version)
+            try:
+                found = assign_alias(store, version, decision, force=force)
+            except ChampionChanged:  # a server may have other users
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return found, decision
+    raise AssertionError
 
 
 def _registered_before(
@@ -144,15 +197,27 @@ def assign_alias(
     store: Store, version: Registration, decision: Decision, *, force: bool = False
 ) -> Registration:
     """Set the alias of the gate's decision; return the version with it."""
+    if decision.champion == version.version and names.GATE in version.tags:
+        return replace(version, alias=CHAMPION)
     alias = CHAMPION if decision.is_promoted or force else CHALLENGER
     is_forced = force and not decision.is_promoted
     how: How = "force" if is_forced else "gate"
-    change_alias(store, version, alias, how=how, reason=decision.reason)
+    change_alias(
+        store,
+        version,
+        alias,
+        how=how,
+        reason=decision.reason,
+        expected=Expected(decision.champion),
+    )
     return replace(version, alias=alias)
 
 
 def decide_champion(
-    store: Store, context: SearchContext, predictions: np.ndarray | None
+    store: Store,
+    context: SearchContext,
+    predictions: np.ndarray | None,
+    version: Registration | None = None,
 ) -> Decision:
     """Decide whether a model becomes champion.
 
@@ -161,10 +226,26 @@ def decide_champion(
         context: Both models are measured on its test rows.
         predictions: Predictions of the candidate for the test rows, in the form of
             `compute_metrics`; None without test rows.
+        version: The version of the candidate, if it is registered.
     """
-    champion = find_champion(store, context.experiment.name)
+    name = version.name if version else context.experiment.name
+    champion = find_champion(store, name)
     if champion is None:
         return Decision(True, "first version of this model")
+    if version is not None and champion.version == version.version:
+        decision = Decision(True, _REGISTERED_BEFORE)
+    else:
+        decision = _compare(store, context, predictions, champion)
+    return replace(decision, champion=champion.version)
+
+
+def _compare(
+    store: Store,
+    context: SearchContext,
+    predictions: np.ndarray | None,
+    champion: Registration,
+) -> Decision:
+    """Decide whether a model is better than the champion."""
     try:
         served = load_served_model(store, champion)
     except StoreError as error:

@@ -14,10 +14,17 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Decision:
-    """Decision whether a candidate is promoted, with its reason."""
+    """Whether a candidate becomes champion, and why.
+
+    Attributes:
+        is_promoted: Whether it becomes champion.
+        reason: The reason as text.
+        champion: The version it was compared with; None if there was no champion.
+    """
 
     is_promoted: bool
     reason: str
+    champion: int | None = None
 
     def with_note(self, note: str) -> "Decision":
         """Return the decision with a note about the comparison."""
@@ -65,10 +72,12 @@ def decide(
         return Decision(False, reason)
     gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
     low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    summary = (
-        f"{objective.metric} on {len(y)} test rows better by "
-        f"{whole:+.4f} [{low:+.4f}, {high:+.4f}]"
+    difference = (
+        f"worse by {-whole:+.4f} [{-high:+.4f}, {-low:+.4f}]"
+        if whole < 0
+        else f"better by {whole:+.4f} [{low:+.4f}, {high:+.4f}]"
     )
-    if low > 0:
-        return Decision(True, f"{summary}: more than noise")
+    summary = f"{objective.metric} on {len(y)} test rows {difference}"
+    if low > 0 or high < 0:
+        return Decision(low > 0, f"{summary}: more than noise")
     return Decision(False, f"{summary}: within noise of the champion")

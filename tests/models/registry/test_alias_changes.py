@@ -1,3 +1,9 @@
+import json
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,12 +11,16 @@ from hypothesis import strategies as st
 from ktune.errors import UnknownReference
 from ktune.models.registry.alias_changes import (
     AliasChange,
+    ChampionChanged,
+    Expected,
     champions,
     change_alias,
     read_alias_changes,
     roll_back,
 )
-from ktune.tracking.model_registry import Registration
+from ktune.tracking.location import StoreLocation
+from ktune.tracking.model_registry import Registration, give_alias, tag_model
+from ktune.tracking.store import Store
 
 
 @pytest.fixture
@@ -108,3 +118,98 @@ def test_forward_moves_end_with_the_version_they_ended_with(numbers):
     line = champions(alias_changes)
     assert line[-1] == numbers[-1]
     assert all(a != b for a, b in zip(line, line[1:], strict=False))
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", "[1]", '{"alias": "champion"}'])
+def test_edited_records_of_changes_are_left_out(text, model):
+    move(model, 1)
+    for key in ("ktune.move.0002", "ktune.move.last"):
+        tag_model(model, "m", key, text)
+    assert move(model, 2).before == 1
+    assert roll_back(model, "m").version == 1
+
+
+def test_a_number_is_not_given_again_after_a_record_was_deleted(model):
+    for number in (1, 2, 3):
+        move(model, number)
+    model.client.delete_registered_model_tag("m", "ktune.move.0002")
+    move(model, 1)
+    assert [m.version for m in read_alias_changes(model, "m")] == [1, 3, 1]
+
+
+def test_more_changes_than_four_digits_keep_their_order(model):
+    move(model, 1)
+    record = model.client.get_registered_model("m").tags["ktune.move.0001"]
+    for number in (9999, 10000):
+        tag_model(model, "m", f"ktune.move.{number}", record)
+    move(model, 2)
+    assert read_alias_changes(model, "m")[-1].version == 2
+    assert "ktune.move.10001" in model.client.get_registered_model("m").tags
+
+
+def test_two_rollbacks_at_once_go_back_twice(model):
+    for number in (1, 2, 3):
+        move(model, number)
+    threads = [threading.Thread(target=roll_back, args=(model, "m")) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert holder(model) == 1
+    back = read_alias_changes(model, "m")[3:]
+    assert [(change.version, change.before) for change in back] == [(2, 3), (1, 2)]
+
+
+def test_a_champion_that_has_changed_is_not_replaced(model):
+    move(model, 1)
+    with pytest.raises(ChampionChanged):
+        change_alias(
+            model, version(3), "champion", how="gate", reason="", expected=Expected(2)
+        )
+    assert holder(model) == 1
+    assert len(read_alias_changes(model, "m")) == 1
+
+
+@pytest.fixture
+def server(model, tmp_path):
+    """The same store behind an address that other machines use too."""
+    return Store(StoreLocation("http://host", None, None, tmp_path), model.client)
+
+
+def during_sleep(monkeypatch, action):
+    """Do something while the first pause lasts; the others last no time."""
+    actions = [action]
+
+    def sleep(seconds):
+        if actions:
+            actions.pop()()
+
+    clock = SimpleNamespace(sleep=sleep)
+    monkeypatch.setattr("ktune.models.registry.alias_changes.time", clock)
+
+
+def record(number, at):
+    return json.dumps(asdict(AliasChange("champion", number, None, "gate", "", at)))
+
+
+def test_on_a_server_a_number_is_not_given_twice(server, monkeypatch):
+    def other_process_writes_the_same_number():
+        other = record(3, "2026-01-01T00:00:00+00:00")
+        tag_model(server, "m", "ktune.move.0001", other)
+
+    during_sleep(monkeypatch, other_process_writes_the_same_number)
+    move(server, 1)
+    assert [m.version for m in read_alias_changes(server, "m")] == [3, 1]
+    assert holder(server) == 1
+
+
+def test_on_a_server_a_change_under_way_is_awaited(server, monkeypatch):
+    tag_model(server, "m", "ktune.move.0001", record(3, datetime.now(UTC).isoformat()))
+    during_sleep(monkeypatch, lambda: give_alias(server, "m", "champion", 3))
+    assert move(server, 1).before == 3
+
+
+def test_on_a_server_a_change_that_a_kill_cut_off_is_passed_over(server, monkeypatch):
+    tag_model(server, "m", "ktune.move.0001", record(3, "2026-01-01T00:00:00+00:00"))
+    during_sleep(monkeypatch, lambda: None)
+    assert move(server, 1).before is None

@@ -1,6 +1,8 @@
 """Who becomes champion, decided on numbers alone: models are rows of outputs."""
 
 import io
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,17 @@ from ktune.errors import StoreError
 from ktune.metrics.objectives import make_objective
 from ktune.models.registry import champion as champion_module
 from ktune.models.registry import untouched
-from ktune.models.registry.champion import decide_champion
-from ktune.tracking.model_registry import Registration
+from ktune.models.registry.alias_changes import change_alias, read_alias_changes
+from ktune.models.registry.champion import (
+    Candidate,
+    compare_and_assign,
+    decide_champion,
+    register_best,
+)
+from ktune.models.registry.gate import Decision
+from ktune.tracking.location import StoreLocation
+from ktune.tracking.model_registry import Registration, find_version, read_aliases
+from ktune.tracking.store import Store
 
 N = 200
 Y = np.arange(N) % 2
@@ -174,3 +185,96 @@ def test_equal_models_hardly_ever_take_over(present, monkeypatch):
         present(Served(theirs.astype(np.float32)))
         moved += decide(ours.astype(np.float32)).is_promoted
     assert moved <= 5
+
+
+@pytest.fixture
+def versions(store):
+    """A registered model of three versions without files and aliases."""
+    store.client.create_registered_model("m")
+    for _ in range(3):
+        store.client.create_model_version("m", source="file:///nowhere")
+    return [find_version(store, "m", number) for number in (1, 2, 3)]
+
+
+def always_better(store, context, predictions, champion):
+    return Decision(True, f"better than version {champion.version}")
+
+
+def test_of_two_searches_that_end_together_one_sees_the_champion_of_the_other(
+    store, versions, monkeypatch
+):
+    def slowly(*args):
+        time.sleep(0.2)
+        return always_better(*args)
+
+    monkeypatch.setattr(champion_module, "_compare", slowly)
+    decisions = {}
+
+    def end(version):
+        decisions[version.version] = compare_and_assign(store, None, version, GOOD)[1]
+
+    threads = [threading.Thread(target=end, args=(v,)) for v in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    changes = read_alias_changes(store, "m")
+    order = [change.version for change in changes]
+    assert sorted(order) == [1, 2, 3]
+    assert [change.before for change in changes] == [None, *order[:-1]]
+    assert [decisions[v].champion for v in order] == [None, *order[:-1]]
+    assert read_aliases(store, "m") == {"champion": order[-1]}
+
+
+def test_on_a_server_a_champion_that_changes_meanwhile_is_compared_too(
+    store, versions, monkeypatch, tmp_path
+):
+    server = Store(StoreLocation("http://host", None, None, tmp_path), store.client)
+    first, second, third = versions
+
+    def compare(server, context, predictions, champion):
+        if champion.version == first.version:  # another process is quicker
+            change_alias(store, second, "champion", how="gate", reason="")
+        return always_better(server, context, predictions, champion)
+
+    clock = SimpleNamespace(sleep=lambda seconds: None)
+    monkeypatch.setattr("ktune.models.registry.alias_changes.time", clock)
+    monkeypatch.setattr(champion_module, "_compare", compare)
+    change_alias(store, first, "champion", how="gate", reason="")
+    found, decision = compare_and_assign(server, None, third, GOOD)
+    assert found.alias == "champion"
+    assert decision == Decision(True, "better than version 2", champion=2)
+
+
+def test_a_champion_is_not_compared_with_itself(store, versions, monkeypatch):
+    monkeypatch.setattr(champion_module, "_compare", always_better)
+    compare_and_assign(store, None, versions[0], GOOD)
+    again = find_version(store, "m", 1)
+    found, decision = compare_and_assign(store, None, again, GOOD)
+    assert found.alias == "champion"
+    assert "already" in decision.reason
+    assert len(read_alias_changes(store, "m")) == 1
+
+
+def test_a_model_of_a_smoke_test_gets_no_alias(store, versions, monkeypatch):
+    monkeypatch.setattr(champion_module, "register_candidate", lambda *_: versions[0])
+    candidate = Candidate("search", "", SimpleNamespace(), is_smoke_test=True)
+    version, decision = register_best(store, context(), candidate)
+    assert version.alias is None
+    assert not decision.is_promoted
+    assert read_aliases(store, "m") == {}
+    gate = find_version(store, "m", 1).tags["ktune.gate"]
+    assert gate == "no alias: a model of a smoke test does not become champion"
+
+
+def test_a_search_that_is_resumed_after_its_end_keeps_its_decision(
+    store, versions, monkeypatch
+):
+    change_alias(store, versions[0], "champion", how="gate", reason="first: version")
+    before = find_version(store, "m", 1)
+    monkeypatch.setattr(champion_module, "_registered_before", lambda *_: before)
+    candidate = Candidate("search", "trial", SimpleNamespace())
+    version, decision = register_best(store, context(), candidate)
+    assert version == before
+    assert decision == Decision(True, "first: version")
+    assert len(read_alias_changes(store, "m")) == 1

@@ -63,6 +63,26 @@ def test_the_reason_tells_gain_interval_and_rows():
     assert decision.reason.endswith("more than noise")
 
 
+@pytest.mark.parametrize("name", ["accuracy", "log_loss"])
+def test_a_worse_model_is_called_worse(name):
+    objective = make_objective(name)
+    decision = decide_pair(1, 0.6, 0.95, objective=objective)
+    assert not decision.is_promoted
+    assert f"{name} on 200 test rows worse by +" in decision.reason
+    assert "better" not in decision.reason
+    assert decision.reason.endswith("more than noise")
+
+
+def test_a_slightly_worse_model_is_worse_within_noise():
+    y = np.arange(N) % 2
+    old = np.where(y == 1, 0.9, 0.1).astype(np.float32)
+    new = old.copy()
+    new[0] = 1 - new[0]
+    reason = decide(new, old, y, task=Task.BINARY, objective=ACCURACY).reason
+    assert "worse by +0.0050 [" in reason
+    assert reason.endswith("within noise of the champion")
+
+
 def test_few_rows_prove_little():
     decisions = [decide_pair(seed, 0.85, 0.75, n=20) for seed in range(10)]
     assert sum(decision.is_promoted for decision in decisions) <= 2
