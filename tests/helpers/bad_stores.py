@@ -67,7 +67,7 @@ STORES = {
         ),
         "mlflow db upgrade sqlite:///",
     ),
-    "a half-made one": (_sql("DELETE FROM alembic_version"), "its making was interr"),
+    "a half-made one": (_sql("DELETE FROM alembic_version"), "its creation was interr"),
     "one without its versions": (_sql("DROP TABLE alembic_version"), "interrupted"),
 }
 

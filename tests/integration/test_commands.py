@@ -103,7 +103,7 @@ def test_show_prints_test_scores_and_model_of_a_search(in_folder, capsys):
     [
         ("smal", "Did you mean 'small'?"),
         ("ffff", "matches no run"),
-        ("", "fits"),
+        ("", "matches no run"),
     ],
 )
 def test_unknown_references_are_explained(in_folder, capsys, reference, told):
