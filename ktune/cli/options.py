@@ -4,6 +4,7 @@ import argparse
 import ast
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,26 @@ def at_least_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
     return number
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def bytes_of(text: str) -> int:
+    """Parse a size such as 10MB.
+
+    Example:
+        >>> bytes_of("10MB"), bytes_of("2.5 kB"), bytes_of("300")
+        (10000000, 2500, 300)
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?[bB]?)", text.strip())
+    unit = match and match[2].upper()
+    if match is None or unit not in _UNITS:
+        raise argparse.ArgumentTypeError(f"must be a size such as 10MB; got {text!r}")
+    size = int(float(match[1]) * _UNITS[unit])
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1 byte; got {text!r}")
+    return size
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ktune.cli.options import add_store_option
+from ktune.cli.options import add_store_option, at_least_one, bytes_of
+from ktune.cli.request_checks import Limits
 from ktune.cli.waiting import wait_for_end
 from ktune.utils.text import say
 
@@ -24,6 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host",
         default="127.0.0.1",
         help="interface to listen on; any but 127.0.0.1 allows other machines",
+    )
+    parser.add_argument(
+        "--max-body",
+        type=bytes_of,
+        default=Limits.max_body,
+        metavar="SIZE",
+        help="largest body of a request (default: 10MB)",
+    )
+    parser.add_argument(
+        "--max-depth",
+        type=at_least_one,
+        default=Limits.max_depth,
+        metavar="N",
+        help="deepest nesting of JSON in a request (default: %(default)s)",
     )
     add_store_option(parser)
 
@@ -41,12 +56,17 @@ def run(arguments: argparse.Namespace) -> int:
         port = free_port(arguments.host, arguments.port)
         log = Path(folder, "server.log")
         say(f"Starting MLflow's scoring server on {found.label} …", flush=True)
+        limits = Limits(arguments.max_body, arguments.max_depth)
         with scoring_server(
-            model.folder, host=arguments.host, port=port, log=log
+            model.folder, host=arguments.host, port=port, log=log, limits=limits
         ) as server:
             server.wait_until_ready()
             say(f"{found.label} answers at {server.address}/invocations. Try it:")
             say(_curl(server.address, model.folder))
+            say(
+                f"A request may have {limits.max_body / 1e6:g} MB (--max-body) and "
+                f"{limits.max_depth} levels of JSON (--max-depth)."
+            )
             say("Stop it with Ctrl-C.", flush=True)
             return wait_for_end(server)
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ktune.cli.request_checks import Limits
 from ktune.errors import KtuneError
 from ktune.tracking.location import StoreLocation
 
@@ -174,7 +174,9 @@ def page_server(
     return Server(command, environment, address=f"http://{host}:{port}", log=log)
 
 
-def scoring_server(folder: Path, *, host: str, port: int, log: Path) -> Server:
+def scoring_server(
+    folder: Path, *, host: str, port: int, log: Path, limits: Limits | None = None
+) -> Server:
     """Start MLflow's scoring server on a model, in this Python environment.
 
     Args:
@@ -182,15 +184,14 @@ def scoring_server(folder: Path, *, host: str, port: int, log: Path) -> Server:
         host: Interface to listen on. Any but 127.0.0.1 allows other machines.
         port: Port to listen on.
         log: File for the output of the server.
+        limits: Limits of a request; None for the default ones.
     """
-    command = [sys.executable, "-m", "mlflow", "models", "serve"]
-    options = ["--env-manager", "local", "--host", host, "--port", str(port)]
-    # MLflow calls `uvicorn` by name, which stands beside this Python.
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    environment = {"PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return Server(
-        [*command, "--model-uri", str(folder), *options],
-        environment,
-        address=f"http://{host}:{port}",
-        log=log,
-    )
+    options = ["--host", host, "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", *options, "ktune.cli.scoring_app:app"]
+    environment = {
+        # As `mlflow models serve` does (mlflow/pyfunc/scoring_server, 3.17).
+        "__pyfunc_model_path__": folder.resolve().as_uri(),
+        "KTUNE_SERVE": (limits or Limits()).as_json(),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    return Server(command, environment, address=f"http://{host}:{port}", log=log)

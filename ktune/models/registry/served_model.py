@@ -149,7 +149,10 @@ class ServedModel(PythonModel):
     def _float32_or_integers(self, numbers: np.ndarray) -> np.ndarray:
         if numbers.dtype.kind in "iu" and self.spec["keeps_integers"]:
             return numbers
-        return numbers.astype(np.float32)
+        with np.errstate(over="ignore"):
+            floats = numbers.astype(np.float32)
+        _refuse_too_large(numbers, floats)
+        return floats
 
 
 def load_keras_model(
@@ -303,7 +306,11 @@ def _refusal(message: str) -> MlflowException:
 
 
 def _measured(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    try:
+        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    except OverflowError as error:
+        message = f"column {column.name!r} has a number beyond 64 bits"
+        raise _refusal(message) from error
     wrong = np.flatnonzero(numbers.isna() & column.notna())
     if len(wrong):
         raise _refusal(
@@ -317,10 +324,37 @@ def _as_numbers(rows: np.ndarray, what: str) -> np.ndarray:
     try:
         plain = np.array(rows.tolist())
     except ValueError as error:
-        raise _refusal(f"{what} are ragged: they differ in shape") from error
+        number = _first_ragged(rows)
+        raise _refusal(
+            f"{what} are ragged: row {number} has another shape than row 0, or its "
+            "parts differ in shape"
+        ) from error
     if plain.dtype.kind not in "fiub":
         plain = pd.DataFrame(rows.reshape(len(rows), -1)).apply(_measured).to_numpy()
     return plain
+
+
+def _first_ragged(rows: np.ndarray) -> int:
+    """Return the number of the first row that does not fit to row 0."""
+    shapes: list[Any] = []
+    for row in rows:
+        try:
+            shapes.append(np.shape(row))
+        except ValueError:
+            return len(shapes)
+        if shapes[-1] != shapes[0]:
+            break
+    return len(shapes) - 1
+
+
+def _refuse_too_large(numbers: np.ndarray, floats: np.ndarray) -> None:
+    """Refuse numbers that are infinite only as floats of 32 bits."""
+    is_infinite = np.isinf(floats)
+    if not is_infinite.any():
+        return
+    wrong = np.argwhere(is_infinite & np.isfinite(numbers.astype(np.float64)))
+    if len(wrong):
+        raise _refusal(f"a number of row {wrong[0][0]} is too large for 32 bits")
 
 
 def _nearest(word: str, known: list[str]) -> str:

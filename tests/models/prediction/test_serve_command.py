@@ -1,5 +1,7 @@
 """`ktune serve`: the real server, asked over HTTP as anybody would."""
 
+import contextlib
+import http.client
 import json
 import re
 import signal
@@ -7,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import numpy as np
@@ -87,6 +90,42 @@ def test_wrong_rows_are_refused_with_the_reason(server, tiny_models, change, tol
     status, answer = post(server, as_split(change(rows)))
     assert status == 400
     assert told in answer["message"]
+
+
+def send(server, body, content_type):
+    """Send bytes as they are; return the status and the message of an error."""
+    address = re.search(r"http://127\.0\.0\.1:\d+/invocations", "".join(server)).group()
+    url = urllib.parse.urlsplit(address)
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    with contextlib.closing(http.client.HTTPConnection(url.netloc, timeout=60)) as web:
+        web.request("POST", url.path, body, headers)
+        reply = web.getresponse()
+        return reply.status, json.load(reply).get("message", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "told"),
+    [
+        (b"age,job\n1\n", "text/csv", 400, "row 0 has 1 values for 2 columns"),
+        (b'{"inputs": ' + b"[" * 99, "application/json", 400, "32 levels deep"),
+        (b'{"inputs": [[1e999]]}', "application/json", 400, "a number is too large"),
+        (b'{"inputs": [[1]]}', "application/json", 400, ""),
+        (b"no JSON", "application/json", 400, "not valid JSON"),
+        (b"{}", None, 415, "no Content-Type"),
+        (b" " * 10_000_001, "application/json", 413, "--max-body"),
+    ],
+)
+def test_other_requests_get_one_sentence(server, body, content_type, status, told):
+    found, message = send(server, body, content_type)
+    assert found == status
+    assert told in message
+    assert 0 < len(message) < 400
+    assert "Traceback" not in message
+    assert "/" not in message.replace("application/", "").replace("text/csv", "")
+
+
+def test_the_limits_are_stated(server):
+    assert any("10 MB (--max-body) and 32 levels" in line for line in server)
 
 
 def test_the_printed_curl_line_works(server):
