@@ -24,6 +24,7 @@ from ktune.spaces.hyperparameters import replay
 from ktune.trial import Trial, Value
 from ktune.utils.memory import limited_weights
 from ktune.utils.runtime import available_bytes
+from ktune.utils.user_code import contained
 
 LEAST_ROWS = 32
 MOST_BYTES = 2**24
@@ -39,7 +40,8 @@ class ModelBuilder:
 
     def declare(self, hp: Any) -> None:
         """Let ``build`` and ``fit`` request all their hyperparameters from ``hp``."""
-        self._settings(hp, self._build(hp))
+        with contained(restores_random_state=True):
+            self._settings(hp, self._build(hp))
 
     def model(self, values: Mapping[str, Value]) -> Any:
         """Return a new compiled Keras model for these values."""
@@ -80,6 +82,10 @@ class ModelBuilder:
         return found is not None and found.returns_number
 
     def _build(self, hp: Any) -> Any:
+        with contained():
+            return self._build_compiled(hp)
+
+    def _build_compiled(self, hp: Any) -> Any:
         with limited_weights(self.memory()):
             model = _builder(self.experiment.build, self.data)(hp)
         if not hasattr(model, "fit") or not hasattr(model, "compile"):
@@ -113,7 +119,8 @@ class ModelBuilder:
     def _settings(self, hp: Any, model: Any) -> FitSettings:
         requested = self._requested_by_hypermodel(hp, model)
         fit = self.experiment.fit
-        settings = fit(hp) if callable(fit) else (fit or {})
+        with contained():
+            settings = fit(hp) if callable(fit) else (fit or {})
         if not isinstance(settings, Mapping):
             raise ExperimentError(f"`fit` must return a dict; it returned {settings!r}")
         overrides = self.experiment.fit_overrides or {}
