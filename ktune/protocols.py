@@ -38,11 +38,13 @@ class Work:
         help: Called with a trial, the index and the number of its parts, and the
             connection to the process that evaluates it.
         most_parts: Maximum number of processes that can share a trial.
+        declare: Requests all hyperparameters of a trial from an ``hp``.
     """
 
     evaluate: Callable[..., TrialResult]
     help: Callable[..., None] | None = None
     most_parts: int = 1
+    declare: Callable[[Any], None] | None = None
 
 
 class DataSource(Protocol):

@@ -48,6 +48,9 @@ class Trial:
     batch_size: int | None = None
     """Replaces the batch size of the fit settings after a trial ran out of memory;
     None: use that of the fit settings."""
+    has_ended_process: bool = False
+    """Whether it ended the process of the search as often as allowed; it is then
+    recorded as failed without another evaluation."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def work_with(context: SearchContext) -> Work:
         evaluate=functools.partial(evaluate_trial, context),
         help=functools.partial(train_part, context),
         most_parts=1 if context.experiment.races else len(context.folds),
+        declare=context.builder.declare,
     )
 
 

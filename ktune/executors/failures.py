@@ -12,6 +12,16 @@ def worker_died(message: str, log_tail: str = "") -> TrialResult:
     return TrialResult(TrialState.FAILED, failure=failure)
 
 
+def process_ended() -> TrialResult:
+    """Return the result of a trial that ended the process of the search."""
+    message = (
+        "it ended the process twice: `build` or the training crashed, called "
+        "`os._exit`, or the process was killed. With `--jobs 2` such a trial ends its "
+        "worker only"
+    )
+    return TrialResult(TrialState.FAILED, failure=Failure("ProcessEnded", message, ""))
+
+
 def timed_out(seconds: float, log_tail: str = "") -> TrialResult:
     """Return the result of a trial that hung for a number of seconds."""
     message = (

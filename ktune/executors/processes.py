@@ -6,14 +6,19 @@ import tempfile
 from collections.abc import Iterable
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from typing import Any
 
 from ktune.errors import ExperimentError
 from ktune.executors.failures import TIMEOUT_FACTOR
 from ktune.executors.serialization import serialize
-from ktune.executors.worker import WorkerReady, WorkerSetup
+from ktune.executors.worker import Declared, Proposal, WorkerReady, WorkerSetup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
+
+
+class _WorkerLost(Exception):
+    """A worker died or hangs while it ran the builder."""
 
 
 class ProcessesExecutor:
@@ -51,6 +56,7 @@ class ProcessesExecutor:
         self.n_workers = n_workers
         self._trial_timeout = trial_timeout
         self._most_parts = work.most_parts
+        self._declare_here = work.declare
         self._queue: list[Trial] = []
         self._folder = tempfile.TemporaryDirectory(prefix="ktune-")
         try:
@@ -85,6 +91,61 @@ class ProcessesExecutor:
                 if self._hangs(worker):
                     return self._replace_failed(worker, worker.timed_out())
 
+    def declare(self, hp: Any) -> None:
+        """Run the builder in an idle worker, with the values that ``hp`` proposes here.
+
+        If the builder ends or hangs there, the declaration ends, and the evaluation of
+        the trial will do the same and report it.
+        """
+        worker = self._idle_worker()
+        worker.start_declaring()
+        try:
+            self._answer(worker, hp)
+        except _WorkerLost:
+            self._replace(worker)
+            if not worker.is_ready:  # not the builder's fault; no trial will start
+                assert self._declare_here is not None
+                self._declare_here(hp)
+
+    def _idle_worker(self) -> WorkerProcess:
+        idle = self._idle_workers()
+        if idle:
+            return max(idle, key=lambda worker: worker.is_ready)
+        self._workers.append(self._start())
+        return self._workers[-1]
+
+    def _answer(self, worker: WorkerProcess, hp: Any) -> None:
+        """Answer the requests of a builder until it ends.
+
+        Raises:
+            _WorkerLost: The worker died, or the builder hangs.
+        """
+        failure: BaseException | None = None
+        while not isinstance(message := self._next_message(worker), Declared):
+            proposal = Proposal(None)
+            if failure is None:
+                try:
+                    proposal = Proposal(hp.propose(message))
+                except BaseException as error:
+                    failure = error
+            worker.send(proposal)
+        if failure is not None:
+            raise failure
+
+    def _next_message(self, worker: WorkerProcess) -> Any:
+        while True:
+            if not worker.connection.poll(self._poll_timeout([worker])):
+                if self._is_overdue(worker):
+                    raise _WorkerLost
+                continue
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                raise _WorkerLost from None
+            if not isinstance(message, WorkerReady):
+                return message
+            worker.mark_ready()
+
     def close(self) -> None:
         """End all workers; running trials are dropped."""
         for worker in self._workers:
@@ -94,14 +155,17 @@ class ProcessesExecutor:
 
     def _assign_trials(self) -> None:
         """Divide the idle workers among the queued trials."""
+        idle = self._idle_workers() if self._queue else []
+        while self._queue and idle:
+            size = min(self._most_parts, max(1, len(idle) // len(self._queue)))
+            leader, *followers = [idle.pop(0) for _ in range(size)]
+            leader.submit(self._queue.pop(0), followers)
+
+    def _idle_workers(self) -> list[WorkerProcess]:
         busy = {peer for worker in self._workers for peer in worker.followers}
         idle = [w for w in self._workers if w.trial is None and w not in busy]
         # `wait` does not notice that a follower has died.
-        idle = [w if w.is_alive() else self._replace(w) for w in idle]
-        while self._queue:
-            size = min(self._most_parts, len(idle) // len(self._queue))
-            leader, *followers = [idle.pop(0) for _ in range(size)]
-            leader.submit(self._queue.pop(0), followers)
+        return [w if w.is_alive() else self._replace(w) for w in idle]
 
     def _start(self) -> WorkerProcess:
         self._n_started += 1
@@ -153,8 +217,8 @@ class ProcessesExecutor:
         return max(0.0, min(limit - worker.seconds for worker in busy))
 
     def _hangs(self, worker: WorkerProcess) -> bool:
+        return worker.trial is not None and self._is_overdue(worker)
+
+    def _is_overdue(self, worker: WorkerProcess) -> bool:
         limit = self._trial_timeout
-        is_busy = worker.trial is not None
-        return (
-            limit is not None and is_busy and worker.seconds >= TIMEOUT_FACTOR * limit
-        )
+        return limit is not None and worker.seconds >= TIMEOUT_FACTOR * limit

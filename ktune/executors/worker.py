@@ -12,10 +12,11 @@ import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
+from typing import Any
 
 from ktune.executors.serialization import Serialization, deserialize
 from ktune.protocols import Work
-from ktune.trial import EpochReport, Trial
+from ktune.trial import EpochReport, Trial, Value
 from ktune.utils.runtime import import_keras, set_determinism, set_threads
 
 
@@ -59,6 +60,31 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Declaration:
+    """Message that asks a worker to run the builder for values of the driver.
+
+    The worker sends each hyperparameter that the builder requests, and receives a
+    `Proposal`; at its end it sends `Declared`.
+    """
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The value of a hyperparameter; None: stop the builder."""
+
+    value: Value | None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Message of a worker whose builder has requested all its values, or has raised."""
+
+
+class _Stopped(BaseException):
+    """Stops a builder; an ``except Exception`` in it lets it pass."""
+
+
+@dataclass(frozen=True)
 class WorkerReady:
     """Message of a worker that is ready for trials."""
 
@@ -74,13 +100,34 @@ def serve(connection: Connection) -> None:
     work: Work = deserialize(setup.serialized)
     connection.send(WorkerReady())
     while True:
-        job: Job = connection.recv()
+        job: Job | Declaration = connection.recv()
+        if isinstance(job, Declaration):
+            _declare(work, connection)
+            continue
         with contextlib.ExitStack() as stack:
             peers = [
                 stack.enter_context(Connection(recv_handle(connection)))
                 for _ in range(job.n_connections)
             ]
             _run(job, work, connection, peers)
+
+
+def _declare(work: Work, driver: Connection) -> None:
+    # Imported here, after Keras.
+    from ktune.spaces.hyperparameters import ProposingHyperParameters
+
+    def propose(hyperparameter: Any) -> Value:
+        driver.send(hyperparameter)
+        proposal: Proposal = driver.recv()
+        if proposal.value is None:
+            raise _Stopped
+        return proposal.value
+
+    assert work.declare is not None
+    # The evaluation of the trial raises the same exception and reports it.
+    with contextlib.suppress(Exception, SystemExit, _Stopped):
+        work.declare(ProposingHyperParameters(propose))
+    driver.send(Declared())
 
 
 def _run(job: Job, work: Work, driver: Connection, peers: list[Connection]) -> None:

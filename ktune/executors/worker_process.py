@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ktune.executors.failures import timed_out, worker_died
-from ktune.executors.worker import Job, WorkerSetup
+from ktune.executors.worker import Declaration, Job, WorkerSetup
 from ktune.trial import Trial, TrialResult
 
 # Not by "-m": objects pickled there would belong to the module "__main__".
@@ -70,6 +70,11 @@ class WorkerProcess:
             for worker, end in zip((self, peer), socket.socketpair(), strict=True):
                 worker._send_end(end)
 
+    def start_declaring(self) -> None:
+        """Have the worker run the builder; see `Declaration`."""
+        self._submitted = time.monotonic()
+        self.send(Declaration())
+
     def _send_end(self, end: socket.socket) -> None:
         with end, contextlib.suppress(OSError):
             send_handle(self.connection, end.fileno(), self._process.pid)
@@ -84,6 +89,11 @@ class WorkerProcess:
         except (EOFError, OSError):
             return False
         return True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has started."""
+        return self._is_ready
 
     @property
     def seconds(self) -> float:

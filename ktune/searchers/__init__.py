@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ktune.protocols import Searcher
     from ktune.searchers.discovery import Declare
     from ktune.searchers.driven_study import DrivenStudy
-    from ktune.searchers.trial_store import TrialStore
 
 _ENGINES: Mapping[str, tuple[str, str]] = {
     "optuna": ("ktune.searchers.optuna", "OptunaSearcher"),
@@ -36,6 +35,7 @@ def make_searcher(
     epochs: int | None = None,
     start_from: Sequence[Mapping[str, Value]] = (),
     find_result: "Callable[[int], TrialResult | None] | None" = None,
+    counts_attempts: bool = False,
 ) -> "Searcher":
     """Return the searcher of an experiment.
 
@@ -54,6 +54,8 @@ def make_searcher(
             values keep their defaults.
         find_result: Returns the result of a trial by its number, if it was recorded.
             A search that died before `tell` is completed with it.
+        counts_attempts: Whether trials are evaluated in this process, so that one that
+            ends it must not be repeated for ever.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -63,7 +65,9 @@ def make_searcher(
     check_installed(experiment.chosen_sampler)
     module, name = _ENGINES[experiment.engine]
     engine = getattr(importlib.import_module(module), name)
-    trial_store = _open(path, study_name or experiment.name, goal, find_result)
+    study = _study(path, study_name or experiment.name)
+    trial_store = study.open_trial_store(goal, find_result)
+    trial_store.attempts = study.attempts() if counts_attempts else None
     searcher: Searcher = engine(
         declare,
         trial_store=trial_store,
@@ -76,16 +80,10 @@ def make_searcher(
     return searcher
 
 
-def _open(
-    path: "str | Path | DrivenStudy",
-    name: str,
-    goal: "Goal",
-    find_result: Callable[[int], TrialResult | None] | None,
-) -> "TrialStore":
+def _study(path: "str | Path | DrivenStudy", name: str) -> "DrivenStudy":
     from ktune.searchers.local_study import LocalStudy
 
-    study = LocalStudy(path, name) if isinstance(path, str | Path) else path
-    return study.open_trial_store(goal, find_result)
+    return LocalStudy(path, name) if isinstance(path, str | Path) else path
 
 
 def _epochs(experiment: "Experiment") -> int:

@@ -1,7 +1,7 @@
 """Run a builder to discover the hyperparameters it requests."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ktune.errors import SpaceError
@@ -21,8 +21,26 @@ KeyOf: TypeAlias = Callable[[Parameter], str]
 _log = logging.getLogger(__name__)
 
 
-def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Configuration:
+class _Stopped(BaseException):
+    """Stops a builder; an ``except Exception`` in it lets it pass."""
+
+
+def discover(
+    declare: Declare,
+    propose: Propose,
+    key_of: KeyOf,
+    *,
+    notify: Callable[[Configuration], None] = lambda _: None,
+    stop_at: Collection[Configuration] = (),
+) -> Configuration:
     """Run a builder with a proposed value for each parameter it requests.
+
+    Args:
+        declare: Runs the builder.
+        propose: Returns the values.
+        key_of: Returns the key of a parameter.
+        notify: Called with the assignments so far, before the builder goes on.
+        stop_at: Assignments after which the builder must not go on.
 
     Returns:
         The assignments, up to the point where the builder raises, if it does: the
@@ -37,13 +55,21 @@ def discover(declare: Declare, propose: Propose, key_of: KeyOf) -> Configuration
         parameter = parameter_of(hyperparameter)
         key = key_of(parameter)
         assignments.append(Assignment(key, parameter, propose(key, parameter)))
+        check()
         return assignments[-1].value
 
+    def check() -> None:
+        configuration = tuple(assignments)
+        if configuration in stop_at:
+            raise _Stopped
+        notify(configuration)
+
     try:
+        check()
         declare(ProposingHyperParameters(assign))
     except SpaceError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, _Stopped) as error:
         _log.debug("the builder raised: %r", error)
     return tuple(assignments)
 

@@ -9,6 +9,7 @@ from ktune.trial import TrialResult
 
 if TYPE_CHECKING:
     from ktune.metrics.ranking import Goal
+    from ktune.searchers.attempts import AttemptFile
     from ktune.searchers.trial_store import TrialStore
 
 FindResult: TypeAlias = Callable[[int], TrialResult | None]
@@ -40,6 +41,10 @@ class DrivenStudy(OtherDrivers, Protocol):
 
         The caller must hold the lock.
         """
+        ...
+
+    def attempts(self) -> "AttemptFile | None":
+        """Return the file with the trial at work; None if there is none."""
         ...
 
     def space(self) -> Mapping[str, Any]:

@@ -1,11 +1,12 @@
 """A study in a local file, driven by one process."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ktune.protocols import DriverCounts
+from ktune.searchers.attempts import AttemptFile
 from ktune.searchers.driven_study import FindResult
 from ktune.searchers.trial_store import TrialStore, open_trial_store
 from ktune.utils.file_lock import driving
@@ -28,13 +29,19 @@ class LocalStudy:
         self._path = path
         self._name = name
 
-    def session(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def session(self) -> Iterator[None]:
         """Drive the search in the block.
 
         Raises:
             StoreError: Another process drives it.
         """
-        return driving(Path(self._path))
+        with driving(Path(self._path)):
+            try:
+                yield
+            finally:
+                if attempts := self.attempts():
+                    attempts.remove()
 
     def other_addresses(self) -> Sequence[str]:
         """Return no addresses."""
@@ -47,6 +54,12 @@ class LocalStudy:
         trial_store = open_trial_store(self._path, self._name, goal=goal)
         trial_store.recover(find_result)
         return trial_store
+
+    def attempts(self) -> AttemptFile | None:
+        """Return the file with the trial at work, beside the study."""
+        if "://" in str(self._path):
+            return None
+        return AttemptFile(Path(self._path).with_suffix(".attempt"))
 
     def lock(self) -> AbstractContextManager[DriverCounts]:
         """Return an empty context: there are no other drivers."""

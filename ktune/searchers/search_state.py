@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ktune.searchers.configuration import Configuration, values_of
+from ktune.searchers.configuration import Assignment, Configuration, values_of
 from ktune.searchers.discovery import (
     Declare,
     Propose,
@@ -20,6 +21,9 @@ from ktune.trial import Trial, TrialResult, Value
 from ktune.utils.seeds import derive_seed
 
 _RANDOM_TRIES = 20
+
+_ENDED_PROCESS = "ended_process"
+"""Note on a trial whose builder ended the process while it requested values."""
 
 
 class SearchState:
@@ -52,6 +56,7 @@ class SearchState:
         self.past: Sequence[TrialRecord] = trial_store.records()
         self.next_number = 0
         self.n_running = 0
+        self._stop_at: set[Configuration] = set()
         self._add_records(self.past)
 
     @property
@@ -64,21 +69,57 @@ class SearchState:
         if self.trial_store.is_shared:
             self._add_records(self.trial_store.records())
         if not self.trial_store.lost:
-            return None
+            return self._end_discovery()
         record = self.trial_store.lost.pop(0)
         self.trial_store.enter(record.trial, record.configuration, note=record.note)
         self.n_running += 1
-        return record.trial
+        has_ended = self._has_ended_process(record.trial.number)
+        return replace(record.trial, has_ended_process=has_ended)
+
+    def _end_discovery(self) -> Trial | None:
+        """Return the trial whose builder ended the process too often, if any.
+
+        It has the values that the builder had requested.
+        """
+        if not self._has_ended_process(self.next_number):
+            return None
+        assert self.trial_store.attempts is not None
+        ended = self.trial_store.attempts.ended_at(self.next_number)
+        assert ended is not None
+        parameters = self.trial_store.parameters()
+        configuration = tuple(
+            Assignment(key, parameters[key], value)
+            for key, value in ended.values.items()
+        )
+        self._stop_at.add(configuration)
+        trial = self.enter(configuration, note={_ENDED_PROCESS: True})
+        return replace(trial, has_ended_process=True)
+
+    def _has_ended_process(self, number: int) -> bool:
+        attempts = self.trial_store.attempts
+        return attempts is not None and attempts.has_ended_too_often(number)
 
     def _add_records(self, records: Sequence[TrialRecord]) -> None:
         """Add the trials of the store."""
         for record in records:
             self.explored.add(record.configuration)
             self.next_number = max(self.next_number, record.trial.number + 1)
+            if record.note.get(_ENDED_PROCESS):
+                self._stop_at.add(record.configuration)
 
     def discover(self, propose: Propose) -> Configuration:
         """Run the builder, and return its configuration."""
-        return discover(self._declare, propose, self.trial_store.key_of)
+        return discover(
+            self._declare,
+            propose,
+            self.trial_store.key_of,
+            notify=self._note_attempt,
+            stop_at=self._stop_at,
+        )
+
+    def _note_attempt(self, configuration: Configuration) -> None:
+        if self.trial_store.attempts is not None:
+            self.trial_store.attempts.note(self.next_number, configuration)
 
     def planned_configuration(self) -> Configuration | None:
         """Return the next configuration to start from; None if there are no more.

@@ -120,6 +120,9 @@ class SharedStudy:
         """
         self._drivers.check_in()
 
+    def attempts(self) -> None:
+        """Return None: other drivers repeat the trials of a dead one."""
+
     def space(self) -> Mapping[str, Any]:
         """Return the parameters as JSON, since reports do not read the database."""
         parameters = self._open().parameters()

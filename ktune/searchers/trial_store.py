@@ -35,6 +35,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ktune.errors import StoreError
+from ktune.searchers.attempts import AttemptFile
 from ktune.searchers.configuration import Configuration
 from ktune.searchers.constraints import make_tpe
 from ktune.searchers.journal import BatchedJournal
@@ -98,6 +99,8 @@ class TrialStore:
 
     Attributes:
         lost: Trials to repeat, as a crash interrupted them.
+        attempts: Counts the processes that a trial has ended; None if trials are
+            evaluated by workers.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class TrialStore:
         self.study = study
         self._journal = journal
         self.lost: list[TrialRecord] = []
+        self.attempts: AttemptFile | None = None
         self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # running trials by number
         self._keys: dict[Parameter, str] = {}
@@ -204,6 +208,8 @@ class TrialStore:
         """
         driver = self._drivers.number if self._drivers else None
         record = trial_attributes(trial, configuration, note or {}, driver)
+        if self.attempts is not None:
+            self.attempts.note(trial.number, configuration)
         with quiet():
             slot = slot or self._enqueue(configuration)
             with self._batch():

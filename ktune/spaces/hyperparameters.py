@@ -21,7 +21,7 @@ class ProposingHyperParameters(keras_tuner.HyperParameters):
 
     def __init__(self, propose: Callable[[Any], Value]) -> None:
         super().__init__()
-        self._propose = propose
+        self.propose = propose
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         # A private method, but all declarations call it, and there is no public hook
@@ -29,7 +29,7 @@ class ProposingHyperParameters(keras_tuner.HyperParameters):
         name = hyperparameter.name
         is_active = self._conditions_are_active(hyperparameter.conditions)
         if is_active and name not in self.values:
-            self.values[name] = self._propose(hyperparameter)
+            self.values[name] = self.propose(hyperparameter)
         return super()._register(hyperparameter, overwrite=False)
 
 
@@ -38,6 +38,22 @@ def replay(values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
     hyperparameters = keras_tuner.HyperParameters()
     hyperparameters.values = dict(values)
     return hyperparameters
+
+
+def declarations(declare: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a function that repeats the declarations made for default values.
+
+    It requests the same hyperparameters from another ``hp`` without the builder, which
+    may crash for other values.
+    """
+    hyperparameters = keras_tuner.HyperParameters()
+    declare(hyperparameters)
+
+    def repeat(hp: Any) -> None:
+        for hyperparameter in hyperparameters.space:
+            hp._register(hyperparameter)
+
+    return repeat
 
 
 def default_values(declare: Callable[[Any], None]) -> dict[str, Value]:

@@ -13,7 +13,7 @@ from ktune.evaluation.refit import Refit
 from ktune.executors import make_executor
 from ktune.listener import Listener
 from ktune.models.registry.card import write_card
-from ktune.protocols import Searcher
+from ktune.protocols import Executor, Searcher
 from ktune.searchers import make_searcher
 from ktune.searchers.driven_study import DrivenStudy
 from ktune.tracking import names
@@ -157,9 +157,15 @@ class Driver:
             results.append((trial, replace(result, out_of_fold=b"")))
 
         experiment = self.checked.context.experiment
+        executor = make_executor(experiment, work_with(self.checked.context))
+        try:
+            searcher = self._make_searcher(executor)
+        except BaseException:
+            executor.close()
+            raise
         return SearchLoop(
-            self._make_searcher(),
-            make_executor(experiment, work_with(self.checked.context)),
+            searcher,
+            executor,
             track=track,
             listener=self.listener,
             trials=experiment.trials,
@@ -169,17 +175,20 @@ class Driver:
             other_drivers=self.study,
         )
 
-    def _make_searcher(self) -> Searcher:
+    def _make_searcher(self, executor: Executor) -> Searcher:
         context = self.checked.context
+        # A worker runs the builder where there is one: it may crash or hang.
+        declare = getattr(executor, "declare", context.builder.declare)
         with self.study.lock():
             return make_searcher(
                 context.experiment,
-                context.builder.declare,
+                declare,
                 goal=context.goal,
                 path=self.study,
                 epochs=context.builder.settings(self.checked.defaults).epochs,
                 start_from=context.experiment.start_from,
                 find_result=self._find_result(),
+                counts_attempts=context.experiment.chosen_executor == "serial",
             )
 
     def _find_result(self) -> Callable[[int], TrialResult | None] | None:

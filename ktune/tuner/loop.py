@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from ktune.errors import ConstraintViolated, SearchAborted
+from ktune.executors.failures import process_ended
 from ktune.listener import Listener
 from ktune.protocols import DriverCounts, Executor, OtherDrivers, Searcher
 from ktune.trial import EpochReport, Trial, TrialResult, TrialState
@@ -113,7 +114,10 @@ class SearchLoop:
             self._started[trial.number] = time.monotonic()
             self.outcome.asked += 1
             self._listener.on_trial_start(trial)
-            self._executor.submit(trial)
+            if trial.has_ended_process:
+                self._end_trial(trial, process_ended())
+            else:
+                self._executor.submit(trial)
         return bool(self._running)
 
     def _ask(self) -> Trial | None:

@@ -37,7 +37,7 @@ from ktune.models.registry.storage import why_not_as_weights, why_not_whole
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
 from ktune.spaces.hypermodel import own_fit
-from ktune.spaces.hyperparameters import default_values
+from ktune.spaces.hyperparameters import declarations, default_values
 from ktune.trainers.callback_files import note_on_files
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
@@ -52,6 +52,7 @@ from ktune.tuner.settled_by_model import (
     note_on_regression,
     objective_of_fit,
 )
+from ktune.utils.user_code import contained
 
 _T = TypeVar("_T")
 
@@ -185,7 +186,8 @@ def _guarded(
 ) -> _T:
     """Run the user's code, and raise its errors without a traceback."""
     try:
-        return step()
+        with contained(restores_random_state=True):
+            return step()
     except KtuneError:
         raise
     except (Exception, SystemExit) as error:
@@ -299,11 +301,13 @@ def _try_searcher(context: SearchContext) -> None:
     """Propose two trials in a temporary study: the defaults, and a sampled one.
 
     It raises an error if the sampler does not support this space, or lacks a package.
+    The builder is not run with sampled values: it might crash, and a search evaluates
+    such values in a worker, or at most twice.
     """
     with tempfile.TemporaryDirectory() as folder:
         searcher = make_searcher(
             context.experiment,
-            context.builder.declare,
+            declarations(context.builder.declare),
             goal=context.goal,
             path=Path(folder, "study.log"),
         )

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from ktune.errors import ExperimentError
+from ktune.errors import ExperimentError, SpaceError
 from ktune.executors.failures import worker_died
 from ktune.executors.processes import ProcessesExecutor
 from ktune.executors.serialization import deserialize, serialize
 from ktune.protocols import Work
+from ktune.searchers.discovery import discover
 from ktune.testing.executors import (
     DEADLY,
     TABLE,
@@ -23,6 +24,7 @@ from ktune.testing.executors import (
     make_evaluate,
     run_trials,
 )
+from ktune.testing.fakes import make_trial
 from ktune.trial import TrialResult, TrialState
 
 
@@ -54,6 +56,68 @@ def test_a_worker_that_hangs_is_ended_and_replaced():
     executor.close()
     assert found[1].failure.kind == "TrialTimeout"
     assert (found[0].score, found[2].score) == (1.0, 1.0)
+
+
+def declare_or_die(hp):
+    """Declare values; some of them end or block the process."""
+    units = hp.Int("units", 1, 9)
+    if units == 2:
+        os._exit(1)
+    if units == 3:
+        time.sleep(600)
+    if units == 4:
+        raise ValueError("a mistake")
+    with hp.conditional_scope("units", [5]):
+        hp.Choice("pid", [str(os.getpid())])
+        hp.Float("rate", 0.1, 0.9)
+
+
+@pytest.fixture(scope="module")
+def declaring():
+    work = Work(lambda trial, report: None, declare=declare_or_die)
+    executor = ProcessesExecutor(work, 1, trial_timeout=0.6)
+    yield executor
+    executor.close()
+
+
+@pytest.mark.parametrize(
+    ("units", "names"),
+    [
+        (5, ["units", "pid", "rate"]),
+        (1, ["units"]),
+        (4, ["units"]),
+        (2, ["units"]),
+        (3, ["units"]),
+        (6, ["units"]),
+    ],
+)
+def test_a_builder_requests_values_in_a_worker_and_ends_there(declaring, units, names):
+    found = {}
+
+    def propose(key, parameter):
+        found[key] = units if key == "units" else parameter.default
+        return found[key]
+
+    discover(declaring.declare, propose, lambda parameter: parameter.name)
+    assert list(found) == names
+    assert found.get("pid") != str(os.getpid())
+
+
+def test_an_unsupported_parameter_stops_the_builder_in_the_worker(declaring):
+    def propose(key, parameter):
+        raise SpaceError("too many values")
+
+    for _ in range(2):  # the worker is of use afterwards
+        with pytest.raises(SpaceError, match="too many values"):
+            discover(declaring.declare, propose, lambda parameter: parameter.name)
+
+
+def test_more_trials_than_idle_workers_wait_for_one(executor):
+    """A worker that helps another trial is not idle."""
+    for number in range(3):
+        executor.submit(make_trial(number))
+    found = {executor.wait(lambda _: True)[0].number for _ in range(3)}
+    assert found == {0, 1, 2}
 
 
 def test_workers_end_with_the_executor():

@@ -1,6 +1,7 @@
 import itertools
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,23 @@ def test_failed_trials_are_replaced():
     assert (outcome.finished, outcome.asked) == (2, 4)
     assert outcome.failures == {"ValueError: boom": 2}
     assert outcome.reason == "all trials done"
+
+
+def test_a_trial_that_ended_the_process_twice_fails_without_an_evaluation():
+    context = Bench(always(complete()), trials=2)
+    ask = context.searcher.ask
+
+    def ask_again():
+        trial = ask()
+        return replace(trial, has_ended_process=trial.number == 0)
+
+    context.searcher.ask = ask_again
+    outcome = context.run()
+    assert (outcome.finished, outcome.asked) == (2, 3)
+    assert context.tracked[0].state is TrialState.FAILED
+    assert "ended the process twice" in context.tracked[0].failure.message
+    assert "--jobs 2" in context.tracked[0].failure.message
+    assert [trial.number for trial, _ in context.searcher.told] == [0, 1, 2]
 
 
 def test_failed_trials_are_not_replaced_without_end():
