@@ -97,7 +97,7 @@ class ModelBuilder:
             model(_a_row_of_features(self.data))
         is_ours = not model.compiled
         if is_ours:
-            compile_by_default(model, hp, self.data)
+            compile_by_default(model, hp, self.data, _n_columns(model, self.data))
         unwrap_loss_of_sequential(model)
         if self._scales_targets(is_ours):
             let_learn_scaled_targets(model)
@@ -173,6 +173,14 @@ def _n_rows(data: DataDescription) -> int:
     size = 4 * sum(math.prod(shape) for shape in shapes)
     wanted = 10 * data.n_outputs if data.task.is_classification else 0
     return max(LEAST_ROWS, min(wanted, MOST_BYTES // max(size, 1)))
+
+
+def _n_columns(model: Any, data: DataDescription) -> int | None:
+    """Return the columns of the output of a model."""
+    # A subclassed model does not know the shape of its output.
+    outputs = getattr(model, "outputs", None) or [model(_a_row_of_features(data))]
+    columns: int | None = outputs[0].shape[-1]
+    return columns
 
 
 def _a_row_of_features(data: DataDescription) -> Any:

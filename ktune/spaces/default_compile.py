@@ -18,18 +18,21 @@ _LOSSES = {
 }
 
 
-def compile_by_default(model: Any, hp: Any, data: DataDescription) -> None:
+def compile_by_default(
+    model: Any, hp: Any, data: DataDescription, n_columns: int | None
+) -> None:
     """Compile a model with a searched optimizer and learning rate.
 
     Args:
         model: A Keras model that is not compiled yet.
         hp: Gives ``optimizer`` and ``learning_rate``.
         data: Description of the data; its task decides the loss.
+        n_columns: Columns of its output; None if the model leaves them open.
     """
     name = hp.Choice("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     loss = _LOSSES[data.task]
-    if data.task is Task.BINARY and model.output_shape[-1] == 2:
+    if data.task is Task.BINARY and n_columns == 2:
         loss = _LOSSES[Task.MULTICLASS]
     model.compile(optimizer=_make_optimizer(name, rate), loss=loss)
 

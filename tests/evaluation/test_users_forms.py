@@ -215,3 +215,29 @@ def test_whole_numbers_without_a_regression_loss_are_told_how_to_be_numbers():
     y = (diabetes[1] // 50).astype(int)
     with pytest.raises(ExperimentError, match="task='regression'"):
         run((diabetes[0], y), net(1, None, "binary_crossentropy", 10))
+
+
+class Subclassed(keras.Model):
+    def __init__(self, width):
+        super().__init__()
+        self.hidden, self.out = layers.Dense(8, "relu"), layers.Dense(width, "softmax")
+
+    def call(self, x):
+        return self.out(self.hidden(x))
+
+
+def subclassed(hp):
+    return Subclassed(2)
+
+
+def subclassed_and_compiled(hp):
+    model = Subclassed(2)
+    model.compile("adam", loss="sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("build", [subclassed, subclassed_and_compiled])
+def test_a_subclassed_model_is_trained_by_either_trainer(trainer, build):
+    _, result, _ = run(CANCER, build, trainer=trainer)
+    assert 0.3 < result.mean("accuracy") <= 1

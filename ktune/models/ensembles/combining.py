@@ -77,7 +77,7 @@ def _as_predictions(model: Any, output: Any, task: Task) -> Any:
     """Return a model's output converted to probabilities."""
     from keras import layers
 
-    scale = _scale(model, task)
+    scale = _scale(model, int(output.shape[-1]), task)
     if scale is OutputScale.SCORES:
         return layers.Rescaling(0.5, offset=0.5, name=f"{model.name}_share")(output)
     if scale is not OutputScale.LOGITS:
@@ -87,8 +87,7 @@ def _as_predictions(model: Any, output: Any, task: Task) -> Any:
     return layers.Activation(activation, name=f"{model.name}_{activation}")(output)
 
 
-def _scale(model: Any, task: Task) -> OutputScale:
-    columns = int(model.output_shape[-1])
+def _scale(model: Any, columns: int, task: Task) -> OutputScale:
     return output_scale(
         model, task, max(columns, 2) if task is Task.BINARY else columns
     )
@@ -125,7 +124,9 @@ def _check(
 
     def predictions(model: Any) -> np.ndarray:
         outputs = model.predict(rows, batch_size=PREDICT_BATCH, verbose=0)
-        return as_predictions(outputs, task, scale=_scale(model, task))
+        return as_predictions(
+            outputs, task, scale=_scale(model, outputs.shape[-1], task)
+        )
 
     expected = blend.apply(np.stack([predictions(model) for model in models]))
     furthest = float(np.max(np.abs(predictions(combined) - expected)))

@@ -20,6 +20,7 @@ class ModelCall:
 
     def __init__(self, model: Any, *, serves_family: bool) -> None:
         self._model = model
+        self._serves_family = serves_family
         self._numbers = open_numbers(model) if serves_family else []
         variables = [*model.variables, *self._numbers]
         self._known = {id(variable) for variable in variables}
@@ -48,8 +49,10 @@ class ModelCall:
         ]
         with stateless_scope(mapping, collect_losses=True) as scope:
             outputs = model(x, training=is_training)
-            # Losses compare it with the targets, so its last axis has to be known.
-            outputs.set_shape([None, *model.output_shape[1:]])
+            if self._serves_family:
+                # Weights of open shape leave the last axis unknown, and losses
+                # compare it with the targets.
+                outputs.set_shape([None, *model.output_shape[1:]])
             loss = model.compute_loss(
                 x=x, y=y, y_pred=outputs, sample_weight=sample_weight
             )
