@@ -12,7 +12,6 @@ from ktune.metrics.intervals import Estimate
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import COSTS, Objective
 from ktune.models.registry.registration import load_keras_model
-from ktune.report.html_page import HtmlPage
 from ktune.tracking import names
 from ktune.tracking.model_registry import Registration, version_of_trial
 from ktune.tracking.reader import (
@@ -26,11 +25,12 @@ from ktune.tracking.reader import (
 from ktune.tracking.refit_record import RefitRecord, refit_of
 from ktune.tracking.store import Store
 from ktune.trial import TrialResult
-from ktune.tuner.loop import LoopOutcome
+from ktune.utils.html_page import HtmlPage
 from ktune.utils.text import count_of
 
 if TYPE_CHECKING:  # reading a search must not import Keras
     from ktune.evaluation.refit import Refit
+    from ktune.tuner.loop import LoopOutcome
 
 _SIDES = ("val_", "train_")
 
@@ -70,7 +70,7 @@ class SearchResult:
         store: Store,
         view: RunView,
         *,
-        outcome: LoopOutcome | None = None,
+        outcome: "LoopOutcome | None" = None,
         fitted: "Refit | None" = None,
         registration: Registration | None = None,
     ) -> None:
