@@ -99,8 +99,9 @@ class TrialStore:
 
     Attributes:
         lost: Trials to repeat, as a crash interrupted them.
-        attempts: Counts the processes that a trial has ended; None if trials are
-            evaluated by workers.
+        attempts: Counts the processes that a trial has ended; None if workers run the
+            builder.
+        evaluates_here: Whether this process evaluates the trials, too.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class TrialStore:
         self._journal = journal
         self.lost: list[TrialRecord] = []
         self.attempts: AttemptFile | None = None
+        self.evaluates_here = True
         self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # running trials by number
         self._keys: dict[Parameter, str] = {}
@@ -208,8 +210,10 @@ class TrialStore:
         """
         driver = self._drivers.number if self._drivers else None
         record = trial_attributes(trial, configuration, note or {}, driver)
-        if self.attempts is not None:
+        if self.attempts is not None and self.evaluates_here:
             self.attempts.note(trial.number, configuration)
+        elif self.attempts is not None:
+            self.attempts.remove()
         with quiet():
             slot = slot or self._enqueue(configuration)
             with self._batch():

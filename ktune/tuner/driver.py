@@ -188,7 +188,8 @@ class Driver:
                 epochs=context.builder.settings(self.checked.defaults).epochs,
                 start_from=context.experiment.start_from,
                 find_result=self._find_result(),
-                counts_attempts=context.experiment.chosen_executor == "serial",
+                counts_attempts=not hasattr(executor, "declare"),
+                evaluates_here=context.experiment.chosen_executor == "serial",
             )
 
     def _find_result(self) -> Callable[[int], TrialResult | None] | None:
