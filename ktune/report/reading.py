@@ -25,6 +25,7 @@ from ktune.tracking.reader import (
     list_trials,
     read_run_file,
     read_trial,
+    shown_status,
     study_file,
 )
 from ktune.tracking.refit_record import refit_of
@@ -47,7 +48,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
         run_id=search.run_id,
         started=search.started,
         seconds=search.seconds,
-        ended_because=search.tags.get(names.REASON, "it is still running"),
+        ended_because=_ended_because(store, search),
         search=view,
         diagnosis=diagnose_search(view),
         run_ids={run.number: run.run_id for run in runs},
@@ -63,6 +64,12 @@ def read_report(store: Store, search: RunView) -> SearchReport:
         model=refit_of(search, runs).model,
         **_environment(store, search),
     )
+
+
+def _ended_because(store: Store, search: RunView) -> str:
+    is_interrupted = shown_status(store, search) == "INTERRUPTED"
+    open_text = "it was interrupted" if is_interrupted else "it is still running"
+    return search.tags.get(names.REASON, open_text)
 
 
 def read_search_view(

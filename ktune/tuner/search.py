@@ -51,7 +51,7 @@ def search(
         is_smoke_test: Run a quick test: two trials, one epoch, two folds. Its model
             is not registered, and never becomes champion.
         register: Register the model of a smoke test, without an alias. Other searches
-            always register theirs.
+            always register their model.
         resume: Resume this search (a run id or unique prefix); True for the newest
             one of the experiment. Settings that its trials share must not change;
             ``trials``, ``timeout`` and ``jobs`` may.

@@ -38,7 +38,14 @@ def write_card(store: Store, name: str, number: int) -> str:
     version = find_version(store, name, number)
     if version is None:
         raise StoreError(f"model {name!r} has no version {number}")
-    card = render_card(read_card(store, version))
+    try:
+        card = render_card(read_card(store, version))
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"the card of model {name!r} version {number} cannot be written: a tag of "
+            f"the version was edited, or a run is gone ({type(error).__name__}: "
+            f"{error}). Its aliases are not concerned"
+        ) from error
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, CARD_FILE).write_text(card, encoding="utf-8")
         add_model_files(store, version.model_id, Path(folder))

@@ -12,8 +12,8 @@ from ktune.data.dataset import DataDescription, Task
 from ktune.data.folds import Partition
 from ktune.errors import StoreError
 from ktune.metrics.objectives import make_objective
+from ktune.models.registry import card, untouched
 from ktune.models.registry import champion as champion_module
-from ktune.models.registry import untouched
 from ktune.models.registry.alias_changes import change_alias, read_alias_changes
 from ktune.models.registry.champion import (
     Candidate,
@@ -278,3 +278,19 @@ def test_a_search_that_is_resumed_after_its_end_keeps_its_decision(
     assert version == before
     assert decision == Decision(True, "first: version")
     assert len(read_alias_changes(store, "m")) == 1
+
+
+@pytest.mark.parametrize(
+    "tags", [{}, {"ktune.search_run_id": "search", "ktune.ensemble": "no JSON"}]
+)
+def test_the_card_of_an_edited_version_is_refused_with_the_reason(
+    store, versions, tags, monkeypatch
+):
+    search = SimpleNamespace(run_id="search")
+    monkeypatch.setattr(card, "find_run", lambda *_: search)
+    monkeypatch.setattr(card, "read_file", lambda *_: b"{}")
+    monkeypatch.setattr(card, "list_trials", lambda *_: [])
+    for key, value in tags.items():
+        store.client.set_model_version_tag("m", "1", key, value)
+    with pytest.raises(StoreError, match="a tag of the version was edited"):
+        card.write_card(store, "m", 1)
