@@ -96,6 +96,6 @@ def test_a_read_only_store_is_an_error_of_every_verb(device, capsys):
         assert main(words) == 2, words
         printed = capsys.readouterr()
         told = " ".join((printed.out + printed.err).split())
-        assert "cannot be written" in told or "is not writable" in told, words
+        assert "cannot be written" in told or "is read-only" in told, words
         assert "Traceback" not in told
     assert sorted(device.rglob("*")) == files
