@@ -5,6 +5,7 @@ independent and shuffled, so that states are reset before every batch that is sc
 predicted; the outputs of a row then do not depend on the rows before.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,32 @@ from ktune.data.dataset import Inputs, count_rows, take_rows
 def fixed_batch_size(model: Any) -> int | None:
     """Return the batch size a model is built for; None: any size."""
     inputs = getattr(model, "inputs", None) or []
-    return inputs[0].shape[0] if inputs else None
+    size = inputs[0].shape[0] if inputs else None
+    if size is None or _takes_batch_of(model, size + 1):
+        return None
+    return int(size)
+
+
+def _takes_batch_of(model: Any, size: int) -> bool:
+    """Whether a model takes a batch that is larger than its inputs say.
+
+    Keras writes the size of the first batch into a Sequential model without an Input
+    layer, though the model takes any size.
+    """
+    layers = model._flatten_layers(include_self=False)
+    if any(getattr(layer, "stateful", False) for layer in layers):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a list where inputs have names
+            rows = [
+                np.zeros([size, *(n or 1 for n in part.shape[1:])], part.dtype)
+                for part in model.inputs
+            ]
+            outputs = model(rows if len(rows) > 1 else rows[0], training=False)
+    except Exception:  # of any layer, in words of its own
+        return False
+    return bool(outputs.shape[0] == size)
 
 
 def some_rows(model: Any, x: Inputs, at_least: int = 1) -> Inputs:

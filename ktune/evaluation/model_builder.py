@@ -92,9 +92,7 @@ class ModelBuilder:
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"
             )
-        # A subclassed model has no weights before its first rows.
-        if not getattr(model, "built", True):
-            model(_a_row_of_features(self.data))
+        _make_weights(model, self.data)
         is_ours = not model.compiled
         if is_ours:
             compile_by_default(model, hp, self.data, _n_columns(model, self.data))
@@ -173,6 +171,19 @@ def _n_rows(data: DataDescription) -> int:
     size = 4 * sum(math.prod(shape) for shape in shapes)
     wanted = 10 * data.n_outputs if data.task.is_classification else 0
     return max(LEAST_ROWS, min(wanted, MOST_BYTES // max(size, 1)))
+
+
+def _make_weights(model: Any, data: DataDescription) -> None:
+    """Build a model that has no weights before its first rows."""
+    if getattr(model, "built", True):
+        return
+    import keras
+
+    shape = data.input_shape
+    if isinstance(model, keras.Sequential) and not isinstance(shape, Mapping):
+        model.build((None, *shape))  # rows would fix the size of its batches
+    if not model.built:
+        model(_a_row_of_features(data))
 
 
 def _n_columns(model: Any, data: DataDescription) -> int | None:

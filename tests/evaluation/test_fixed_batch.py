@@ -60,6 +60,41 @@ def test_outputs_do_not_depend_on_the_rows_before():
     np.testing.assert_allclose(alone, first[SIZE : 2 * SIZE], rtol=1e-5)
 
 
+def without_input():
+    return keras.Sequential([layers.Flatten(), layers.Dense(1, "sigmoid")])
+
+
+def test_a_sequential_model_without_input_layer_takes_any_batch_size():
+    def build(hp):
+        model = without_input()
+        model.compile("adam", loss="binary_crossentropy")
+        return model
+
+    ready = preflight(Experiment(name="open", data=(X, Y), build=build, cv=2))
+    assert ready.context.builder.model(ready.defaults).inputs[0].shape[0] is None
+    assert not any("fixed batch" in note for note in ready.notes)
+
+
+@pytest.mark.parametrize("sizes", [1, 3])
+def test_the_rows_a_model_was_first_called_with_are_no_fixed_batch(sizes):
+    model = without_input()
+    model(X[:sizes])
+    assert model.inputs[0].shape[0] == sizes
+    assert fixed_batch_size(model) is None
+
+
+def test_a_layer_that_counts_rows_fixes_the_batch():
+    inputs = keras.Input(batch_shape=(4, 6, 2))
+    rows = layers.Lambda(lambda x: keras.ops.reshape(x, (4, 12)))(inputs)
+    assert fixed_batch_size(keras.Model(inputs, layers.Dense(1)(rows))) == 4
+
+
+def test_named_inputs_of_any_batch_size_are_not_fixed():
+    a, b = (keras.Input(batch_shape=(4, 2), name=name) for name in "ab")
+    model = keras.Model({"a": a, "b": b}, layers.Add()([a, b]))
+    assert fixed_batch_size(model) is None
+
+
 def test_the_graph_trainer_says_that_the_batch_size_is_fixed():
     ready = preflight(experiment(trainer="graph"))
     result = evaluate_trial(ready.context, Trial(0, ready.defaults, seed=1))

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import json
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from pathlib import Path
@@ -31,6 +32,7 @@ class ServedModel(PythonModel):
         path = Path(context.artifacts["spec"])
         self.spec = json.loads(path.read_text("utf-8"))
         self.model = load_keras_model(path.parent, self.spec)
+        self.fixed_batch_size = _fixed_batch_size(self.model)
         self.transformer = None
         if "transformer" in context.artifacts:
             import skops.io
@@ -56,8 +58,8 @@ class ServedModel(PythonModel):
     def _outputs(self, features: Any) -> Any:
         parts = features.values() if isinstance(features, dict) else [features]
         batch_size = self.spec["batch_size"]
-        if fixed := _fixed_batch_size(self.model):
-            return _predict_in_batches(self.model, features, fixed)
+        if self.fixed_batch_size:
+            return _predict_in_batches(self.model, features, self.fixed_batch_size)
         if 0 < max(map(len, parts)) <= batch_size:
             # The same computation without a data pipeline, which takes ten times as
             # long as the model for a single row.
@@ -248,7 +250,32 @@ def _rebuilt(module: Any, how: Mapping[str, Any], parts: Path) -> Any:
 def _fixed_batch_size(model: Any) -> int | None:
     """Return the batch size a model is built for, such as a stateful RNN."""
     inputs = getattr(model, "inputs", None) or []
-    return inputs[0].shape[0] if inputs else None
+    size = inputs[0].shape[0] if inputs else None
+    if size is None or _takes_batch_of(model, size + 1):
+        return None
+    return int(size)
+
+
+def _takes_batch_of(model: Any, size: int) -> bool:
+    """Whether a model takes a batch that is larger than its inputs say.
+
+    Keras writes the size of the first batch into a Sequential model without an Input
+    layer, though the model takes any size.
+    """
+    layers = model._flatten_layers(include_self=False)
+    if any(getattr(layer, "stateful", False) for layer in layers):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a list where inputs have names
+            rows = [
+                np.zeros([size, *(n or 1 for n in part.shape[1:])], part.dtype)
+                for part in model.inputs
+            ]
+            outputs = model(rows if len(rows) > 1 else rows[0], training=False)
+    except Exception:  # of any layer, in words of its own
+        return False
+    return bool(outputs.shape[0] == size)
 
 
 def _predict_in_batches(model: Any, features: Any, size: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import take_rows
+from ktune.data.fixed_batch import fixed_batch_size
 from ktune.errors import ModelLost
 from ktune.evaluation.model_builder import ModelBuilder, takes_data
 from ktune.experiment.experiment import Experiment
@@ -185,8 +186,7 @@ def _row_of_zeros(package: PackagedModel) -> dict[str, Any]:
     fitted = package.fitted
     row = fitted.preprocessing.transform(take_rows(package.example, np.arange(1)))
     parts = row if isinstance(row, Mapping) else {"": np.asarray(row)}
-    inputs = getattr(fitted.model, "inputs", None) or []
-    batch = (inputs[0].shape[0] if inputs else None) or 1
+    batch = fixed_batch_size(fitted.model) or 1
     return {
         name: [[batch, *part.shape[1:]], str(part.dtype)]
         for name, part in parts.items()
