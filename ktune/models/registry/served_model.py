@@ -211,8 +211,14 @@ def _import_from(folder: Path, names: Iterable[str]) -> dict[str, Any]:
         return {name: importlib.import_module(name) for name in names}
     finally:
         sys.path[:], sys.dont_write_bytecode = path, writes_no_bytecode
-        sys.modules.update(before)
+        # Those of a model opened earlier are lost with its folder.
+        sys.modules.update(filter(_has_file, before.items()))
         keras.saving.get_custom_objects().update(registered)
+
+
+def _has_file(item: tuple[str, Any]) -> bool:
+    file = getattr(item[1], "__file__", None)
+    return file is None or Path(file).exists()
 
 
 def _named(module: Any, name: str) -> Any:

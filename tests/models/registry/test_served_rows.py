@@ -1,5 +1,9 @@
 """Rows that a registered model refuses, without Keras."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,3 +60,20 @@ def test_integers_beyond_64_bits_are_refused_in_a_table(served):
     table = pd.DataFrame({"a": [1, 10**400], "b": [1, 2]}, dtype=object)
     with pytest.raises(MlflowException, match="column 'a'"):
         served._table(table)
+
+
+def test_a_model_opened_after_another_brings_code_that_has_a_file(tmp_path):
+    """Both versions have a module of one name; the first folder is deleted."""
+    with quiet_mlflow():
+        from ktune.models.registry.served_model import import_objects
+    wanted = {"double": ["code_of_version", "double"]}
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "code_of_version.py").write_text(f"def double(x): return '{name}'")
+        found = import_objects(folder, wanted)
+        assert found["double"](1) == name
+        file = Path(sys.modules["code_of_version"].__file__)
+        assert file.parent == folder
+        shutil.rmtree(folder)
+    del sys.modules["code_of_version"]
