@@ -224,6 +224,7 @@ def search(model: str, rows: np.ndarray) -> dict[str, str]:
     import shutil
 
     import ktune
+    from ktune.data.fixed_batch import fixed_batch_size, predict_in_batches
     from ktune.errors import KtuneError
     from ktune.experiment.loading import load_experiment
     from ktune.models.registry.reference import find_model
@@ -234,7 +235,8 @@ def search(model: str, rows: np.ndarray) -> dict[str, str]:
     try:
         result = ktune.search(load_experiment(f"file.py:x_{model}"), **changes)
         given = rows if model != "inputs" else {"a": rows[:, :2], "b": rows[:, 2:]}
-        expected = result.model.predict(given, batch_size=5, verbose=0)
+        size = fixed_batch_size(result.model) or 32
+        expected = predict_in_batches(result.model, given, size)
         np.save(f"{model}_here.npy", expected)
         store = open_store()
         with open_model(store, find_model(store, model)) as opened:

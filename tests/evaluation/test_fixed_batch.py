@@ -10,6 +10,8 @@ from ktune.errors import ExperimentError
 from ktune.evaluation.evaluate import evaluate_trial
 from ktune.evaluation.refit import predict, refit
 from ktune.experiment.experiment import Experiment
+from ktune.models.export.exporting import _write
+from ktune.protocols import ExportJob
 from ktune.trial import Trial
 from ktune.tuner.preflight import preflight
 
@@ -115,3 +117,16 @@ def test_the_served_code_predicts_as_the_search_does():
 def test_a_model_without_a_fixed_size_takes_what_comes(n_rows):
     model = keras.Sequential([keras.Input((6, 2)), layers.LSTM(2), layers.Dense(1)])
     assert fixed_batch_size(model) is None
+
+
+def test_an_exported_file_begins_with_fresh_states(tmp_path):
+    class Recorder:
+        name = "recorder"
+
+        def write(self, job, folder):
+            return [np.abs(state).max() for state in job.model.layers[0].states]
+
+    model = stateful(None)
+    model.predict_on_batch(X[:SIZE])
+    job = ExportJob(model, lambda: model, "rnn", {}, {"rows": X[:SIZE]})
+    assert _write(Recorder(), job, tmp_path) == [0, 0]

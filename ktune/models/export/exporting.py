@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ktune.data.fixed_batch import reset_states
 from ktune.data.preprocessing import FittedPreprocessing
 from ktune.errors import ExportError, ExportRefused
 from ktune.metrics.scores import compute_metrics
@@ -155,6 +156,8 @@ def _write(exporter: Exporter, job: ExportJob, folder: Path) -> Path:
     Raises:
         ExportError: The format cannot hold the model.
     """
+    if hasattr(job.model, "_flatten_layers"):
+        reset_states(job.model)  # a file would begin with the states of other rows
     with diverted_stderr(), quiet_libraries():
         try:
             return exporter.write(job, folder)
