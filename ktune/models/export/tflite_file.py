@@ -10,6 +10,7 @@ import numpy as np
 from ktune.errors import ExportError
 from ktune.models.export.metadata import append_to_archive, read_from_archive
 from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
+from ktune.models.tolerance import compute_type
 
 if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
@@ -51,13 +52,23 @@ def write_tflite(
         try:
             content = converter.convert()
         except Exception as error:
-            raise ExportError(
-                "TFLite does not support this model: "
-                f"{str(error).strip().splitlines()[0]}"
-            ) from error
+            raise ExportError(_why_not(model, error)) from error
     path.write_bytes(content)
     append_to_archive(path, job.metadata)
     return path
+
+
+def _why_not(model: Any, error: Exception) -> str:
+    """Return why TFLite cannot hold a model."""
+    reason = f"TFLite does not support this model: {str(error).strip().splitlines()[0]}"
+    number_type = compute_type(model)
+    if number_type == "float32":
+        return reason
+    return (
+        f"TFLite has few operations for {number_type}, in which layers of this model "
+        "compute. Export it as keras, savedmodel or onnx, or build the layers with "
+        f"dtype='float32'. {reason}"
+    )
 
 
 def representative_rows(job: "ExportJob") -> Callable[[], Iterator[dict[str, Any]]]:
