@@ -60,6 +60,8 @@ def without_training() -> Iterator[None]:
         patch(
             "ktune.evaluation.evaluate.choose_trainer", lambda *given: ScoredTrainer()
         ),
+        # Nothing of such a model is stored, so the form does not matter.
+        patch("ktune.tuner.preflight._how_stored", lambda *given: ()),
         without_refit(),
     ):
         yield
