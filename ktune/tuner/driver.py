@@ -147,6 +147,9 @@ class Driver:
         """Return the loop over new trials, which adds to ``results``."""
 
         def track(trial: Trial, result: TrialResult) -> None:
+            # The user's code has returned: a process that dies now is not its fault.
+            if attempts := self.study.attempts():
+                attempts.remove()
             if result.batch_size:  # a refit starts with the size that fitted
                 trial = replace(trial, batch_size=result.batch_size)
             diagnosis = diagnoser.diagnose(trial, result)

@@ -70,7 +70,7 @@ def without_training() -> Iterator[None]:
 @contextlib.contextmanager
 def without_refit() -> Iterator[None]:
     """Train trials, but refit and register no model at the end."""
-    with patch("ktune.tuner.driver.refit_best", lambda *given: (None, None)):
+    with patch("ktune.tuner.driver.refit_best", lambda *given, **named: (None, None)):
         yield
 
 

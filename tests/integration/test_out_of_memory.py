@@ -33,7 +33,9 @@ def uri(tmp_path):
 
 def test_a_model_far_too_big_costs_its_trial_only(uri, monkeypatch):
     # A refit has no part in it, and takes longest.
-    monkeypatch.setattr("ktune.tuner.driver.refit_best", lambda *given: (None, None))
+    monkeypatch.setattr(
+        "ktune.tuner.driver.refit_best", lambda *given, **named: (None, None)
+    )
     search = experiment(huge_or_not, trainer="keras_fit")
     result = ktune.search(search, tracking_uri=uri, listener=Listener(), trials=2)
     assert list(result.trials["state"]) == ["complete", "failed"]

@@ -189,6 +189,7 @@ def test_a_complete_trial_is_a_finished_run():
         "ktune.trial": "7",
         "ktune.state": "complete",
         "ktune.trainer": "graph",
+        "ktune.values": '{"units": 32, "rate": 0.001, "act": "relu"}',
     }
     assert record.params == {"units": "32", "rate": "0.001", "act": "relu"}
     assert set(record.files) == {
