@@ -80,7 +80,7 @@ def test_a_different_result_has_exit_code_3(moved, small_search, capsys):
     assert main(["reproduce", run_id[:10]]) == 3
     out = capsys.readouterr().out
     assert "different" in out
-    assert "no seed reaches" in out
+    assert "do not depend on the seed" in out
 
 
 def test_a_run_that_does_not_exist_is_the_users_mistake(in_folder, capsys):
