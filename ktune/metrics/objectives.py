@@ -14,6 +14,7 @@ from ktune.metrics.scores import (
     is_known,
 )
 from ktune.trial import FIT_VALUE
+from ktune.utils.text import did_you_mean
 
 _MAXIMISED = (
     "top_k_categorical_accuracy",
@@ -122,8 +123,8 @@ def make_objective(given: Any) -> Objective:
         canonical_name(name)
     except ExperimentError as error:
         raise ExperimentError(
-            f"{error} If the model is compiled with this metric, state its direction: "
-            f"objective=('val_{bare}', 'max')"
+            f"{error}{did_you_mean(name, COSTS)} If the model is compiled with this "
+            f"metric, state its direction: objective=('val_{bare}', 'max')"
         ) from None
     raise AssertionError(name)
 

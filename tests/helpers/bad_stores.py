@@ -104,7 +104,7 @@ def _lines(content: bytes, count: int) -> bytes:
 
 
 STUDIES = {
-    "gone": (_gone, "its study is not here"),
+    "gone": (_gone, "its study is missing here"),
     "empty": (_study(lambda content: b""), "it is not of this search"),
     "of another kind": (_study(lambda content: b"hello\nworld\n"), "line 1 of 2"),
     "a database": (_study(lambda content: b"SQLite format 3\0" * 9), "line 1 of"),
