@@ -209,6 +209,11 @@ def test_a_folder_is_an_error_with_the_remedy(here, uri):
         find_store(uri)
 
 
+SEARCH_TAGS = {
+    "ktune.kind": "search",
+    "ktune.objective": "accuracy",
+    "ktune.direction": "max",
+}
 ODD_NAMES = [
     "what?",
     "100%41",
@@ -231,7 +236,7 @@ def test_a_store_lies_in_its_folder_whatever_its_name(
     store = open_store(uri, create=True)
     run_id = store.start_run(
         store.experiment_id("digits"),
-        RunRecord("a", "RUNNING", tags={"ktune.kind": "search"}, files={"x": b"1"}),
+        RunRecord("a", "RUNNING", tags=SEARCH_TAGS, files={"x": b"1"}),
     )
     store.update_run(run_id, RunRecord("a", "FINISHED", files={"y": b"2"}))
     (view,) = list_searches(open_store(uri))
