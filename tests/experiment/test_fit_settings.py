@@ -44,7 +44,7 @@ def test_callbacks_are_a_list(callbacks):
         ("early_stopping", None),
         ("early_stopping", "5"),
         ("class_weight", "balance"),
-        ("class_weight", {0: 1.0, 1: 2.0}),
+        ("class_weight", {0: -1.0, 1: 2.0}),
         ("class_weight", np.ones(2)),
         ("resample", "up"),
         ("resample", True),
