@@ -44,7 +44,6 @@ def test_callbacks_are_a_list(callbacks):
         ("early_stopping", None),
         ("early_stopping", "5"),
         ("class_weight", "balance"),
-        ("class_weight", {0: -1.0, 1: 2.0}),
         ("class_weight", np.ones(2)),
         ("resample", "up"),
         ("resample", True),
@@ -79,3 +78,8 @@ def test_none_can_be_one_of_the_choices_of_a_search():
     given = {"class_weight": "none", "resample": "none"}
     assert make_fit_settings(given) == FitSettings()
     assert make_fit_settings({"resample": "over"}).resample == "over"
+
+
+def test_class_weights_must_not_be_negative():
+    with pytest.raises(ExperimentError, match="a number of 0 or more for each class"):
+        make_fit_settings({"class_weight": {0: -1.0, 1: 2.0}})
