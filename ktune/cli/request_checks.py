@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-import numpy as np
-
 JSON, CSV = "application/json", "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 
@@ -115,6 +113,8 @@ def _read_json(body: bytes, limits: Limits) -> Any:
 
 def _depth(text: bytes) -> int:
     """Return the greatest depth of brackets in JSON without its strings."""
+    import numpy as np  # not at the top: `serve --help` must not wait for it
+
     characters = np.frombuffer(text, np.uint8)
     brackets = characters[np.isin(characters, np.frombuffer(b"[]{}", np.uint8))]
     is_opened = np.isin(brackets, np.frombuffer(b"[{", np.uint8))
