@@ -58,20 +58,21 @@ def run_module(*words, timeout, cwd=None, **environment):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(450)
 def test_a_search_runs_on_the_backend(tmp_path, installed):
     (tmp_path / "experiment.py").write_text(EXPERIMENT)
     words = ["search", "experiment.py", "--backend", installed, "--smoke", "--register"]
-    done = run_module("ktune", *words, timeout=200, cwd=tmp_path)
+    done = run_module("ktune", *words, timeout=400, cwd=tmp_path)
     assert done.returncode == DONE, done.stderr
     assert "Registered: model 'backend' version 1" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_keras_fit_keeps_its_contract_on_the_backend(installed):
     contract = str(Path(__file__).with_name("test_keras_fit.py"))
     words = ["pytest", "-q", "-p", "no:cacheprovider", contract]
-    done = run_module(*words, timeout=360, KERAS_BACKEND=installed)
+    done = run_module(*words, timeout=840, KERAS_BACKEND=installed)
     assert done.returncode == DONE, done.stdout
 
 
