@@ -15,7 +15,7 @@ import optuna
 import pytest
 from mlflow_server import ServerHouse, TrackingServer
 from postgres import PASSWORD, running_postgres
-from test_resume import FILE
+from tiny_experiment import FILE
 
 from ktune.cli.main import main
 from ktune.report.reading import read_search_view
