@@ -114,7 +114,7 @@ def test_what_several_drivers_cannot_share_is_refused_before_anything_is_written
 ):
     words = ["search", "tiny.py", "-q", "--storage"]
     assert main([*words, "sqlite:///s.db", "--engine", "kerastuner"]) == 2
-    assert "oracle lives in the memory of one driver" in capsys.readouterr().err
+    assert "oracle exists in the memory of one driver" in capsys.readouterr().err
     assert main([*words, f"mssql://me:{PASSWORD}@host/db"]) == 2
     refused = capsys.readouterr().err
     assert "postgresql://user@host/name" in refused
@@ -217,10 +217,10 @@ def test_who_joins_too_late_or_wrongly_changes_nothing(searched, project, capsys
     assert main(["search", "tiny.py", "-q", "--resume"]) == 2
     assert "add: --storage postgresql://ktune:***@127" in capsys.readouterr().err
     assert main([*searched.words, "--resume", "--storage", "sqlite:///other.db"]) == 2
-    assert "does not hold this search" in capsys.readouterr().err
+    assert "does not contain this search" in capsys.readouterr().err
     (project / "tiny.py").write_text(FILE.replace('"units", 2, 64', '"units", 2, 65'))
     assert main([*searched.words, "--resume"]) == 2
-    assert "'units' is" in capsys.readouterr().err
+    assert "parameter 'units' is" in capsys.readouterr().err
     (project / "tiny.py").write_text(FILE)
     assert client.get_run(searched.run_id).info.status == "FINISHED"
 
