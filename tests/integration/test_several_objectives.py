@@ -5,7 +5,7 @@ import sys
 import mlflow
 import pytest
 from browser import chromium
-from no_training import without_refit, without_report
+from no_training import without_refit
 from selenium.webdriver.common.by import By
 
 import ktune
@@ -41,8 +41,7 @@ def searched(tmp_path_factory):
         objective=["f1", "n_parameters"],
         max_parameters=700,
     )
-    with without_report():
-        result = ktune.search(experiment, tracking_uri=uri, listener=Listener())
+    result = ktune.search(experiment, tracking_uri=uri, listener=Listener())
     return uri, result
 
 
