@@ -11,7 +11,7 @@ from ktune.listener import Listener
 from ktune.models.ensembles import require_method
 from ktune.searchers.database import check_url
 from ktune.tracking.autologging import autologging_off
-from ktune.tracking.location import StoreLocation, find_store
+from ktune.tracking.location import find_store
 from ktune.tracking.reader import best_values, find_search
 from ktune.tracking.store import Store, open_at, open_store
 from ktune.tuner.preflight import Preflight, preflight, smoke_changes
@@ -87,7 +87,8 @@ def search(
         listener.on_phase("loading TensorFlow and Keras")
         import_keras()
         with quiet_libraries(), autologging_off(listener.on_note):
-            store = _open_existing(location, is_needed=bool(resume or warm_start))
+            is_needed = bool(resume or warm_start)
+            store = open_at(location, create=location.exists) if is_needed else None
             past = _find_past(store, plain.name, resume, request, listener)
             changes = inherit_options(past.options, changes) if past else changes
             changes |= _values_to_start_from(
@@ -102,7 +103,11 @@ def search(
                 past=past,
                 is_smoke_test=is_smoke_test or was_smoke_test,
             )
-            checked = _check(override(plain, changes), request, listener)
+            plain = override(plain, changes)
+            _require_shareable(plain, request)
+            if store is None and location.exists:  # an unusable one is an error now
+                store = open_at(location, create=True)
+            checked = _check(plain, listener)
             with connected(checked.context.experiment):
                 store = store or open_at(location, create=True)
                 with open_driver(store, request, checked, listener) as driver:
@@ -126,17 +131,6 @@ def load(
     """
     store = open_store(tracking_uri)
     return result_of(store, find_search(store, reference))
-
-
-def _open_existing(location: StoreLocation, *, is_needed: bool) -> Store | None:
-    """Open the store before the pre-flight; None if it does not exist yet.
-
-    An unusable store is an error at once. A new store is created only after the
-    experiment has passed the pre-flight.
-    """
-    if not location.exists and not is_needed:
-        return None
-    return open_at(location, create=location.exists)
 
 
 def _find_past(
@@ -163,14 +157,18 @@ def _values_to_start_from(
     return {"start_from": [*experiment.start_from, *best]}
 
 
-def _check(experiment: Experiment, request: Request, listener: Listener) -> Preflight:
-    """Run the pre-flight, and report its warnings."""
+def _require_shareable(experiment: Experiment, request: Request) -> None:
+    """Refuse a shared study for an engine that exists in one process only."""
     if request.storage is not None and experiment.engine != "optuna":
         raise ExperimentError(
             "--storage is for several drivers on one search, and needs engine "
             f"'optuna'; got {experiment.engine!r}, whose oracle exists in the memory "
             "of one driver. Omit --storage, or use --engine optuna"
         )
+
+
+def _check(experiment: Experiment, listener: Listener) -> Preflight:
+    """Run the pre-flight, and report its warnings."""
     listener.on_phase("checking data, folds and model")
     set_determinism(experiment.deterministic)
     checked = preflight(experiment, notify=listener.on_phase)
