@@ -44,6 +44,41 @@ class ProgramState:
     rest: list[list[Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class EpochArguments:
+    """Arguments of one epoch.
+
+    Attributes:
+        state: State of the training.
+        settings: From `EpochProgram.settings`.
+        inputs: Inputs of the model; empty if the program serves one shape.
+        data: Features, targets and row weights, each a list with one item per fold;
+            row weights may be empty.
+        batches: Batches to train on.
+        scored: For each fold, two sets of rows; None to skip scoring.
+    """
+
+    state: ProgramState
+    settings: np.ndarray
+    inputs: FamilyInputs
+    data: tuple[Any, ...]
+    batches: StepBatches
+    scored: Sequence[tuple[Any, Any]] | None
+
+    @property
+    def tensors(self) -> tuple[Any, ...]:
+        """The arguments in the order the compiled function takes them."""
+        state = self.state
+        tensors = (
+            (state.weights, state.optimizer, state.rest),
+            tf.constant(self.settings),
+            tuple(tf.constant(part) for part in self.inputs.arrays),
+            self.data,
+            tuple(tf.constant(part) for part in self.batches.arrays),
+        )
+        return tensors if self.scored is None else (*tensors, self.scored)
+
+
 class EpochProgram:
     """Compiled training of a model.
 
@@ -115,80 +150,41 @@ class EpochProgram:
             [[tf.convert_to_tensor(value) for value in values] for values in rest],
         )
 
-    def compile(
-        self,
-        state: ProgramState,
-        settings: np.ndarray,
-        inputs: FamilyInputs,
-        data: tuple[Any, ...],
-        batches: StepBatches,
-        scored: Sequence[tuple[Any, Any]] | None,
-    ) -> None:
+    def compile(self, arguments: EpochArguments) -> None:
         """Trace the program for arguments of this structure, unless already traced.
 
-        Args as `run_epoch`; numbers of rows and steps may differ later.
+        Args:
+            arguments: As for `run_epoch`; numbers of rows and steps may differ later.
 
         Raises:
             NotForGraph: A graph cannot represent the model.
         """
         if self._compiled is not None:
             return
-        trace = self._trace_train if scored is None else self._trace_all
-        function = _function(trace)
-        arguments = self._arguments(state, settings, inputs, data, batches, scored)
+        is_scored = arguments.scored is not None
+        function = _function(self._trace_all if is_scored else self._trace_train)
         with rewriting(fuses=not self._is_light):
-            specs = specs_of(arguments, is_open=self._serves_family)
+            specs = specs_of(arguments.tensors, is_open=self._serves_family)
             compiled = function.get_concrete_function(*specs)
         if any(t.dtype == tf.resource for t in compiled.captured_inputs):
             raise NotForGraph("a layer keeps state outside of Keras variables")
         self._compiled = compiled
 
     def run_epoch(
-        self,
-        state: ProgramState,
-        settings: np.ndarray,
-        inputs: FamilyInputs,
-        data: tuple[Any, ...],
-        batches: StepBatches,
-        scored: Sequence[tuple[Any, Any]] | None,
+        self, arguments: EpochArguments
     ) -> tuple[ProgramState, np.ndarray, list[Any]]:
         """Train all folds one epoch, then score them.
 
         Args:
-            state: State of the training.
-            settings: From `settings`.
-            inputs: Inputs of the model; empty if the program serves one shape.
-            data: Features, targets and row weights, each a list with one item per
-                fold; row weights may be empty.
-            batches: Batches to train on.
-            scored: For each fold, two sets of rows; None to skip scoring.
+            arguments: State, settings, data and batches of the epoch.
 
         Returns:
             The new state; the mean training loss, shape (n_folds,); and for each
             fold and set of rows the outputs and the mean loss.
         """
-        arguments = self._arguments(state, settings, inputs, data, batches, scored)
         with rewriting(is_on=not self._is_light):
-            new_state, losses, *scores = self._compiled(*arguments)
+            new_state, losses, *scores = self._compiled(*arguments.tensors)
         return ProgramState(*new_state), losses.numpy(), scores[0] if scores else []
-
-    def _arguments(
-        self,
-        state: ProgramState,
-        settings: np.ndarray,
-        inputs: FamilyInputs,
-        data: tuple[Any, ...],
-        batches: StepBatches,
-        scored: Sequence[tuple[Any, Any]] | None,
-    ) -> tuple[Any, ...]:
-        arguments = (
-            (state.weights, state.optimizer, state.rest),
-            tf.constant(settings),
-            tuple(tf.constant(part) for part in inputs.arrays),
-            data,
-            tuple(tf.constant(part) for part in batches.arrays),
-        )
-        return arguments if scored is None else (*arguments, scored)
 
     def _trace_all(
         self,

@@ -38,7 +38,7 @@ from ktune.trainers.graph.device_data import DeviceArrays
 from ktune.trainers.graph.family import NO_INPUTS, family_inputs, is_family
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
-from ktune.trainers.graph.program import EpochProgram, ProgramState
+from ktune.trainers.graph.program import EpochArguments, EpochProgram, ProgramState
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
 from ktune.trainers.graph.weight_layout import WeightLayout
@@ -199,6 +199,14 @@ class GraphTraining:
             for k in group.indices
         ]
         group.state, losses, outputs = self._program.run_epoch(
+            self._arguments(group, orders)
+        )
+        return losses, [
+            [(rows.numpy(), float(loss)) for rows, loss in fold] for fold in outputs
+        ]
+
+    def _arguments(self, group: _Group, orders: list[np.ndarray]) -> EpochArguments:
+        return EpochArguments(
             group.state,
             self._settings(group),
             self._inputs,
@@ -206,9 +214,6 @@ class GraphTraining:
             make_batches(orders, self.task.settings.batch_size),
             group.scored,
         )
-        return losses, [
-            [(rows.numpy(), float(loss)) for rows, loss in fold] for fold in outputs
-        ]
 
     def _settings(self, group: _Group) -> np.ndarray:
         rates = [self._learning_rates[k] for k in group.indices]
@@ -312,14 +317,7 @@ class GraphTraining:
         """Trace now rather than in a thread, so that `NotForGraph` is raised early."""
         group = self._groups[0]
         orders = [self.task.folds[k].train for k in group.indices]
-        self._program.compile(
-            group.state,
-            self._settings(group),
-            self._inputs,
-            group.data,
-            make_batches(orders, self.task.settings.batch_size),
-            group.scored,
-        )
+        self._program.compile(self._arguments(group, orders))
 
 
 def forget_programs() -> None:
