@@ -1,50 +1,25 @@
 """Report and comparison in headless Chromium: no errors, no requests, no overflow."""
 
 import json
-import shutil
 
 import pytest
+from browser import chromium
 from views import search_report
 
 from ktune.report import write_report
 from ktune.report.comparison import Contender, compare, write_comparison
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
 WIDTHS = {"desktop": 1280, "phone": 390}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium here"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    service = webdriver.ChromeService(DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    profile = tmp_path_factory.mktemp("profile")
+    logs = ("browser", "performance")
+    with chromium(profile, flags=["--hide-scrollbars"], logs=logs) as window:
+        yield window
 
 
 @pytest.fixture(scope="module")
