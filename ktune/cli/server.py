@@ -187,7 +187,8 @@ def scoring_server(
         limits: Limits of a request; None for the default ones.
     """
     options = ["--host", host, "--port", str(port), "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", *options, "ktune.cli.scoring_app:app"]
+    app = ["--factory", "ktune.cli.scoring_app:make_app"]
+    command = [sys.executable, "-m", "uvicorn", *options, *app]
     environment = {
         # As `mlflow models serve` does (mlflow/pyfunc/scoring_server, 3.17).
         "__pyfunc_model_path__": folder.resolve().as_uri(),

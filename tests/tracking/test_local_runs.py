@@ -9,11 +9,19 @@ from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import MetricPoint, RunRecord
 from ktune.tracking.store import StoreLocation
 
-SEARCH = {names.KIND: names.SEARCH}
+SEARCH = {
+    names.KIND: names.SEARCH,
+    names.OBJECTIVE: "accuracy",
+    names.DIRECTION: "max",
+}
 
 
 def trial(number, **more):
-    tags = {names.KIND: names.TRIAL, names.TRIAL_NUMBER: str(number)}
+    tags = {
+        names.KIND: names.TRIAL,
+        names.TRIAL_NUMBER: str(number),
+        names.STATE: "complete",
+    }
     metrics = (MetricPoint("loss", 3.0, 0), MetricPoint("loss", 0.1, 1))
     return RunRecord(
         f"trial {number}", "FINISHED", tags, {"units": "3"}, metrics, **more
