@@ -92,6 +92,7 @@ def test_a_model_compiled_by_its_builder_learns_the_units_unless_asked():
         evaluate(scale_target="yes")
 
 
+@pytest.mark.slow
 def test_the_refitted_and_the_registered_model_speak_in_units(store):
     experiment = ktune.Experiment(
         name="diabetes",

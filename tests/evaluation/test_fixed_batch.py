@@ -38,6 +38,7 @@ def experiment(**fields):
     return Experiment(name="rnn", data=(X, Y), build=stateful, cv=2, fit=fit, **fields)
 
 
+@pytest.mark.slow
 def test_a_stateful_network_is_searched_refitted_and_predicts_any_number_of_rows():
     ready = preflight(experiment(max_latency_ms=1e6))
     trial = Trial(0, ready.defaults, seed=1)

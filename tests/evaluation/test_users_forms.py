@@ -51,6 +51,7 @@ def over_logits(y, outputs):
     return losses.binary_crossentropy(y, outputs, from_logits=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_own_loss_over_logits_scores_as_the_loss_of_keras(trainer):
     known = losses.BinaryCrossentropy(from_logits=True)
@@ -110,6 +111,7 @@ def unreadable(hp):
     return model
 
 
+@pytest.mark.slow
 def test_outputs_of_an_unknown_scale_are_refused_until_it_is_stated():
     with pytest.raises(ExperimentError, match="outputs='logits'"):
         run(CANCER, unreadable)
@@ -121,6 +123,7 @@ def half_right(y, outputs):
     return ops.mean(ops.cast(ops.equal(y, ops.round(outputs)), "float32")) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_a_compiled_metric_is_an_objective_of_either_trainer(trainer):
     build = net(1, "sigmoid", "binary_crossentropy", metrics=[half_right])
@@ -175,6 +178,7 @@ class ReturnsNumber(keras_tuner.HyperModel):
         return min(history.history["val_loss"])
 
 
+@pytest.mark.slow
 def test_the_number_of_a_hypermodels_fit_is_the_objective_and_minimised():
     ready, result, again = run(IRIS, ReturnsNumber())
     assert ready.context.objective.direction == "min"
@@ -191,6 +195,7 @@ class ReturnsDict(ReturnsNumber):
         return {"sureness": float(np.mean(shares.max(axis=1)))}
 
 
+@pytest.mark.slow
 def test_a_dict_of_a_hypermodels_fit_has_the_objective_under_its_name():
     objective = keras_tuner.Objective("sureness", "max")
     _, result, _ = run(IRIS, ReturnsDict(), objective=objective)

@@ -50,6 +50,7 @@ def predictions_of(result):
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_class_weights_and_row_weights_train_the_same_in_both_trainers():
     rows = predictions_of(run((X, Y, W), "graph")[1])["prediction"]
     classes = predictions_of(run((X, Y), "graph", class_weight={0: 1, 1: 5})[1])

@@ -45,6 +45,7 @@ def test_the_failure_of_a_dead_worker_has_its_signal_and_log_tail(executor):
     assert "end of my log" in failure.traceback
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended_and_replaced():
     def evaluate(trial, report):
         if trial.number == 1:
@@ -80,6 +81,7 @@ def declaring():
     executor.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "names"),
     [
@@ -128,6 +130,7 @@ def test_workers_end_with_the_executor():
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_when_its_driver_is_killed(tmp_path):
     """It notices at its next message, or while it waits for one."""
     executor = ProcessesExecutor(Work(make_evaluate(TABLE)), 1)
@@ -193,6 +196,7 @@ def make_shared():
     return Work(evaluate, help_, most_parts=2)
 
 
+@pytest.mark.slow
 def test_workers_share_a_trial_where_there_are_fewer_trials_than_workers():
     executor = ProcessesExecutor(make_shared(), 2)
     assert run_trials(executor, 0)[0].score == 2

@@ -104,6 +104,7 @@ def tuple_of(report):
     return report.trial_number, report.epoch
 
 
+@pytest.mark.slow
 def test_local_modules_travel_with_the_experiment(eventful):
     assert eventful[0][0].score == 42.0
 

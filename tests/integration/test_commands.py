@@ -49,6 +49,7 @@ def test_help_imports_nothing_heavy():
     assert out.count("usage: ktune") == len(commands)
 
 
+@pytest.mark.slow
 def test_reading_a_search_back_waits_for_no_training_library(in_folder):
     heavy = ("tensorflow", "keras", "optuna", "sklearn", "scipy.stats")
     require_not_loaded([["runs", "small"], ["show", "small"]], heavy)
@@ -152,6 +153,7 @@ def test_doctor_finds_nothing_broken_and_names_the_store(in_folder, capsys):
     assert 'pip install "ktune[ray]"' in out or "ray 2" in out
 
 
+@pytest.mark.slow
 def test_a_search_from_the_shell_is_quiet_and_ends_with_what_to_do(
     small_search, tmp_path
 ):

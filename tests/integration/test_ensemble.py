@@ -25,6 +25,7 @@ def in_project(project, monkeypatch):
     return uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["greedy", "stacking", "bagging"])
 def test_an_ensemble_is_one_registered_keras_model(method, capsys):
     assert main(["ensemble", "small", "--method", method, "--json"]) == 0

@@ -41,6 +41,7 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_experiment_runs_to_a_registered_model(file, store, pictures, monkeypatch):
     monkeypatch.setenv("KTUNE_IMAGES", str(pictures))

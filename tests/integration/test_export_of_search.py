@@ -27,6 +27,7 @@ def report(exported):
     return json.loads((exported / "export.json").read_text())
 
 
+@pytest.mark.slow
 def test_two_hundred_rows_of_the_search_are_compared(report):
     exact = report["files"][0]
     assert exact["format"] == "tflite"

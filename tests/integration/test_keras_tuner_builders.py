@@ -108,6 +108,7 @@ def run(tmp_path, store):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_getting_started_example_searches(run, engine):
     result = run(build_getting_started, images(60, 8, 1), engine=engine)
@@ -117,6 +118,7 @@ def test_the_getting_started_example_searches(run, engine):
     assert result.test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_conditional_scope_example_searches(run, engine):
     with without_refit():
@@ -125,6 +127,7 @@ def test_the_conditional_scope_example_searches(run, engine):
     assert set(result.trials["model_type"]) <= {"mlp", "cnn"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_hypermodel_with_its_own_fit_is_honoured(run, engine):
     hypermodel = TunesItsFit()

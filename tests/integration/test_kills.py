@@ -257,6 +257,7 @@ def test_a_search_killed_anywhere_ends_as_the_undisturbed_one(
         assert records.content() == wanted.content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["term", "int"])
 def test_a_signal_ends_a_search_with_complete_records(how, project, undisturbed):
     wanted = undisturbed("random")
@@ -300,6 +301,7 @@ def test_a_search_that_ends_before_its_first_trial_does_not_block_others(
     assert place.records().content() == wanted.content
 
 
+@pytest.mark.slow
 def test_a_search_killed_while_it_registers_makes_one_version(project):
     wanted = project("registered")
     answer = wanted.begin("random", registers=True)
@@ -314,6 +316,7 @@ def test_a_search_killed_while_it_registers_makes_one_version(project):
         place.assert_has_one_version()
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_and_finds_nothing_better_makes_no_second_version(
     project,
 ):

@@ -152,6 +152,7 @@ def searched(tmp_path_factory):
     return folder, open_store(uri), results, notes
 
 
+@pytest.mark.slow
 def test_both_are_registered_and_the_preflight_says_which_is_weights(searched):
     _, _, results, notes = searched
     assert {result.registration.alias for result in results.values()} == {"champion"}
@@ -160,6 +161,7 @@ def test_both_are_registered_and_the_preflight_says_which_is_weights(searched):
     assert '`def get_config(self): return {**super().get_config(), "hp"' in told[0]
 
 
+@pytest.mark.slow
 def test_mlflow_alone_loads_them_where_ktune_is_not_installed(searched):
     folder, store, results, _ = searched
     rows = np.random.default_rng(0).normal(3, 1, (7, 4))

@@ -132,6 +132,7 @@ def scores(search: SimpleNamespace) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_a_search_outlives_its_server(server, after_trial, capsys):
     """Killed and restarted in mid-search, then killed for longer than the search."""
     after_trial.update({0: server.kill, 2: server.start})
@@ -231,6 +232,7 @@ if LONG:
     VERBS.append("export small --to keras -o exported")
 
 
+@pytest.mark.slow
 def test_every_verb_works_with_a_server_on_postgresql(on_postgres, capsys):
     assert main(["search", "small.py", "--trials", "3"]) == 0
     assert "registered: model 'small' version 1" in capsys.readouterr().out.lower()

@@ -45,6 +45,7 @@ def searched(tmp_path_factory):
     return uri, result
 
 
+@pytest.mark.slow
 def test_the_front_is_tagged_and_the_rule_is_recorded(searched):
     uri, result = searched
     client = mlflow.MlflowClient(uri, uri)
@@ -125,6 +126,7 @@ def test_another_rule_can_be_given_when_the_search_goes_on(searched):
     assert again.best.score == pytest.approx(scores.max())
 
 
+@pytest.mark.slow
 def test_the_report_draws_the_front(searched, tmp_path):
     _, result = searched
     report = result.report()

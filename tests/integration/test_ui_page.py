@@ -36,6 +36,7 @@ def page(in_folder):
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_the_page_opens_on_the_search_with_its_trials_below(page, tmp_path):
     with chromium(tmp_path / "profile") as window:
         window.get(page)
@@ -50,6 +51,7 @@ def test_the_page_opens_on_the_search_with_its_trials_below(page, tmp_path):
         assert "Model training" in text
 
 
+@pytest.mark.slow
 def test_a_trial_page_shows_its_curves_and_values(page, tmp_path):
     with chromium(tmp_path / "profile") as window:
         window.get(page)

@@ -61,6 +61,7 @@ def as_split(table):
     return {"dataframe_split": json.loads(table.to_json(orient="split", index=False))}
 
 
+@pytest.mark.slow
 def test_it_answers_two_hundred_requests_like_predict(server, tiny_models):
     model = tiny_models.models["categories"]
     rows = model.rows.iloc[:200]
