@@ -1,18 +1,23 @@
 """Check that models of different make come out of the registry again.
 
-Each model is searched, registered, loaded in a fresh process by MLflow, exported to all
-formats and reproduced; all predictions are compared with `result.model`.
+Each model is searched, registered, loaded in a fresh process by MLflow, served,
+exported to all formats and reproduced; all predictions are compared with those of
+`result.model`.
 
     python scripts/check_models.py              # all models: minutes
     python scripts/check_models.py own stateful
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -215,7 +220,8 @@ def main() -> None:
         load_elsewhere(table)
         for model, cells in table.items():
             if "error" not in cells:
-                cells.update(export(model), reproduced=reproduce(model))
+                cells.update(served=serve(model, rows), **export(model))
+                cells.update(reproduced=reproduce(model))
             print(model, " ".join(f"{k}={v}" for k, v in cells.items()), flush=True)
 
 
@@ -234,7 +240,7 @@ def search(model: str, rows: np.ndarray) -> dict[str, str]:
     changes = {"trials": 2, "cv": 2, "preprocess": None}
     try:
         result = ktune.search(load_experiment(f"file.py:x_{model}"), **changes)
-        given = rows if model != "inputs" else {"a": rows[:, :2], "b": rows[:, 2:]}
+        given = given_to(model, rows)
         size = fixed_batch_size(result.model) or 32
         expected = predict_in_batches(result.model, given, size)
         np.save(f"{model}_here.npy", expected)
@@ -244,6 +250,11 @@ def search(model: str, rows: np.ndarray) -> dict[str, str]:
     except (KtuneError, ValueError) as error:
         return {"error": str(error).splitlines()[0]}
     return {"registered": result.registration.alias}
+
+
+def given_to(model: str, rows: np.ndarray) -> Any:
+    """Return rows as the model takes them."""
+    return rows if model != "inputs" else {"a": rows[:, :2], "b": rows[:, 2:]}
 
 
 def load_elsewhere(table: dict[str, dict[str, str]]) -> None:
@@ -257,8 +268,36 @@ def load_elsewhere(table: dict[str, dict[str, str]]) -> None:
         if not path.exists():
             table[name]["fresh"] = "FAILED"
             continue
-        gap = np.abs(np.load(path) - np.load(f"{name}_here.npy")).max()
-        table[name]["fresh"] = f"{gap:.0e}"
+        table[name]["fresh"] = difference(name, np.load(path))
+
+
+def difference(model: str, predictions: np.ndarray) -> str:
+    """Return the largest difference from the predictions of `result.model`."""
+    return f"{np.abs(predictions - np.load(f'{model}_here.npy')).max():.0e}"
+
+
+def serve(model: str, rows: np.ndarray) -> str:
+    """Ask MLflow's scoring server for predictions; return the largest difference."""
+    from ktune.cli.server import LOCALHOST, free_port, scoring_server
+
+    given = given_to(model, rows)
+    named = {"": given} if model != "inputs" else given
+    inputs = {name: part.tolist() for name, part in named.items()}
+    port = free_port(LOCALHOST, 5100)
+    log = Path(f"{model}.log")
+    with scoring_server(Path(model), host=LOCALHOST, port=port, log=log) as server:
+        server.wait_until_ready()
+        request = urllib.request.Request(
+            f"{server.address}/invocations",
+            json.dumps({"inputs": inputs.get("", inputs)}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                answer = json.load(reply)
+        except urllib.error.HTTPError as error:
+            return f"({error.read().decode()[:120]})"
+    return difference(model, np.asarray(answer["predictions"]))
 
 
 def export(model: str) -> dict[str, str]:
