@@ -31,6 +31,7 @@ _FIELDS = (
     "pruner",
     "objective",
     "pick",
+    "final",
     "seed",
     "trainer",
     "executor",
@@ -68,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pick",
         help="for several objectives: the trial of the Pareto front to register "
         "(one_standard_error, balanced or best)",
+    )
+    parser.add_argument(
+        "--final",
+        metavar="MODEL",
+        help="model to register: single (the best trial), average (a mean over "
+        "refits), or auto: the average if it is better by more than noise",
     )
     parser.add_argument("--seed", type=int, help="seed of all random numbers")
     parser.add_argument("--trainer", help="auto, graph or keras_fit")

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ktune.cli.final_table import estimate_text, print_final
 from ktune.errors import StoreError
 from ktune.metrics.intervals import Estimate
 from ktune.metrics.scores import Objective
@@ -21,6 +22,7 @@ from ktune.models.ensembles.ensemble import (
 )
 from ktune.models.ensembles.selection import NestedEstimate
 from ktune.tracking import names
+from ktune.tracking.model_registry import SINGLE_BEST
 from ktune.tracking.reader import (
     RunView,
     objective_value,
@@ -59,7 +61,7 @@ def print_search(result: SearchResult, stream: TextIO) -> None:
     values = values_text(read_values(result.store, best))
     console.print(f"Best values (trial {best.number}): {values}")
     _print_gain(result, console)
-    _print_test(result, console)
+    print_final(result, console)
     _print_verdict(result, console)
     ensemble = ensemble_of(result)
     if ensemble is not None:
@@ -82,10 +84,8 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
         "ended_because": outcome.reason if outcome else None,
         "trials": result.trials.to_dict("records"),
         "best": _best_as_dict(result),
-        "test": {
-            name: {"value": e.value, "low": e.low, "high": e.high}
-            for name, e in result.test.items()
-        },
+        "test": _scores_as_dict(result.test),
+        "final": _final_as_dict(result),
         "refit": {"trial": result.refit.trial, "problem": result.refit.problem},
         "ensemble": None if (made := ensemble_of(result)) is None else made.as_dict(),
         "model": None
@@ -96,6 +96,21 @@ def search_as_dict(result: SearchResult) -> dict[str, Any]:
             "alias": registration.alias,
         },
     }
+
+
+def _scores_as_dict(scores: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {
+        name: {"value": e.value, "low": e.low, "high": e.high}
+        for name, e in scores.items()
+    }
+
+
+def _final_as_dict(result: SearchResult) -> dict[str, Any] | None:
+    """Return the final model, with the test scores of the best trial beside it."""
+    if result.final is None:
+        return None
+    single_test = _scores_as_dict(result.refit.trial_test)
+    return {**result.final.as_dict(), "single_test": single_test}
 
 
 def trials_table(
@@ -135,18 +150,6 @@ def trials_table(
             *values,
         )
     return table
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """Return a score with its interval.
-
-    Example:
-        >>> estimate_text(Estimate(0.973, 0.962, 0.981))
-        '0.973 [0.962, 0.981]'
-    """
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def ensemble_of(result: SearchResult) -> Ensemble | None:
@@ -248,43 +251,6 @@ def _print_gain(result: SearchResult, console: Console) -> None:
     console.print(f"{metric}: {', '.join(scores)}.", markup=False)
 
 
-def _print_test(result: SearchResult, console: Console) -> None:
-    rows = result.view.params.get("n_test_rows", "?")
-    if result.refit.problem:
-        console.print(result.refit.problem, markup=False, soft_wrap=True)
-    if not result.test:
-        why = (
-            "There is no untouched test set (test_size=0)"
-            if rows == "0"
-            else f"Not yet measured on the {rows} untouched rows"
-        )
-        console.print(
-            f"{why}: the scores above selected the model, so expect slightly lower "
-            "scores on new data.",
-            markup=False,
-        )
-        return
-    best = result.trial_runs[0]
-    epochs = count_of(int(result.view.metrics.get("refit_epochs", 0)), "epoch")
-    console.print(
-        f"Trial {best.number} refitted on all {result.view.params.get('n_rows', '?')} "
-        f"rows for {epochs}, tested "
-        f"once on {rows} untouched rows (95 % percentile bootstrap):",
-        markup=False,
-    )
-    threshold = result.view.metrics.get("threshold")
-    if threshold is not None:
-        console.print(
-            f"Labels are cut at the decision threshold {threshold:.3f}; the same cut "
-            "at a half stand as ..._at_0.5.",
-            markup=False,
-        )
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
-    for name, estimate in result.test.items():
-        table.add_row("", name, estimate_text(estimate))
-    console.print(table)
-
-
 def _print_verdict(result: SearchResult, console: Console) -> None:
     """Print the best trial's verdict and all findings with their remedies."""
     best = result.trial_runs[0]
@@ -325,6 +291,8 @@ def _print_next(result: SearchResult, console: Console) -> None:
             f"Registered: model {registration.name!r} version "
             f"{registration.version}{alias}"
         )
+        if result.refit.has_average:
+            lines.append(f"The best trial alone: {name}@{SINGLE_BEST}")
     elif result.view.is_smoke_test:
         lines.append(
             "Not registered: a smoke test (with --register it is, without an alias)"

@@ -44,6 +44,25 @@ PREDICT_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model of a trial.
+
+    Attributes:
+        model: The Keras model.
+        preprocessing: Its fitted preprocessing.
+        epochs: Number of epochs of its training.
+        values: Values of its trial; None for a combination of several models.
+        scaling: Scaling of the targets that its last layer inverts, or None.
+    """
+
+    model: Any
+    preprocessing: FittedPreprocessing
+    epochs: int
+    values: Mapping[str, Value] | None = None
+    scaling: TargetScaling | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Refit:
     """A model trained on all rows except the test rows.
 
@@ -70,24 +89,12 @@ class Refit:
     values: Mapping[str, Value] | None = None
     scaling: TargetScaling | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A trained model of a trial.
-
-    Attributes:
-        model: The Keras model.
-        preprocessing: Its fitted preprocessing.
-        epochs: Number of epochs of its training.
-        values: Values of its trial; None for a combination of several models.
-        scaling: Scaling of the targets that its last layer inverts, or None.
-    """
-
-    model: Any
-    preprocessing: FittedPreprocessing
-    epochs: int
-    values: Mapping[str, Value] | None = None
-    scaling: TargetScaling | None = None
+    @property
+    def trained(self) -> Trained:
+        """The model without its scores."""
+        return Trained(
+            self.model, self.preprocessing, self.epochs, self.values, self.scaling
+        )
 
 
 def refit(

@@ -27,6 +27,9 @@ See `ktune.searchers.pruners` and `ktune.searchers.racing`."""
 PICKS = ("one_standard_error", "balanced", "best")
 """Rules that select a trial from the Pareto front; see `ktune.metrics.ranking`."""
 
+FINALS = ("auto", "single", "average")
+"""Final models of a search; see `ktune.tuner.final_model`."""
+
 SINGLE_OBJECTIVE_SAMPLERS = ("cmaes", "bayesian", "hyperband")
 """Samplers that support only one objective."""
 

@@ -71,6 +71,10 @@ class Experiment:
             metrics, "n_parameters" or "latency_ms".
         pick: Rule that selects the registered trial from the Pareto front, see
             `ktune.metrics.ranking`. None: "one_standard_error".
+        final: The model to register. "single": the best trial, refitted. "average":
+            one Keras model that is a mean over refits of up to five trials, or of the
+            best one. "auto": a mean over trials if it is better than the best trial by
+            more than noise and keeps the limits, see `ktune.tuner.final_model`.
         max_parameters: Maximum number of weights; larger models are not trained.
         max_latency_ms: Maximum time to predict one row; slower models are not
             trained, see `ktune.evaluation.latency`.
@@ -142,6 +146,7 @@ class Experiment:
     fit: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]] | None = None
     objective: Any = None
     pick: str | None = None
+    final: str = "auto"
     max_parameters: int | None = None
     max_latency_ms: float | None = None
     cv: Any = 5

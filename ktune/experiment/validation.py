@@ -8,6 +8,7 @@ from typing import Any
 from ktune.errors import ExperimentError
 from ktune.experiment.choices import (
     EXECUTORS,
+    FINALS,
     OUTPUTS,
     PICKS,
     PRUNERS,
@@ -381,6 +382,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "fit": _check_fit,
     "objective": _check_objective,
     "pick": _one_of("pick", PICKS, optional=True),
+    "final": _one_of("final", FINALS),
     "max_parameters": _check_limit("max_parameters"),
     "max_latency_ms": _check_limit("max_latency_ms"),
     "cv": _check_cv,

@@ -16,6 +16,7 @@ from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.metrics.calibration import CALIBRATION_ERROR
 from ktune.metrics.predictions import confusion_matrix, predicted_classes
+from ktune.metrics.proper_scores import negative_log
 from ktune.metrics.weighted import weighted_score
 from ktune.utils.text import did_you_mean
 
@@ -78,8 +79,6 @@ _CURVE_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.MULTILABEL: DEFAULT_METRICS[Task.MULTILABEL],
     Task.REGRESSION: ("mae", "mse", "rmse", "r2"),
 }
-
-_TINY = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _mean_negative_log(likelihood: np.ndarray) -> float:
-    return float(-np.log(np.clip(likelihood, _TINY, 1.0).astype(np.float64)).mean())
+    return float(negative_log(likelihood).mean())
 
 
 _CURVE_FUNCTIONS: Mapping[

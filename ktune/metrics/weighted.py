@@ -4,8 +4,7 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.metrics.predictions import predicted_classes
-
-_TINY = float(np.finfo(np.float32).eps)
+from ktune.metrics.proper_scores import row_losses
 
 
 def weighted_score(
@@ -29,10 +28,7 @@ def weighted_score(
         right = is_right if is_right.ndim == 1 else is_right.all(axis=1)
         return float(np.average(right, weights=weights))
     if name == "log_loss":
-        likelihood = np.clip(_likelihood(y, predictions, task), _TINY, 1.0)
-        negative_log = -np.log(likelihood.astype(np.float64))
-        by_row = negative_log.reshape(len(y), -1).mean(axis=1)
-        return float(np.average(by_row, weights=weights))
+        return float(np.average(row_losses(y, predictions, task), weights=weights))
     return score(name, y, predictions, task, weights)
 
 
@@ -51,10 +47,3 @@ def _of_errors(
         return float(np.mean(1 - squared / spread)) if has_spread else float("nan")
     mse = float(np.mean(squared))
     return mse if name == "mse" else float(np.sqrt(mse))
-
-
-def _likelihood(y: np.ndarray, predictions: np.ndarray, task: Task) -> np.ndarray:
-    if task is Task.MULTICLASS:
-        rows = predictions / predictions.sum(axis=1, keepdims=True)
-        return np.asarray(rows[np.arange(len(y)), y])
-    return np.where(y == 1, predictions, 1 - predictions)

@@ -22,6 +22,7 @@ from ktune.report.figures.time_spent import seconds_text, time_spent
 from ktune.report.tables import (
     ReportTable,
     classes_table,
+    final_table,
     folds_table,
     number_text,
     test_table,
@@ -205,6 +206,8 @@ def _best_sections(report: SearchReport) -> dict[str, Any]:
         "folds": folds_table(best) if best else None,
         "test": test,
         "test_sentence": _test_sentence(report) if test else "",
+        "final_sentence": _final_sentence(report),
+        "final_test": final_table(report),
         "no_test": "" if report.n_test_rows else _NO_TEST,
         "confusion": None,
         "classes": ReportTable([], []),
@@ -244,6 +247,19 @@ def _test_sentence(report: SearchReport) -> str:
         f"Trial {report.diagnosis.best} was refitted on all {report.n_rows} rows"
         f"{epochs} and evaluated once on {report.n_test_rows} untouched test rows. "
         "Intervals are by the percentile bootstrap over test rows."
+    )
+
+
+def _final_sentence(report: SearchReport) -> str:
+    """Return the final model, and the reason for it; "" without record."""
+    final = report.final
+    if final is None:
+        return ""
+    if not final.is_average:
+        return f"The final model is this trial alone: {final.reason}."
+    return (
+        f"The final model is an average ({final.formula}): {final.reason}. It was "
+        "evaluated once on the same test rows."
     )
 
 

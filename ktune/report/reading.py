@@ -42,7 +42,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
     record = _read_json(store, search, names.SEARCH_FILE)
     runs = list_trials(store, search)
     view = read_search_view(store, search, record=record, runs=runs)
-    data = record.get("data", {})
+    data, refit = record.get("data", {}), refit_of(search, runs)
     return SearchReport(
         name=search.experiment,
         run_id=search.run_id,
@@ -61,7 +61,9 @@ def read_report(store: Store, search: RunView) -> SearchReport:
         n_test_rows=int(data.get("n_test_rows", 0)),
         importances=measure_importances(view),
         refit_seconds=search.metrics.get("refit_seconds", 0.0),
-        model=refit_of(search, runs).model,
+        model=refit.model,
+        final=refit.final,
+        final_test=refit.test,
         **_environment(store, search),
     )
 
@@ -94,7 +96,7 @@ def read_search_view(
         trials=[read_trial_view(store, run, context) for run in runs],
         context=context,
         space=_space(store, search),
-        test=refit_of(search, runs).test,
+        test=refit_of(search, runs).trial_test,
     )
 
 

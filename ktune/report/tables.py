@@ -182,6 +182,32 @@ def test_table(report: SearchReport) -> ReportTable:
     return ReportTable(columns, rows)
 
 
+def final_table(report: SearchReport) -> ReportTable | None:
+    """Return the test scores of an average beside the best trial; None without one."""
+    if report.final is None or not report.final.is_average:
+        return None
+    columns = [
+        Column("metric"),
+        Column("average, test", is_number=True),
+        Column("95 % interval", is_number=True),
+        Column("best trial alone", is_number=True),
+    ]
+    rows = []
+    for name, estimate in report.final_test.items():
+        alone = report.search.test.get(name)
+        interval = "–"
+        if estimate.low is not None and estimate.high is not None:
+            interval = f"{number_text(estimate.low)} … {number_text(estimate.high)}"
+        cells = [
+            name,
+            number_text(estimate.value),
+            interval,
+            number_text(None if alone is None else alone.value),
+        ]
+        rows.append(Row(cells, is_marked=name == report.metric))
+    return ReportTable(columns, rows)
+
+
 def shown_metrics(view: TrialView) -> list[str]:
     """Return the objective and the most common other metrics, at most four."""
     objective = view.context.objective.metric

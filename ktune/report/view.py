@@ -6,6 +6,8 @@ from datetime import datetime
 
 from ktune.diagnosis import Context, SearchDiagnosis, SearchView, TrialView
 from ktune.diagnosis.verdict import Diagnosis
+from ktune.metrics.intervals import Estimate
+from ktune.tracking.final_record import FinalRecord
 from ktune.trial import TrialState
 
 
@@ -51,6 +53,8 @@ class SearchReport:
         importances: Most important first; empty: too few trials.
         refit_seconds: Wall time of the refit and the test.
         model: Name and version of the registered model; "" if there is none.
+        final: The final model; None: only the best trial was considered.
+        final_test: Its test scores; those of ``search`` are of the best trial alone.
     """
 
     name: str
@@ -73,6 +77,8 @@ class SearchReport:
     importances: tuple[Importance, ...] = ()
     refit_seconds: float = 0.0
     model: str = ""
+    final: FinalRecord | None = None
+    final_test: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def context(self) -> Context:

@@ -10,6 +10,8 @@ from ktune.tracking.store import Store, all_pages, quoted
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+SINGLE_BEST = "single"
+"""Alias of the best trial alone, where the final model of a search is an average."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ def link_logged_model(store: Store, version: Registration) -> None:
 def version_of_trial(store: Store, trial_run_id: str) -> Registration | None:
     """Return the newest version refitted from a trial, if any."""
     return _newest(store, f"tags.`{names.TRIAL_RUN}` = '{trial_run_id}'")
+
+
+def final_version_of(store: Store, search_run_id: str) -> Registration | None:
+    """Return the newest version that is the average of a search, if any."""
+    of_search = f"tags.`{names.SEARCH_RUN}` = '{search_run_id}'"
+    return _newest(store, f"{of_search} and tags.`{names.FINAL}` = 'average'")
 
 
 def _newest(store: Store, query: str) -> Registration | None:

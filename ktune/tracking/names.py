@@ -16,6 +16,7 @@
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
 | tag | `ktune.pareto_front` | `true`: no other trial dominates it |
 | tag | `ktune.ensemble` | of a search and of a model version: its ensemble |
+| tag | `ktune.final` | of a search: its final model, as JSON; of a version: `average` |
 | tag | `ktune.move.<n>` | of a registered model: an alias change, its time and reason |
 | tag | `ktune.gate` | of a model version: its last alias change, in words |
 | tag | `ktune.test_scores` | of a model version: value and interval of each score |
@@ -27,9 +28,10 @@
 | metric | `latency_ms` | to predict one row: of the best trial, of others on demand |
 | metric | `best_val_<metric>`, `best_val_<metric>_std` | of a search: its best trial |
 | metric | `best_train_<metric>` | likewise, on training rows |
-| metric | `test_<metric>` | of a search: the refit on the test set |
+| metric | `test_<metric>` | of a search: the final model on the test set |
 | metric | `test_<metric>_low`, `test_<metric>_high` | its 95 % interval |
 | metric | `test_<metric>_at_0.5` | the same at threshold 0.5, if another is used |
+| metric | `single_test_<metric>` … | of the best trial alone, beside an average |
 | metric | `threshold` | of a search: the decision threshold, if it has one |
 | metric | `refit_seconds`, `refit_epochs` | of a search |
 """
@@ -64,6 +66,7 @@ MOVE = "ktune.move"
 LOGGED_MODEL = "ktune.logged_model_id"
 TEST_SCORES = "ktune.test_scores"
 ENSEMBLE = "ktune.ensemble"
+FINAL = "ktune.final"
 THRESHOLD = "ktune.threshold"
 DATA_DIGEST = "ktune.data_digest"
 STORAGE = "ktune.storage"

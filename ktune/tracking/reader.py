@@ -164,19 +164,24 @@ def _standing(trial: RunView, goal: Goal) -> Standing:
     )
 
 
-def test_estimates(search: RunView) -> dict[str, Estimate]:
-    """Return the test scores and their intervals from the metrics of a search."""
+def test_estimates(search: RunView, prefix: str) -> dict[str, Estimate]:
+    """Return test scores and their intervals from the metrics of a search.
+
+    Args:
+        search: The search.
+        prefix: "test_"; "single_test_" for the best trial alone beside an average.
+    """
     metrics = search.metrics
     metric_names = [
-        key.removeprefix("test_")
+        key.removeprefix(prefix)
         for key in metrics
-        if key.startswith("test_") and not key.endswith(("_low", "_high"))
+        if key.startswith(prefix) and not key.endswith(("_low", "_high"))
     ]
     return {
         name: Estimate(
-            metrics[f"test_{name}"],
-            metrics.get(f"test_{name}_low"),
-            metrics.get(f"test_{name}_high"),
+            metrics[f"{prefix}{name}"],
+            metrics.get(f"{prefix}{name}_low"),
+            metrics.get(f"{prefix}{name}_high"),
         )
         for name in sorted(metric_names)
     }

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ktune.metrics.intervals import Estimate
 from ktune.tracking import names
+from ktune.tracking.final_record import FinalRecord, read_final
 from ktune.tracking.reader import rank_trials, test_estimates
 from ktune.tracking.run_view import RunView
 
@@ -47,15 +49,37 @@ class RefitRecord:
         """Whether a trial is the refitted one."""
         return self.run_id == trial_run.run_id
 
+    @cached_property
+    def final(self) -> FinalRecord | None:
+        """The final model; None if there is no record of it for the best trial."""
+        return read_final(self.search.tags) if self.is_of_best else None
+
+    @property
+    def has_average(self) -> bool:
+        """Whether the final model is an average."""
+        return self.final is not None and self.final.is_average
+
     @property
     def test(self) -> Mapping[str, Estimate]:
-        """The test scores of the best trial; {} if it is not refitted."""
-        return test_estimates(self.search) if self.is_of_best else {}
+        """The test scores of the final model; {} if the best trial is not refitted."""
+        return test_estimates(self.search, "test_") if self.is_of_best else {}
+
+    @property
+    def trial_test(self) -> Mapping[str, Estimate]:
+        """The test scores of the best trial alone; {} if it is not refitted."""
+        prefix = "single_test_" if self.has_average else "test_"
+        return test_estimates(self.search, prefix) if self.is_of_best else {}
 
     @property
     def model(self) -> str:
-        """The registered version of the best trial; "" if it is not refitted."""
+        """The registered final model; "" if the best trial is not refitted."""
         return self.search.tags.get(names.MODEL_VERSION, "") if self.is_of_best else ""
+
+    @property
+    def version_of_average(self) -> tuple[str, int] | None:
+        """Name and number of the version that is an average; None for a single one."""
+        name, _, number = self.model.rpartition("/")
+        return (name, int(number)) if self.has_average and number.isdecimal() else None
 
     @property
     def problem(self) -> str:

@@ -14,6 +14,7 @@ from ktune.experiment.experiment import Experiment
 from ktune.metrics.ranking import Goal
 from ktune.tracking import names
 from ktune.tracking.delivery import Delivery
+from ktune.tracking.final_record import FinalRecord, final_tag
 from ktune.tracking.reader import (
     RunView,
     find_search,
@@ -41,6 +42,7 @@ _RECORDED_FIELDS = (
     "engine",
     "max_parameters",
     "max_latency_ms",
+    "final",
     "trials",
     "timeout",
     "trial_timeout",
@@ -237,7 +239,13 @@ class SearchLogger:
         the scores, so that a crash never leaves the scores of one trial beside the tags
         of another.
         """
-        cleared = (names.BEST_TRIAL, names.BEST_RUN, names.MODEL_VERSION, names.GATE)
+        cleared = (
+            names.BEST_TRIAL,
+            names.BEST_RUN,
+            names.MODEL_VERSION,
+            names.GATE,
+            names.FINAL,
+        )
         self._store.set_tags(self.run_id, dict.fromkeys(cleared, ""))
         points = [*best_metrics(result), *finite(extra)]
         record = RunRecord(name="", status="RUNNING", metrics=points)
@@ -288,6 +296,10 @@ class SearchLogger:
             self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
         )
 
+    def log_final(self, record: FinalRecord) -> None:
+        """Tag the parent run with the record of its final model."""
+        self._store.set_tags(self.run_id, final_tag(record))
+
     def finish(self, *, status: str, reason: str) -> None:
         """End the parent run."""
         record = RunRecord(name="", status=status, tags={names.REASON: reason})
@@ -326,12 +338,7 @@ def description(
 ) -> str:
     """Return the description of a search in MLflow's page, as Markdown."""
     values = "".join(f"| {n} | {short(v)} |\n" for n, v in trial.values.items())
-    test_scores = {
-        p.key.removeprefix("test_"): p.value
-        for p in points
-        if p.key.startswith("test_")
-        and not p.key.endswith(("_low", "_high", "_at_0.5"))
-    }
+    test_scores = _test_scores(points, "single_test_") or _test_scores(points, "test_")
     scores = "".join(
         f"| {name} | {result.mean(name):.4f} | {value:.4f} |\n"
         for name, value in test_scores.items()
@@ -343,6 +350,15 @@ def description(
         f"| parameter | value |\n|---|---|\n{values}"
         + (f"\n| metric | folds | test |\n|---|---|---|\n{scores}" if scores else "")
     )
+
+
+def _test_scores(points: Sequence[MetricPoint], prefix: str) -> dict[str, float]:
+    left_out = ("_low", "_high", "_at_0.5")
+    return {
+        point.key.removeprefix(prefix): point.value
+        for point in points
+        if point.key.startswith(prefix) and not point.key.endswith(left_out)
+    }
 
 
 def _goal_tags(goal: Goal) -> dict[str, str]:

@@ -9,7 +9,6 @@ from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
 from ktune.errors import SearchAborted, ServerUnavailable
 from ktune.evaluation.evaluate import work_with
-from ktune.evaluation.refit import Refit
 from ktune.executors import make_executor
 from ktune.listener import Listener
 from ktune.models.registry.card import write_card
@@ -18,14 +17,14 @@ from ktune.searchers import make_searcher
 from ktune.searchers.driven_study import DrivenStudy
 from ktune.tracking import names
 from ktune.tracking.connectivity import is_unavailable
-from ktune.tracking.model_registry import Registration
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import as_json_bytes
 from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 from ktune.tuner.diagnoser import Diagnoser, measure_search_references
-from ktune.tuner.finalize import finalize, make_ensemble, refit_best
+from ktune.tuner.final_model import FinalModel, make_final_model
+from ktune.tuner.finalize import finalize, make_ensemble
 from ktune.tuner.loop import LoopOutcome, SearchLoop
 from ktune.tuner.preflight import Preflight
 from ktune.tuner.request import Request
@@ -82,14 +81,14 @@ class Driver:
                 status = "KILLED" if outcome.is_interrupted else "FINISHED"
                 end.status, end.reason = status, outcome.reason
                 self._flush(outcome)
-                fitted, registration = self._finalize(diagnoser, outcome, results)
+                final = self._finalize(diagnoser, outcome, results)
             view = find_search(self.store, self.logger.run_id)
             return result_of(
                 self.store,
                 view,
                 outcome=outcome,
-                fitted=fitted,
-                registration=registration,
+                fitted=final.fitted,
+                registration=final.registration,
             )
 
     @contextmanager
@@ -219,19 +218,19 @@ class Driver:
 
     def _finalize(
         self, diagnoser: Diagnoser, outcome: LoopOutcome, results: _Results
-    ) -> tuple[Refit | None, Registration | None]:
+    ) -> FinalModel:
         """Refit, register and report, if this driver is to finalize the search."""
         store, logger, context = self.store, self.logger, self.checked.context
         if outcome.is_interrupted:
             if not self.study.is_shared:
                 with shielded():
                     finalize(store, logger, diagnoser, None, self.listener)
-            return None, None
+            return FinalModel()
         if not self.study.try_finalize():
             self.listener.on_note(_LEFT_TO_OTHERS)
-            return None, None
+            return FinalModel()
         self._import_others(diagnoser, results)
-        fitted, registration = refit_best(
+        final = make_final_model(
             store,
             logger,
             context,
@@ -240,15 +239,13 @@ class Driver:
             register=self.request.registers,
             is_smoke_test=self.request.is_smoke_test,
         )
-        finalize(store, logger, diagnoser, fitted, self.listener)
-        if registration is not None:
-            write_card(store, registration.name, registration.version)
-            if self.request.ensemble is not None:
-                make_ensemble(
-                    store, logger, context, self.request.ensemble, self.listener
-                )
+        finalize(store, logger, diagnoser, final.single, self.listener)
+        for version in final.registrations:
+            write_card(store, version.name, version.version)
+        if final.registration is not None and self.request.ensemble is not None:
+            make_ensemble(store, logger, context, self.request.ensemble, self.listener)
         self.study.mark_finalized()
-        return fitted, registration
+        return final
 
     def _import_others(self, diagnoser: Diagnoser, results: _Results) -> None:
         """Add the trials of other drivers, for a diagnosis of the whole search."""

@@ -13,7 +13,12 @@ from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import COSTS, Objective
 from ktune.models.registry.registration import load_keras_model
 from ktune.tracking import names
-from ktune.tracking.model_registry import Registration, version_of_trial
+from ktune.tracking.final_record import FinalRecord
+from ktune.tracking.model_registry import (
+    Registration,
+    find_version,
+    version_of_trial,
+)
 from ktune.tracking.reader import (
     RunView,
     list_trials,
@@ -61,7 +66,7 @@ class SearchResult:
         store: Its store.
         view: Its parent run.
         outcome: Outcome of the loop; None for a loaded search.
-        fitted: The refitted model; None: loaded from the registry on demand.
+        fitted: The final model; None: loaded from the registry on demand.
         registration: The registered version; None: looked up on demand.
     """
 
@@ -133,7 +138,7 @@ class SearchResult:
 
     @cached_property
     def model(self) -> Any:
-        """The best Keras model, refitted on all rows except the test rows."""
+        """The final Keras model, trained on all rows except the test rows."""
         if self._fitted is not None:
             return self._fitted.model
         return load_keras_model(self.store, self._version_or_raise())
@@ -145,14 +150,24 @@ class SearchResult:
 
     @property
     def test(self) -> dict[str, Estimate]:
-        """Test scores of the best trial; {} if it is not refitted (see `refit`)."""
+        """Test scores of the final model; {} without one (see `refit`)."""
         return dict(self.refit.test)
+
+    @property
+    def final(self) -> FinalRecord | None:
+        """The final model: an average, or the best trial and the reason for it.
+
+        None: an average was not considered.
+        """
+        return self.refit.final
 
     @cached_property
     def registration(self) -> Registration | None:
-        """The registered version of the best trial, if any."""
+        """The registered version of the final model, if any."""
         if self._registration is not None or self.refit.best is None:
             return self._registration
+        if version := self.refit.version_of_average:
+            return find_version(self.store, *version)
         return version_of_trial(self.store, self.refit.best.run_id)
 
     def report(self) -> HtmlPage:

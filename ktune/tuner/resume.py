@@ -54,7 +54,15 @@ _FIXED = (
 _DEFAULTS_BEFORE = {"outputs": "auto"}
 """Values of settings for searches that are older than these settings."""
 
-_MAY_CHANGE = ("trials", "timeout", "trial_timeout", "jobs", "executor", "trainer")
+_MAY_CHANGE = (
+    "trials",
+    "timeout",
+    "trial_timeout",
+    "final",
+    "jobs",
+    "executor",
+    "trainer",
+)
 """Recorded settings that may change; so may all options of a search."""
 
 

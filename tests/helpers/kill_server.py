@@ -180,10 +180,10 @@ def records_only():
 @contextlib.contextmanager
 def registering():
     """Refit and register after all, but without training."""
-    from ktune.tuner.finalize import refit_best
+    from ktune.tuner.final_model import make_final_model
 
     with (
-        patch("ktune.tuner.driver.refit_best", refit_best),
+        patch("ktune.tuner.driver.make_final_model", make_final_model),
         patch("ktune.evaluation.recorded_refit.refit", refit_untrained),
         patch(
             "ktune.models.registry.loading_check.check_in_fresh_process",

@@ -10,6 +10,7 @@ import numpy as np
 from ktune.data.dataset import count_rows
 from ktune.protocols import TrainingTask
 from ktune.testing.fakes import FakeModel, FakeTrainer, FakeTraining
+from ktune.tuner.final_model import FinalModel
 
 
 class ScoredModel(FakeModel):
@@ -70,7 +71,9 @@ def without_training() -> Iterator[None]:
 @contextlib.contextmanager
 def without_refit() -> Iterator[None]:
     """Train trials, but refit and register no model at the end."""
-    with patch("ktune.tuner.driver.refit_best", lambda *given, **named: (None, None)):
+    with patch(
+        "ktune.tuner.driver.make_final_model", lambda *given, **named: FinalModel()
+    ):
         yield
 
 

@@ -6,6 +6,7 @@ from no_training import ScoredModel, ScoredTrainer, without_training
 
 import ktune
 from ktune.listener import Listener
+from ktune.tuner.final_model import FinalModel
 
 
 def huge_or_not(hp):
@@ -34,7 +35,7 @@ def uri(tmp_path):
 def test_a_model_far_too_big_costs_its_trial_only(uri, monkeypatch):
     # A refit has no part in it, and takes longest.
     monkeypatch.setattr(
-        "ktune.tuner.driver.refit_best", lambda *given, **named: (None, None)
+        "ktune.tuner.driver.make_final_model", lambda *given, **named: FinalModel()
     )
     search = experiment(huge_or_not, trainer="keras_fit")
     result = ktune.search(search, tracking_uri=uri, listener=Listener(), trials=2)

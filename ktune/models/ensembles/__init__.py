@@ -2,7 +2,7 @@
 
 | method | members | combined by | estimated on |
 |---|---|---|---|
-| greedy | trials, each refitted | weighted mean | folds not used to choose weights |
+| greedy | up to five trials, each refitted | weighted mean | folds not used to choose |
 | stacking | the best trials, each refitted | a linear model | folds not trained on |
 | bagging | one trial's models, one per fold | mean | the untouched test rows alone |
 

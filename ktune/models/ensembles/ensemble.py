@@ -8,20 +8,12 @@ from typing import Any
 from ktune.metrics.intervals import Estimate
 from ktune.models.ensembles.selection import NestedEstimate
 from ktune.tracking import names
+from ktune.tracking.final_record import Part, formula
 from ktune.tracking.reader import RunView
 from ktune.tracking.records import RunRecord, as_json_bytes
 from ktune.tracking.store import Store
 
 ENSEMBLE_FILE = "ensemble.json"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A trial with its weight in an ensemble."""
-
-    number: int
-    run_id: str
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -31,7 +23,7 @@ class Ensemble:
     Attributes:
         method: "greedy", "stacking" or "bagging".
         parts: Its trials.
-        metric: Metric of its selection.
+        metric: Metric of its selection, a proper scoring rule.
         estimate: Score on folds that took no part in the selection; None for bagging.
         single: The same estimate for the best single model.
         single_trial: Number of the best single trial.
@@ -62,8 +54,7 @@ class Ensemble:
         """The members with their weights."""
         if self.method == "bagging":
             return f"the fold models of trial {self.parts[0].number}"
-        ordered = sorted(self.parts, key=lambda part: -part.weight)
-        return " + ".join(f"{p.weight:.2f} × trial {p.number}" for p in ordered)
+        return formula(self.parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ktune.data.dataset import take_rows
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.recorded_refit import threshold_of_trial
-from ktune.evaluation.refit import Refit, Trained, measured, train_again
+from ktune.evaluation.refit import Refit, Trained, train_again
 from ktune.evaluation.training_task import fold_seeds
 from ktune.listener import Listener
 from ktune.metrics.threshold import Threshold, tune_threshold
 from ktune.models.ensembles import require_method
 from ktune.models.ensembles.blend import Blend, Mean
-from ktune.models.ensembles.combining import combine
-from ktune.models.ensembles.ensemble import Ensemble, Part, record_ensemble
+from ktune.models.ensembles.ensemble import Ensemble, record_ensemble
 from ktune.models.ensembles.library import Library, read_library
+from ktune.models.ensembles.members import (
+    MemberTrainer,
+    combined,
+    names_of,
+    trial_to_refit,
+)
 from ktune.models.ensembles.selection import (
     Choose,
     all_folds,
@@ -38,12 +40,11 @@ from ktune.models.registry.champion import (
 )
 from ktune.models.registry.gate import Decision, decide
 from ktune.tracking import names
+from ktune.tracking.final_record import Part
 from ktune.tracking.model_registry import version_of_trial
-from ktune.tracking.reader import RunView, best_trial, find_run, read_trial
+from ktune.tracking.reader import RunView, best_trial
 from ktune.tracking.store import Store
-from ktune.trial import Trial
 
-_CHECKED_ROWS = 256
 _CHOICES: Mapping[str, Choose] = {"greedy": choose_greedily, "stacking": stack}
 
 
@@ -77,39 +78,34 @@ class Ensembler:
                 combined.
         """
         require_method(method)
-        library = read_library(
-            self.store,
-            self.search,
-            task=self.context.data.task,
-            objective=objective_of_predictions(self.context),
-        )
+        library = read_library(self.store, self.search, self.context)
         started = time.perf_counter()
         if method == "bagging":
             chosen = trial_run or best_trial(self.store, self.search)
             parts: tuple[Part, ...] = (Part(chosen.number, chosen.run_id, 1.0),)
             estimate = None
-            trainings, model_names = self._bag(chosen)
-            size = len(trainings)
+            members, member_names = self._bag(chosen)
+            size = len(members)
             blend: Blend = Mean(tuple(range(size)), (1 / size,) * size)
         else:
             self.listener.on_phase("choosing members by out-of-fold predictions")
             choose = _CHOICES[method]
             blend = choose(library, all_folds(library))
             estimate = estimate_nested(library, choose)
-            parts = _parts(library, blend)
-            trainings, model_names = self._refit(parts)
+            parts = parts_of(library, blend)
+            trainer = MemberTrainer(self.store, self.context, self.listener)
+            members, member_names = trainer.train(parts), names_of(parts)
         threshold = self._threshold(library, method, parts, blend)
-        fitted = self._combined(trainings, model_names, blend, started, threshold)
+        self.listener.on_phase("combining the members in one Keras model")
+        fitted = combined(
+            self.context,
+            members,
+            member_names,
+            blend,
+            started=started,
+            threshold=threshold,
+        )
         return self._register(library, method, parts, estimate, fitted)
-
-    def _refit(self, parts: Sequence[Part]) -> tuple[list[Trained], list[str]]:
-        """Train every member on all rows except the test rows."""
-        trainings = []
-        for part in parts:
-            self.listener.on_phase(f"refitting trial {part.number} for the ensemble")
-            trial, epochs = self._trial(part.run_id)
-            trainings.append(train_again(self.context, trial, epochs=epochs))
-        return trainings, [f"trial_{part.number}" for part in parts]
 
     def _bag(self, run: RunView) -> tuple[list[Trained], list[str]]:
         """Train a trial's fold models again, each on the training rows of its fold.
@@ -117,63 +113,26 @@ class Ensembler:
         Preprocessing is fitted on all rows except the test rows, so that all members
         share it. This is no leak, as these models are scored on test rows only.
         """
-        trial, epochs = self._trial(run.run_id)
-        folds, trainings = self.context.folds, []
+        trial, epochs = trial_to_refit(self.store, run.run_id)
+        folds, members = self.context.folds, []
         for fold, seed in zip(folds, fold_seeds(trial, folds), strict=True):
             self.listener.on_phase(
                 f"training the model of fold {fold.index} of trial {trial.number}"
             )
-            trainings.append(
+            members.append(
                 train_again(
                     self.context, trial, epochs=epochs, rows=fold.train, seed=seed
                 )
             )
-        return trainings, [f"trial_{trial.number}_fold_{f.index}" for f in folds]
-
-    def _trial(self, run_id: str) -> tuple[Trial, int]:
-        """Return a trial and its best number of epochs."""
-        trial, result = read_trial(self.store, find_run(self.store, run_id))
-        assert result.best_epoch is not None
-        return trial, result.best_epoch + 1
-
-    def _combined(
-        self,
-        trainings: Sequence[Trained],
-        model_names: Sequence[str],
-        blend: Blend,
-        started: float,
-        threshold: Threshold | None,
-    ) -> Refit:
-        self.listener.on_phase("combining the members in one Keras model")
-        preprocessing = trainings[0].preprocessing
-        x = self.context.partition.x
-        rows = take_rows(
-            x, np.arange(min(_CHECKED_ROWS, len(self.context.partition.y)))
-        )
-        model = combine(
-            [training.model for training in trainings],
-            blend,
-            preprocessing.transform(rows),
-            names=model_names,
-            task=self.context.data.task,
-        )
-        epochs = max(training.epochs for training in trainings)
-        return measured(
-            self.context,
-            Trained(model, preprocessing, epochs),
-            seconds=time.perf_counter() - started,
-            threshold=threshold,
-        )
+        return members, [f"trial_{trial.number}_fold_{f.index}" for f in folds]
 
     def _threshold(
         self, library: Library, method: str, parts: Sequence[Part], blend: Blend
     ) -> Threshold | None:
         """Return the decision threshold, tuned on the combined predictions."""
-        wanted = self.context.experiment.threshold
-        if method == "bagging" or not isinstance(wanted, str):
+        if method == "bagging":
             return threshold_of_trial(self.store, self.context, parts[0].run_id)
-        blended = blend.apply(library.predictions[list(blend.members)])
-        return tune_threshold(library.y, blended, self.context.objective.metric)
+        return threshold_of_blend(self.context, library, blend)
 
     def _register(
         self,
@@ -184,14 +143,10 @@ class Ensembler:
         fitted: Refit,
     ) -> Ensemble:
         self.listener.on_phase("registering the ensemble")
-        metric = library.objective.metric
+        metric = library.metric
         single = best_trial(self.store, self.search)
         versus = self._versus_single(single, fitted)
-        tag = {
-            "method": f"an ensemble by {method}",
-            "weights": {part.run_id: part.weight for part in parts},
-            "estimates": {} if estimate is None else {metric: estimate.mean},
-        }
+        estimates = {} if estimate is None else {metric: estimate.mean}
         registration, decision = register_best(
             self.store,
             self.context,
@@ -199,7 +154,7 @@ class Ensembler:
                 search_run_id=self.search.run_id,
                 trial_run_id="",
                 fitted=fitted,
-                tags={names.ENSEMBLE: json.dumps(tag)},
+                tags=version_tag(f"an ensemble by {method}", parts, estimates),
                 is_smoke_test=self.search.is_smoke_test,
             ),
         )
@@ -243,8 +198,37 @@ class Ensembler:
         return decision.reason.replace("the champion", "the best single model")
 
 
-def _parts(library: Library, blend: Blend) -> tuple[Part, ...]:
+def parts_of(library: Library, blend: Blend) -> tuple[Part, ...]:
+    """Return the trials of a blend with their weights."""
     return tuple(
         Part(library.runs[place].number, library.runs[place].run_id, weight)
         for place, weight in zip(blend.members, blend.weights(), strict=True)
     )
+
+
+def threshold_of_blend(
+    context: SearchContext, library: Library, blend: Blend
+) -> Threshold | None:
+    """Return the decision threshold of combined predictions; None for 0.5."""
+    wanted = context.experiment.threshold
+    if not isinstance(wanted, str):
+        return None if wanted is None else Threshold(wanted)
+    blended = blend.apply(library.predictions[list(blend.members)])
+    return tune_threshold(library.y, blended, context.objective.metric)
+
+
+def version_tag(
+    method: str, parts: Sequence[Part], estimates: Mapping[str, float]
+) -> dict[str, str]:
+    """Return the tag of a version that is made of several models, for its card.
+
+    Args:
+        method: Description of the method, such as "an ensemble by stacking".
+        parts: Its trials.
+        estimates: Estimated scores by metric, if there are any.
+    """
+    weights: dict[str, float] = {}
+    for part in parts:
+        weights[part.run_id] = weights.get(part.run_id, 0.0) + part.weight
+    tag = {"method": method, "weights": weights, "estimates": dict(estimates)}
+    return {names.ENSEMBLE: json.dumps(tag)}

@@ -8,7 +8,8 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.errors import UnknownReference
-from ktune.metrics.scores import Objective, compute_metrics
+from ktune.evaluation.context import SearchContext
+from ktune.metrics.proper_scores import proper_metric, row_losses
 from ktune.tracking import names
 from ktune.tracking.reader import RunView, list_trials, rank_trials, read_run_file
 from ktune.tracking.store import Store
@@ -16,10 +17,17 @@ from ktune.tracking.store import Store
 MAX_MODELS = 30
 """Number of the best trials in the library; worse ones are hardly ever selected."""
 
+MAX_BYTES = 2**28
+"""Size of their predictions; with more rows and classes there are fewer trials."""
+
+_MIN_MODELS = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Library:
     """Out-of-fold predictions of several trials for the same rows.
+
+    Models are selected by a proper scoring rule: log loss, or squared error.
 
     Attributes:
         runs: The trials, best first.
@@ -27,7 +35,7 @@ class Library:
         y: Targets of the rows.
         folds: Positions of the validation rows of each fold.
         task: The task.
-        objective: The objective.
+        weights: Weight of every row; None: all rows count the same.
     """
 
     runs: tuple[RunView, ...]
@@ -35,45 +43,60 @@ class Library:
     y: np.ndarray
     folds: tuple[np.ndarray, ...]
     task: Task
-    objective: Objective
+    weights: np.ndarray | None = None
+
+    @property
+    def metric(self) -> str:
+        """The metric by which models are selected; less is better."""
+        return proper_metric(self.task)
+
+    def losses(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the loss of every row, shape (rows,)."""
+        return row_losses(self.y, predictions, self.task)
 
     def score(self, predictions: np.ndarray, folds: Sequence[int]) -> float:
-        """Return the mean of the objective over some folds, larger is better.
+        """Return the negative mean loss over the rows of some folds.
 
         Args:
             predictions: For all rows, shape (rows, …).
             folds: Indices of the folds.
         """
-        return float(np.mean([self.fold_score(predictions, k) for k in folds]))
-
-    def fold_score(self, predictions: np.ndarray, fold: int) -> float:
-        """Return the objective on one fold, larger is better."""
-        metric, rows = self.objective.metric, self.folds[fold]
-        scores = compute_metrics((metric,), self.y[rows], predictions[rows], self.task)
-        return self.sign * scores[metric]
-
-    @property
-    def sign(self) -> float:
-        """1 if more is better, else -1."""
-        return 1.0 if self.objective.direction == "max" else -1.0
+        rows = np.concatenate([self.folds[fold] for fold in folds])
+        weights = None if self.weights is None else self.weights[rows]
+        return -float(np.average(self.losses(predictions)[rows], weights=weights))
 
 
 def read_library(
-    store: Store, search: RunView, *, task: Task, objective: Objective
+    store: Store,
+    search: RunView,
+    context: SearchContext,
+    *,
+    always: str = "",
+    at_least: int = 2,
 ) -> Library:
     """Read the out-of-fold predictions of a search's best complete trials.
 
+    Args:
+        store: The store of the search.
+        search: The search.
+        context: Its context.
+        always: Run of a trial that is in the library in any case.
+        at_least: Number of complete trials.
+
     Raises:
-        UnknownReference: Fewer than two trials are complete.
+        UnknownReference: Fewer trials are complete.
+        StoreError: The predictions of a trial are not readable.
     """
-    ranked = rank_trials(list_trials(store, search), search.goal)
-    runs = [run for run in ranked if run.state == "complete"][:MAX_MODELS]
-    if len(runs) < 2:
+    runs = _best_runs(list_trials(store, search), search, context.data.task)
+    if len(runs) < at_least:
         raise UnknownReference(
             f"search {search.run_id[:8]} of {search.experiment!r} has {len(runs)} "
-            "complete trials; an ensemble needs at least two"
+            f"complete trials; an ensemble needs at least {at_least}"
         )
-    tables = [_read(store, run) for run in runs]
+    runs.sort(key=lambda run: run.run_id != always)  # a stable sort: the others stay
+    first = _read(store, runs[0])
+    runs = runs[: _n_models(first)]
+    tables = [first, *(_read(store, run) for run in runs[1:])]
     if any(not np.array_equal(t["row"], tables[0]["row"]) for t in tables):
         tables = [_by_row(table) for table in tables]  # reshuffled for every trial
     if any(not np.array_equal(t["row"], tables[0]["row"]) for t in tables):
@@ -81,7 +104,7 @@ def read_library(
             f"the trials of search {search.run_id[:8]} were scored on different rows, "
             "so their predictions cannot be combined"
         )
-    fold = tables[0]["fold"]
+    fold, weights = tables[0]["fold"], context.partition.weights
     return Library(
         runs=tuple(runs),
         predictions=np.stack([table["prediction"] for table in tables]).astype(
@@ -89,9 +112,24 @@ def read_library(
         ),
         y=tables[0]["target"],
         folds=tuple(np.flatnonzero(fold == k) for k in np.unique(fold)),
-        task=task,
-        objective=objective,
+        task=context.data.task,
+        weights=None if weights is None else weights[tables[0]["row"]],
     )
+
+
+def _best_runs(trials: list[RunView], search: RunView, task: Task) -> list[RunView]:
+    """Return the complete trials by the metric of the library, best first."""
+    metric = "val_rmse" if task is Task.REGRESSION else f"val_{proper_metric(task)}"
+    complete = [
+        run for run in rank_trials(trials, search.goal) if run.state == "complete"
+    ]
+    return sorted(complete, key=lambda run: run.metrics.get(metric, np.inf))
+
+
+def _n_models(table: dict[str, np.ndarray]) -> int:
+    """Return the number of trials whose predictions fit into `MAX_BYTES`."""
+    n_bytes = table["prediction"].size * np.dtype(np.float32).itemsize
+    return min(MAX_MODELS, max(_MIN_MODELS, MAX_BYTES // max(n_bytes, 1)))
 
 
 def _by_row(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Source:
     Caruana, Niculescu-Mizil, Crew, Ksikes, Ensemble Selection from Libraries of Models,
-    ICML 2004: greedy selection with replacement.
+    ICML 2004: greedy selection with replacement, which begins with the best models.
 """
 
 from collections import Counter
@@ -21,6 +21,9 @@ Choose: TypeAlias = Callable[[Library, Sequence[int]], Blend]
 """Makes a blend of a library from the rows of some folds only."""
 
 MAX_PICKS = 10
+MAX_MEMBERS = 5
+"""Number of distinct members; each one costs size and latency."""
+
 STACKED = 5
 """Number of stacked trials; more coefficients would fit the noise."""
 
@@ -30,7 +33,7 @@ class NestedEstimate:
     """Estimated score of a selection on rows that took no part in it.
 
     Attributes:
-        scores: One per fold, in the objective's unit.
+        scores: One per fold: the mean loss of its rows, log loss or squared error.
     """
 
     scores: tuple[float, ...]
@@ -54,24 +57,40 @@ def best_single(library: Library, folds: Sequence[int]) -> Mean:
 def choose_greedily(library: Library, folds: Sequence[int]) -> Mean:
     """Repeatedly add the model that improves the score on these folds most.
 
-    A model may be added several times, which increases its weight. The result is the
-    best of all intermediate ensembles, the smaller one of equally good ones.
+    The first members are the best models, as many as have the best mean. A model may
+    be added several times, which increases its weight. The result is the best of all
+    intermediate ensembles, the smaller one of equally good ones.
     """
-    first = _rank(library, folds)[0]
-    picks, total = [first], library.predictions[first].astype(np.float64)
-    best = (library.score(library.predictions[first], folds), 1)
+    picks = _best_start(library, folds)
+    total = library.predictions[picks].astype(np.float64).sum(axis=0)
+    best = (library.score(total / len(picks), folds), len(picks))
     while len(picks) < MAX_PICKS:
-        sums = [total + part for part in library.predictions]
+        pool = _pool(library, picks)
+        sums = [total + library.predictions[place] for place in pool]
         scores = [library.score(s / (len(picks) + 1), folds) for s in sums]
         # A model with an undefined score must not be selected.
-        pick = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
-        picks.append(pick)
-        total = sums[pick]
-        if scores[pick] > best[0]:
-            best = (scores[pick], len(picks))
+        place = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
+        picks.append(pool[place])
+        total = sums[place]
+        if scores[place] > best[0]:
+            best = (scores[place], len(picks))
     counts = Counter(picks[: best[1]])
     shares = tuple(count / best[1] for count in counts.values())
     return Mean(tuple(counts), shares)
+
+
+def _best_start(library: Library, folds: Sequence[int]) -> list[int]:
+    """Return the best models whose mean is better than that of fewer or more."""
+    ranked = _rank(library, folds)[:MAX_MEMBERS]
+    sums = np.cumsum(library.predictions[ranked], axis=0, dtype=np.float64)
+    scores = [library.score(total / (n + 1), folds) for n, total in enumerate(sums)]
+    return ranked[: 1 + int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]
+
+
+def _pool(library: Library, picks: Sequence[int]) -> list[int]:
+    """Return the models that may be added: at last only those that are members."""
+    members = list(dict.fromkeys(picks))
+    return members if len(members) == MAX_MEMBERS else [*range(len(library.runs))]
 
 
 def stack(library: Library, folds: Sequence[int]) -> LinearStack:
@@ -91,23 +110,32 @@ def stack(library: Library, folds: Sequence[int]) -> LinearStack:
     return LinearStack(members, kernel, bias, library.task)
 
 
-def estimate_nested(library: Library, choose: Choose) -> NestedEstimate | None:
-    """Estimate a selection: score each fold with the selection on the other folds.
+def predict_nested(library: Library, choose: Choose) -> np.ndarray | None:
+    """Predict each fold with the selection on the other folds, shape (rows, …).
 
-    No row takes part in both selection and scoring, so the estimate is unbiased.
-
-    Returns:
-        The estimate; None with fewer than two folds.
+    No row takes part in both selection and prediction, so a score is unbiased. None
+    with fewer than two folds.
     """
     n_folds = len(library.folds)
     if n_folds < 2:
         return None
-    scores = []
-    for fold in range(n_folds):
-        others = [k for k in range(n_folds) if k != fold]
-        blend = choose(library, others)
-        blended = blend.apply(library.predictions[list(blend.members)])
-        scores.append(library.sign * library.fold_score(blended, fold))
+    found = np.empty(library.predictions.shape[1:], np.float64)
+    for fold, rows in enumerate(library.folds):
+        blend = choose(library, [k for k in range(n_folds) if k != fold])
+        members = library.predictions[list(blend.members)][:, rows]
+        found[rows] = blend.apply(members)
+    return found
+
+
+def estimate_nested(library: Library, choose: Choose) -> NestedEstimate | None:
+    """Estimate a selection by `predict_nested`; None with fewer than two folds."""
+    predictions = predict_nested(library, choose)
+    return None if predictions is None else estimate_of(library, predictions)
+
+
+def estimate_of(library: Library, predictions: np.ndarray) -> NestedEstimate:
+    """Return the mean loss of every fold for predictions of all rows."""
+    scores = [-library.score(predictions, [k]) for k in range(len(library.folds))]
     return NestedEstimate(tuple(scores))
 
 

@@ -1,7 +1,6 @@
 """Make a trial's model the champion, by the gate."""
 
-import json
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ktune.errors import ExperimentError, UnknownReference
@@ -9,11 +8,11 @@ from ktune.evaluation.context import SearchContext
 from ktune.evaluation.recorded import rebuild
 from ktune.evaluation.recorded_refit import refit_recorded, threshold_of_trial
 from ktune.evaluation.recorded_search import OpenSearch, open_search
-from ktune.evaluation.refit import Refit, Trained, measured, train_again
+from ktune.evaluation.refit import Refit
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
-from ktune.models.ensembles.blend import Mean
-from ktune.models.ensembles.combining import combine
+from ktune.models.ensembles.ensembling import version_tag
+from ktune.models.ensembles.members import MemberTrainer, refits_of
 from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.card import write_card
 from ktune.models.registry.champion import (
@@ -24,15 +23,15 @@ from ktune.models.registry.champion import (
 )
 from ktune.models.registry.gate import Decision
 from ktune.tracking import names
+from ktune.tracking.final_record import Part, formula
 from ktune.tracking.model_registry import (
     CHAMPION,
     Registration,
     find_champion,
+    find_version,
     version_of_trial,
 )
 from ktune.tracking.reader import RunView, read_trial
-from ktune.trial import Trial
-from ktune.utils.seeds import derive_seed
 
 
 def promote(
@@ -51,7 +50,7 @@ def promote(
     champion is measured again on the present ones, and the reason says so.
 
     Args:
-        reference: A trial; or a search, for its best trial.
+        reference: A trial; or a search, for its final model.
         force: Make it champion even if the gate refuses.
         n_refits: Number of refits with different seeds; their mean is measured and
             registered as one Keras model. It stabilizes models that depend on seeds.
@@ -70,7 +69,7 @@ def promote(
         store, trial_run = opened.store, opened.trial_run
         _require_complete(trial_run)
         _require_full_search(opened.search, force=force)
-        version = version_of_trial(store, trial_run.run_id) if n_refits == 1 else None
+        version = _version_of(opened) if n_refits == 1 else None
         name = version.name if version else opened.search.experiment
         present = find_champion(store, name)
         if present and version and present.version == version.version:
@@ -94,6 +93,13 @@ def promote(
         is_new_version=is_new,
         is_forced=force and not decision.is_promoted,
     )
+
+
+def _version_of(opened: OpenSearch) -> Registration | None:
+    """Return the version of the trial, or of the average of a search."""
+    if opened.run.is_search and (version := opened.refit.version_of_average):
+        return find_version(opened.store, *version)
+    return version_of_trial(opened.store, opened.trial_run.run_id)
 
 
 def _require_complete(run: RunView) -> None:
@@ -154,43 +160,23 @@ class _PromotionWork:
         assert result.best_epoch is not None
         epochs = result.best_epoch + 1
         self.listener.on_phase(f"refitting trial {trial.number}")
+        parts = refits_of(run.number, run.run_id, n_refits)
         if n_refits == 1:
             fitted = refit_recorded(store, context, trial, run.run_id, epochs=epochs)
         else:
-            fitted = self._refit_often(trial, epochs, n_refits)
+            fitted = self._refit_often(parts)
         self.listener.on_phase("measuring it and the champion")
         candidate = Candidate(
             search_run_id=self.opened.search.run_id,
             trial_run_id=run.run_id if n_refits == 1 else "",
             fitted=fitted,
-            tags={} if n_refits == 1 else _tag_of_refits(run, n_refits),
+            tags={} if n_refits == 1 else version_tag(formula(parts), parts, {}),
             is_smoke_test=self.opened.search.is_smoke_test,
         )
         return register_best(store, context, candidate, force=force)
 
-    def _refit_often(self, trial: Trial, epochs: int, n_refits: int) -> Refit:
+    def _refit_often(self, parts: Sequence[Part]) -> Refit:
         """Refit with several seeds; return the mean of the models as one model."""
-        started = time.perf_counter()
-        context, opened = self.context, self.opened
-        threshold = threshold_of_trial(opened.store, context, opened.trial_run.run_id)
-        trained = []
-        for number in range(n_refits):
-            self.listener.on_phase(f"refit {number + 1} of {n_refits}")
-            seed = None if number == 0 else derive_seed(trial.seed, "refit", number)
-            trained.append(train_again(context, trial, epochs=epochs, seed=seed))
-        preprocessing = trained[0].preprocessing
-        model = combine(
-            [one.model for one in trained],
-            Mean(tuple(range(n_refits)), (1 / n_refits,) * n_refits),
-            preprocessing.transform(context.example),
-            names=[f"refit_{number}" for number in range(n_refits)],
-            task=context.data.task,
-        )
-        seconds = time.perf_counter() - started
-        together = Trained(model, preprocessing, epochs)
-        return measured(context, together, seconds=seconds, threshold=threshold)
-
-
-def _tag_of_refits(run: RunView, n_refits: int) -> dict[str, str]:
-    method = f"the mean of {n_refits} refits"
-    return {names.ENSEMBLE: json.dumps({"method": method, "weights": {run.run_id: 1}})}
+        context, store = self.context, self.opened.store
+        threshold = threshold_of_trial(store, context, parts[0].run_id)
+        return MemberTrainer(store, context, self.listener).mean(parts, threshold)

@@ -33,6 +33,7 @@ from ktune.tracking.model_registry import (
     CHALLENGER,
     CHAMPION,
     Registration,
+    final_version_of,
     find_champion,
     lineage,
     link_logged_model,
@@ -54,7 +55,7 @@ class Candidate:
 
     Attributes:
         search_run_id: Its search.
-        trial_run_id: The refitted trial; "" for an ensemble of several.
+        trial_run_id: The refitted trial; "" for several models in one.
         fitted: The model.
         tags: Further tags of the version.
         is_smoke_test: Whether it was trained only to see whether the experiment runs;
@@ -142,20 +143,34 @@ def _registered_before(
 ) -> Registration | None:
     """Return the version that an earlier run of the same search has registered.
 
-    The same trial refitted on the same rows is the same model. A search that was
+    The same trials refitted on the same rows are the same model. A search that was
     interrupted while it registered, or is resumed and finds nothing better, registers
     no second version of it.
     """
-    if not candidate.trial_run_id:
+    if candidate.trial_run_id:
+        version = version_of_trial(store, candidate.trial_run_id)
+    elif names.FINAL in candidate.tags:
+        version = final_version_of(store, candidate.search_run_id)
+    else:
         return None
-    version = version_of_trial(store, candidate.trial_run_id)
     if version is None:
         return None
-    tags = _identity(context, candidate)
+    tags = {**_identity(context, candidate), **candidate.tags}
     is_same = all(
         version.tags.get(name) == tags.get(name) for name in (*tags, names.THRESHOLD)
     )
     return version if is_same else None
+
+
+def find_or_register(
+    store: Store, context: SearchContext, candidate: Candidate
+) -> Registration:
+    """Return the version of an earlier run of the same search, or register one.
+
+    It gets no alias.
+    """
+    before = _registered_before(store, context, candidate)
+    return before or register_candidate(store, context, candidate)
 
 
 def register_candidate(

@@ -19,7 +19,6 @@ from ktune.tracking.reader import (
     find_run,
     find_search,
     read_run_file,
-    test_estimates,
 )
 from ktune.tracking.refit_record import refit_of
 from ktune.tracking.store import Store
@@ -62,7 +61,8 @@ def _contender(
         )
     context, folds_digest = searches[search.run_id]
     view = read_trial_view(store, trial, context)
-    is_refitted = refit_of(search, [trial]).is_of(trial)
+    refit = refit_of(search, [trial])
+    is_refitted = refit.is_of(trial)
     return Contender(
         label=f"{letter} ({search.experiment} trial {view.number})",
         run_id=trial.run_id,
@@ -73,7 +73,7 @@ def _contender(
         data_digest=search.tags.get(names.DATA_DIGEST, ""),
         data_name=search.tags.get("ktune.data", ""),
         folds_digest=_digest_of_trial(search, trial, folds_digest),
-        test=test_estimates(search) if is_refitted else {},
+        test=refit.trial_test,
         latency_ms=trial.metrics.get(
             LATENCY, search.metrics.get(LATENCY) if is_refitted else None
         ),

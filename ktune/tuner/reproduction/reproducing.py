@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,10 +20,18 @@ from ktune.executors import make_executor
 from ktune.experiment.environment import read_environment
 from ktune.experiment.experiment import Experiment
 from ktune.listener import Listener
+from ktune.metrics.intervals import Estimate
+from ktune.metrics.threshold import Threshold
+from ktune.models.ensembles.members import MemberTrainer
 from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
-from ktune.tracking.model_registry import version_of_trial
+from ktune.tracking.model_registry import (
+    Registration,
+    find_version,
+    version_of_trial,
+)
 from ktune.tracking.reader import RunView, read_file, read_trial
+from ktune.tracking.refit_record import RefitRecord
 from ktune.tracking.store import Store
 from ktune.trainers import TRAINERS
 from ktune.trial import EpochReport, TrialResult, TrialState
@@ -134,11 +142,11 @@ def reproduce(
             comparisons = work.run_again(trial_run)
             refit = opened.refit if run.is_search else None
             if refit is not None and refit.is_of_best:
-                comparisons += work.refit_again(opened.search, trial_run)
+                comparisons += work.refit_again(opened.search, trial_run, refit)
             changes = find_changes(recorded, rebuilt, read_environment())
     return Reproduction(
         run_id=run.run_id,
-        subject=_subject(trial_run, has_refit=refit is not None and refit.is_of_best),
+        subject=_subject(trial_run, refit),
         tolerance=tolerance,
         comparisons=tuple(comparisons),
         changes=tuple(changes),
@@ -146,9 +154,13 @@ def reproduce(
     )
 
 
-def _subject(trial_run: RunView, *, has_refit: bool) -> str:
-    refit_too = " and its refit" if has_refit else ""
-    return f"trial {trial_run.number} of {trial_run.experiment!r}{refit_too}"
+def _subject(trial_run: RunView, refit: RefitRecord | None) -> str:
+    subject = f"trial {trial_run.number} of {trial_run.experiment!r}"
+    if refit is None or not refit.is_of_best:
+        return subject
+    if refit.has_average:
+        return f"{subject}, its refit and the average"
+    return f"{subject} and its refit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +199,9 @@ class _ReproductionWork:
         except StoreError:
             return b""  # a failed trial has none
 
-    def refit_again(self, search: RunView, run: RunView) -> list[RunComparison]:
+    def refit_again(
+        self, search: RunView, run: RunView, refit: RefitRecord
+    ) -> list[RunComparison]:
         """Refit a search's best trial again; compare its test scores and outputs."""
         epochs = search.metrics.get("refit_epochs")
         if epochs is None:
@@ -197,18 +211,46 @@ class _ReproductionWork:
         fitted = refit_recorded(
             self.store, self.context, trial, run.run_id, epochs=int(epochs)
         )
-        return [*self._test_scores(search, fitted), *self._outputs(run, fitted)]
+        comparisons = [
+            *self._test_scores(refit.trial_test, fitted),
+            *self._outputs(version_of_trial(self.store, run.run_id), fitted),
+        ]
+        if refit.has_average:
+            comparisons += self._average_again(run, refit, fitted)
+        return comparisons
 
-    def _test_scores(self, search: RunView, fitted: Refit) -> Iterator[RunComparison]:
+    def _average_again(
+        self, run: RunView, refit: RefitRecord, best: Refit
+    ) -> Iterator[RunComparison]:
+        """Train the members of the average again; compare scores and outputs."""
+        assert refit.final is not None
+        value = refit.search.metrics.get("threshold")
+        known = {(run.run_id, 0): best.trained}
+        trainer = MemberTrainer(self.store, self.context, self.listener, known)
+        fitted = trainer.mean(
+            refit.final.parts, None if value is None else Threshold(value)
+        )
+        version = refit.version_of_average
+        registration = None if version is None else find_version(self.store, *version)
+        yield from self._test_scores(refit.test, fitted, "average, ")
+        yield from self._outputs(registration, fitted)
+
+    def _test_scores(
+        self, recorded: Mapping[str, Estimate], fitted: Refit, prefix: str = ""
+    ) -> Iterator[RunComparison]:
         for name, estimate in fitted.test.items():
-            recorded = search.metrics.get(f"test_{name}", math.nan)
+            before = recorded.get(name)
             yield compare_numbers(
-                f"test_{name}", [recorded], [estimate.value], tolerance=self.tolerance
+                f"{prefix}test_{name}",
+                [math.nan if before is None else before.value],
+                [estimate.value],
+                tolerance=self.tolerance,
             )
 
-    def _outputs(self, run: RunView, fitted: Refit) -> Iterator[RunComparison]:
+    def _outputs(
+        self, registration: Registration | None, fitted: Refit
+    ) -> Iterator[RunComparison]:
         """Compare with the outputs of the registered model for the same raw rows."""
-        registration = version_of_trial(self.store, run.run_id)
         if registration is None:
             return
         x = self.context.partition.x_test

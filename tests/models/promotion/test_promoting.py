@@ -17,6 +17,7 @@ def opened(monkeypatch):
         search=SimpleNamespace(
             run_id="0123456789", experiment="digits", is_smoke_test=False
         ),
+        run=SimpleNamespace(is_search=False),
         trial_run=SimpleNamespace(run_id="abc", number=3, state="complete"),
     )
     monkeypatch.setattr(
