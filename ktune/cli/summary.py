@@ -30,6 +30,7 @@ from ktune.tracking.reader import (
     read_trial,
     read_values,
     shown_status,
+    tied_trials,
 )
 from ktune.tracking.records import short, values_text
 from ktune.tracking.store import Store
@@ -222,8 +223,9 @@ def _print_failures(result: SearchResult, console: Console) -> None:
 
 
 def _print_pick(result: SearchResult, console: Console) -> None:
-    """Print the rule that picked a trial of the Pareto front."""
+    """Print the rule that picked one of tied trials, or of the Pareto front."""
     if result.goal.is_single:
+        _print_ties(result, console)
         return
     members = sum(run.is_on_front for run in result.trial_runs)
     console.print(
@@ -231,6 +233,19 @@ def _print_pick(result: SearchResult, console: Console) -> None:
         f"{' and '.join(o.metric for o in result.goal.objectives)}. Taken by the rule "
         f"{result.goal.pick!r}: trial {result.trial_runs[0].number}. Other rules: "
         "--pick.",
+        markup=False,
+    )
+
+
+def _print_ties(result: SearchResult, console: Console) -> None:
+    """Print the number of trials within noise of the best score, if there are some."""
+    ties = len(tied_trials(result.trial_runs, result.goal))
+    if ties < 2:
+        return
+    console.print(
+        f"{ties} trials are within noise of the best {result.objective.metric} (one "
+        "standard error over the folds); of these, trial "
+        f"{result.trial_runs[0].number} has the least {result.goal.tie_breaker}.",
         markup=False,
     )
 

@@ -64,6 +64,7 @@ class Context:
             trials of the search; None: unknown.
         further: The other objectives.
         pick: The rule that selects a trial from the Pareto front.
+        tie_breaker: Metric that selects one of several tied trials; "": none.
     """
 
     objective: Objective
@@ -74,11 +75,12 @@ class Context:
     best_score: float | None = None
     further: tuple[Objective, ...] = ()
     pick: str = "best"
+    tie_breaker: str = ""
 
     @property
     def goal(self) -> Goal:
         """All objectives, and the rule that selects one trial."""
-        return Goal((self.objective, *self.further), self.pick)
+        return Goal((self.objective, *self.further), self.pick, self.tie_breaker)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ktune.errors import ExperimentError
 from ktune.evaluation.model_builder import ModelBuilder
 from ktune.experiment.experiment import Experiment, override
 from ktune.metrics.objectives import make_objective, of_predictions
+from ktune.metrics.proper_scores import tie_breaker
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import (
     COSTS,
@@ -144,7 +145,12 @@ def make_context(
 
 def _goal(experiment: Experiment, task: Task) -> Goal:
     objectives = experiment.objectives or (DEFAULT_OBJECTIVE[task],)
-    return Goal(tuple(map(make_objective, objectives)), experiment.chosen_pick)
+    first = make_objective(objectives[0]).metric
+    return Goal(
+        tuple(map(make_objective, objectives)),
+        experiment.chosen_pick,
+        tie_breaker="" if len(objectives) > 1 else tie_breaker(first, task),
+    )
 
 
 def _metrics(experiment: Experiment, task: Task, goal: Goal) -> tuple[str, ...]:

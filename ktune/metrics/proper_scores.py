@@ -28,6 +28,16 @@ def proper_metric(task: Task) -> str:
     return "mse" if task is Task.REGRESSION else "log_loss"
 
 
+def tie_breaker(objective: str, task: Task) -> str:
+    """Return the metric that breaks ties of an objective; "" if it is one itself.
+
+    It is the root of the squared error, which is recorded, and has the same order.
+    """
+    if objective in ("loss", "log_loss", "mse", "rmse", "r2"):
+        return ""
+    return "rmse" if task is Task.REGRESSION else "log_loss"
+
+
 def row_losses(y: np.ndarray, predictions: np.ndarray, task: Task) -> np.ndarray:
     """Return the loss of every row, shape (n,): log loss or squared error.
 

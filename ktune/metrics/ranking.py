@@ -11,6 +11,11 @@ best first objective, the one with the best second objective |
 over the front |
 | `best` | the trial with the best first objective |
 
+With one objective, the trials within noise of the best score are tied: the mean
+difference of their fold scores from the best is at most one standard error of these
+differences. Of tied trials, the one with the best proper score (log loss or squared
+error) comes first; of equal ones the smallest.
+
 Source: one standard error, Breiman, Friedman, Olshen & Stone, Classification and
 Regression Trees (1984), section 3.4.3; nearest to the ideal point, Miettinen, Nonlinear
 Multiobjective Optimization (1999), section 2.2.
@@ -35,10 +40,13 @@ class Goal:
     Attributes:
         objectives: The first one also selects the best epoch.
         pick: The rule that selects a trial from the Pareto front.
+        tie_breaker: Metric that selects one of several tied trials, less is better; "":
+            the score decides alone, as in searches of earlier versions.
     """
 
     objectives: tuple[Objective, ...]
     pick: str = "best"
+    tie_breaker: str = ""
 
     @property
     def first(self) -> Objective:
@@ -60,12 +68,16 @@ class Standing:
         state: Final state of the trial.
         scores: Value of each objective; empty without a score.
         standard_error: Standard error of the first objective over the folds.
+        folds: The first objective of every fold.
+        tie_breakers: Proper score and number of weights; less is better.
     """
 
     number: int
     state: TrialState
     scores: tuple[float, ...] = ()
     standard_error: float = 0.0
+    folds: tuple[float, ...] = ()
+    tie_breakers: tuple[float, ...] = ()
 
 
 def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
@@ -73,7 +85,7 @@ def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
 
     Complete trials come before pruned and failed ones. With several objectives, the
     picked trial comes first, then the rest of the Pareto front. Otherwise the first
-    objective decides.
+    objective decides, and the tie breaker among tied trials.
 
     Example:
         >>> goal = Goal((Objective("accuracy", "max"),))
@@ -86,7 +98,7 @@ def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
         [2, 1, 0]
     """
     front = [] if goal.is_single else pareto_front(standings, goal.objectives)
-    picked = pick_from_front(front, goal) if front else None
+    picked = pick_from_front(front, goal) if front else pick_of_tied(standings, goal)
     members = {standing.number for standing in front}
     sign = -1.0 if goal.first.direction == "max" else 1.0
 
@@ -100,6 +112,55 @@ def rank(standings: Sequence[Standing], goal: Goal) -> list[int]:
         )
 
     return [standing.number for standing in sorted(standings, key=place)]
+
+
+def pick_of_tied(standings: Sequence[Standing], goal: Goal) -> int | None:
+    """Return the number of the best of several tied trials; None without any."""
+    members = tied(standings, goal)
+    if not members:
+        return None
+    return min(members, key=lambda standing: standing.tie_breakers).number
+
+
+def tied(standings: Sequence[Standing], goal: Goal) -> list[Standing]:
+    """Return the complete trials within noise of the best score, and the best itself.
+
+    Empty: there are several objectives, or a trial lacks a value to break ties.
+
+    Example:
+        >>> goal = Goal((Objective("accuracy", "max"),), tie_breaker="log_loss")
+        >>> done = TrialState.COMPLETE
+        >>> trials = [
+        ...     Standing(0, done, (0.90,), folds=(0.92, 0.88), tie_breakers=(0.3, 9)),
+        ...     Standing(1, done, (0.89,), folds=(0.88, 0.90), tie_breakers=(0.2, 9)),
+        ...     Standing(2, done, (0.80,), folds=(0.81, 0.79), tie_breakers=(0.1, 9)),
+        ... ]
+        >>> [trial.number for trial in tied(trials, goal)]
+        [0, 1]
+        >>> rank(trials, goal)
+        [1, 0, 2]
+    """
+    if not (goal.is_single and goal.tie_breaker):
+        return []
+    complete = [
+        standing
+        for standing in standings
+        if standing.state is TrialState.COMPLETE
+        and standing.scores
+        and standing.tie_breakers
+    ]
+    if not complete:
+        return []
+    sign = 1.0 if goal.first.direction == "max" else -1.0
+    best = max(complete, key=lambda standing: sign * standing.scores[0])
+    return [standing for standing in complete if _is_tied(standing, best)]
+
+
+def _is_tied(standing: Standing, best: Standing) -> bool:
+    if len(standing.folds) != len(best.folds) or not best.folds:
+        return standing.scores[0] == best.scores[0]
+    differences = np.subtract(best.folds, standing.folds)
+    return abs(float(differences.mean())) <= standard_error(tuple(differences)) + 1e-12
 
 
 def pareto_front(
@@ -138,7 +199,7 @@ def rank_results(
         for trial, result in results
         if result.score is not None
     }
-    standings = [standing_of(*pair, goal.first) for pair in scored.values()]
+    standings = [standing_of(*pair, goal) for pair in scored.values()]
     return [scored[number] for number in rank(standings, goal)]
 
 
@@ -146,30 +207,43 @@ def front_of_results(
     results: Iterable[tuple[Trial, TrialResult]], goal: Goal
 ) -> list[Standing]:
     """Return the Pareto front of trials with a score; see `pareto_front`."""
-    standings = [standing_of(*pair, goal.first) for pair in results]
+    standings = [standing_of(*pair, goal) for pair in results]
     return pareto_front(standings, goal.objectives)
 
 
-def standing_of(trial: Trial, result: TrialResult, objective: Objective) -> Standing:
+def standing_of(trial: Trial, result: TrialResult, goal: Goal) -> Standing:
     """Return the standing of a trial.
 
     Args:
         trial: The evaluated trial.
         result: Its result; it has a score.
-        objective: The first objective.
+        goal: The objectives.
     """
     assert result.score is not None
-    folds = [
-        fold.validation[objective.metric]
-        for fold in result.folds
-        if objective.metric in fold.validation
-    ]
+    metric = goal.first.metric
+    folds = tuple(
+        fold.validation[metric] for fold in result.folds if metric in fold.validation
+    )
+    has_breaker = bool(result.folds) and goal.tie_breaker in result.folds[0].validation
     return Standing(
         number=trial.number,
         state=result.state,
         scores=result.scores or (result.score,),
         standard_error=standard_error(folds),
+        folds=folds,
+        tie_breakers=tie_breakers(
+            result.mean(goal.tie_breaker) if has_breaker else None, result.n_parameters
+        ),
     )
+
+
+def tie_breakers(
+    proper_score: float | None, n_parameters: float | None
+) -> tuple[float, ...]:
+    """Return the values that order tied trials; empty without a proper score."""
+    if proper_score is None or math.isnan(proper_score):
+        return ()
+    return (proper_score, math.inf if n_parameters is None else n_parameters)
 
 
 def standard_error(fold_scores: Sequence[float]) -> float:

@@ -131,6 +131,7 @@ def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Contex
         facts=references.facts if references else None,
         further=search.goal.objectives[1:],
         pick=search.goal.pick,
+        tie_breaker=search.goal.tie_breaker,
     )
 
 

@@ -14,6 +14,7 @@
 | tag | `ktune.storage` | of a search with several drivers: the database of its study |
 | tag | `ktune.objectives` | of a search with several: `f1 max, n_parameters min` |
 | tag | `ktune.pick` | of such a search: how the trial to register was chosen |
+| tag | `ktune.tie_breaker` | of a search: metric that selects one of tied trials |
 | tag | `ktune.pareto_front` | `true`: no other trial dominates it |
 | tag | `ktune.ensemble` | of a search and of a model version: its ensemble |
 | tag | `ktune.final` | of a search: its final model, as JSON; of a version: `average` |
@@ -58,6 +59,7 @@ OBJECTIVE = "ktune.objective"
 DIRECTION = "ktune.direction"
 OBJECTIVES = "ktune.objectives"
 PICK = "ktune.pick"
+TIE_BREAKER = "ktune.tie_breaker"
 PARETO_FRONT = "ktune.pareto_front"
 REASON = "ktune.ended_because"
 MODEL_VERSION = "ktune.model_version"

@@ -6,7 +6,7 @@ import logging
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,15 @@ from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
 from ktune.metrics.intervals import Estimate
-from ktune.metrics.ranking import Goal, Standing, rank, standard_error
-from ktune.metrics.scores import COSTS, Objective
+from ktune.metrics.ranking import (
+    Goal,
+    Standing,
+    rank,
+    standard_error,
+    tie_breakers,
+    tied,
+)
+from ktune.metrics.scores import COSTS, N_PARAMETERS, Objective
 from ktune.tracking import names
 from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
@@ -144,6 +151,13 @@ def rank_trials(trials: list[RunView], goal: Goal) -> list[RunView]:
     return [by_number[number] for number in rank(standings, goal)]
 
 
+def tied_trials(trials: Sequence[RunView], goal: Goal) -> list[RunView]:
+    """Return the trials within noise of the best score; see `ktune.metrics.ranking`."""
+    by_number = {trial.number: trial for trial in trials}
+    standings = [_standing(trial, goal) for trial in trials]
+    return [by_number[standing.number] for standing in tied(standings, goal)]
+
+
 def objective_value(trial: RunView, objective: Objective) -> float | None:
     """Return the value of a trial for an objective, or None if it has no score."""
     is_cost = objective.metric in COSTS
@@ -154,14 +168,29 @@ def objective_value(trial: RunView, objective: Objective) -> float | None:
 def _standing(trial: RunView, goal: Goal) -> Standing:
     scores = [objective_value(trial, objective) for objective in goal.objectives]
     known = tuple(score for score in scores if score is not None)
-    fold_key = re.compile(rf"fold\d+_val_{re.escape(goal.first.metric)}")
-    folds = [value for key, value in trial.metrics.items() if fold_key.fullmatch(key)]
+    folds = _fold_scores(trial, goal.first.metric)
     return Standing(
         number=trial.number,
         state=TrialState(trial.state),
         scores=known if len(known) == len(scores) else (),
         standard_error=standard_error(folds),
+        folds=folds,
+        tie_breakers=tie_breakers(
+            trial.metrics.get(f"val_{goal.tie_breaker}"),
+            trial.metrics.get(N_PARAMETERS),
+        ),
     )
+
+
+def _fold_scores(trial: RunView, metric: str) -> tuple[float, ...]:
+    """Return a metric of every fold, in the order of the folds."""
+    key = re.compile(rf"fold(\d+)_val_{re.escape(metric)}")
+    found = {
+        int(match[1]): value
+        for name, value in trial.metrics.items()
+        if (match := key.fullmatch(name))
+    }
+    return tuple(found[index] for index in sorted(found))
 
 
 def test_estimates(search: RunView, prefix: str) -> dict[str, Estimate]:

@@ -91,7 +91,8 @@ class RunView:
         """All objectives of the search, and the rule that picks a trial."""
         text = self.tags.get(names.OBJECTIVES)
         if text is None:
-            return Goal((self.objective,))
+            tie_breaker = self.tags.get(names.TIE_BREAKER, "")
+            return Goal((self.objective,), tie_breaker=tie_breaker)
         objectives = [_objective(*part.split()) for part in text.split(", ")]
         return Goal(tuple(objectives), self.tags[names.PICK])
 

@@ -140,6 +140,8 @@ class SearchLogger:
     def _reopen(self, past: RunView, start: SearchStart) -> None:
         self.run_id, self._experiment_id = past.run_id, past.experiment_id
         self._store.reopen(past.run_id)
+        # An older search has none; from now on its trials are ranked by the same rule.
+        self._store.set_tags(past.run_id, {names.TIE_BREAKER: start.goal.tie_breaker})
         if not start.storage:  # other drivers may be writing
             for run in list_unfinished(self._store, past):
                 self._store.mark_interrupted(run.run_id)
@@ -367,7 +369,7 @@ def _goal_tags(goal: Goal) -> dict[str, str]:
         names.DIRECTION: goal.first.direction,
     }
     if goal.is_single:
-        return tags
+        return {**tags, names.TIE_BREAKER: goal.tie_breaker}
     objectives = ", ".join(f"{o.metric} {o.direction}" for o in goal.objectives)
     return {**tags, names.OBJECTIVES: objectives, names.PICK: goal.pick}
 

@@ -43,6 +43,7 @@ class Diagnoser:
             facts=references.facts,
             further=context.goal.objectives[1:],
             pick=context.goal.pick,
+            tie_breaker=context.goal.tie_breaker,
         )
         self._views: list[TrialView] = []
         self._best_score: float | None = None

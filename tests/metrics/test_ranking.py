@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from ktune.metrics.ranking import (
     pick_from_front,
     rank,
     rank_results,
+    tied,
 )
 from ktune.trial import Trial, TrialResult, TrialState
 
@@ -92,3 +95,47 @@ def test_pruned_and_failed_trials_are_never_on_the_front():
         Standing(2, COMPLETE, (0.5, 9)),
     ]
     assert rank(trials, Goal(ACCURACY_AND_SIZE)) == [2, 0, 1]
+
+
+def of_folds(number, folds, log_loss, n_parameters=10, state=COMPLETE):
+    score = sum(folds) / len(folds)
+    return Standing(
+        number, state, (score,), folds=folds, tie_breakers=(log_loss, n_parameters)
+    )
+
+
+ACCURACY = Goal((make_objective("accuracy"),), tie_breaker="log_loss")
+
+
+def test_of_trials_within_noise_the_one_with_the_least_log_loss_is_first():
+    trials = [
+        of_folds(0, (0.90, 0.94, 0.92), 0.4),
+        of_folds(1, (0.93, 0.91, 0.91), 0.2),
+        of_folds(2, (0.80, 0.84, 0.82), 0.1),  # worse on every fold: no tie
+    ]
+    assert rank(trials, ACCURACY) == [1, 0, 2]
+    assert [trial.number for trial in tied(trials, ACCURACY)] == [0, 1]
+
+
+def test_of_equal_log_losses_the_smallest_model_is_first():
+    trials = [of_folds(k, (0.9, 0.9), 0.3, size) for k, size in enumerate((9, 5, 7))]
+    assert rank(trials, ACCURACY)[0] == 1
+
+
+def test_pruned_trials_and_searches_without_a_tie_breaker_do_not_tie():
+    trials = [
+        of_folds(0, (0.90, 0.94), 0.4),
+        of_folds(1, (0.94, 0.89), 0.2),
+        of_folds(2, (0.94, 0.90), 0.1, state=TrialState.PRUNED),
+    ]
+    assert rank(trials, ACCURACY)[0] == 1
+    assert rank(trials, Goal(ACCURACY.objectives))[0] == 0
+    without = [replace(trial, tie_breakers=()) for trial in trials]
+    assert rank(without, ACCURACY)[0] == 0
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_a_single_fold_ties_only_with_an_equal_score(direction):
+    goal = Goal((make_objective(("val_mine", direction)),), tie_breaker="log_loss")
+    trials = [of_folds(k, (score,), 0.3 - k / 10) for k, score in enumerate((3, 3, 4))]
+    assert rank(trials, goal)[0] == (2 if direction == "max" else 1)
