@@ -164,6 +164,9 @@ class TrainingTask:
 class FoldEpoch:
     """Losses and predictions of one fold after an epoch.
 
+    Of a custom task, the metrics are all that the model computes, and predictions are
+    its outputs for `ktune.data.custom_targets.kept_rows`; there are none for training.
+
     Attributes:
         train_loss: Mean loss over ``fold.train_sample``, in inference mode, with
             regularisation, so that it is comparable with ``validation_loss``.
@@ -176,8 +179,8 @@ class FoldEpoch:
 
     train_loss: float
     validation_loss: float
-    train_predictions: np.ndarray
-    validation_predictions: np.ndarray
+    train_predictions: Any
+    validation_predictions: Any
     train_metrics: Mapping[str, float] = field(default_factory=dict)
     validation_metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -303,8 +306,11 @@ class Exporter(Protocol):
         """
         ...
 
-    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the outputs of the written model for rows, one array an input."""
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> Any:
+        """Return the outputs of the written model for rows, one array an input.
+
+        An array; of a model with several outputs, arrays by name.
+        """
         ...
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:

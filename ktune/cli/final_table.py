@@ -75,7 +75,7 @@ def _average_sentence(result: SearchResult, final: FinalRecord) -> str:
 
 def _tested(result: SearchResult) -> str:
     rows = result.view.params.get("n_test_rows", "?")
-    return f"tested once on {rows} untouched rows (95 % percentile bootstrap)"
+    return f"tested once on {rows} untouched rows (95 % intervals)"
 
 
 def _print_threshold(result: SearchResult, console: Console) -> None:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="write all predictions to this .csv, .parquet or .json",
+        help="write all predictions to this .csv, .parquet, .json or .npz",
     )
     parser.add_argument(
         "--array",
@@ -76,6 +76,7 @@ def _written(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, and write or print the outcome."""
+    from ktune.data.dataset import Task
     from ktune.models.prediction.fitting import load_rows
     from ktune.models.prediction.outcome import (
         check_output,
@@ -96,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.data, model.spec, arguments.array, _written(arguments)
         )
         import_keras()
+        if model.task is Task.CUSTOM:
+            return _run_custom(model, rows, arguments)
         table = predict_rows(model, rows)
     for note in rows.notes:
         say(f"{rows.name}: {note}", file=sys.stderr)
@@ -110,6 +113,46 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_head(table, found.label)
     return DONE
+
+
+def _run_custom(model: Any, rows: Any, arguments: argparse.Namespace) -> int:
+    """Write or print the outputs of a custom task, which may be arrays."""
+    from ktune.models.prediction.outcome import (
+        as_table,
+        predict_outputs,
+        write_outputs,
+    )
+
+    outputs = predict_outputs(model, rows)
+    for note in rows.notes:
+        say(f"{rows.name}: {note}", file=sys.stderr)
+    label, table = model.found.label, as_table(outputs)
+    n_rows = len(next(iter(outputs.values())))
+    if arguments.output is not None:
+        write_outputs(outputs, arguments.output)
+    if arguments.json:
+        lists = {name: part.tolist() for name, part in outputs.items()}
+        print_json({"model": label, "predictions": lists})
+    elif arguments.output is not None:
+        say(f"{count_of(n_rows, 'row')} predicted by {label}: {arguments.output}")
+    elif table is not None:
+        _print_head(table, label)
+    else:
+        _print_shapes(outputs, label, n_rows)
+    return DONE
+
+
+def _print_shapes(outputs: Any, label: str, n_rows: int) -> None:
+    from ktune.cli.tables import make_table, print_table
+
+    printed = make_table("output", "shape of a row", "lowest", "mean", "highest")
+    for name, part in outputs.items():
+        if part.dtype.kind in "iuf":
+            numbers = (part.min(), part.mean(), part.max())
+            shown = (_shown(float(number)) for number in numbers)
+            printed.add_row(name, str(part.shape[1:]), *shown)
+    print_table(printed, empty="")
+    say(f"{count_of(n_rows, 'row')} predicted by {label}; arrays: add -o FILE.npz")
 
 
 def _print_head(table: Any, label: str) -> None:

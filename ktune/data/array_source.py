@@ -12,13 +12,16 @@ class Arrays:
     """Features and targets as arrays, optionally with a test set.
 
     Attributes:
-        x: Features of n rows: an array, a DataFrame, or a dict of arrays.
-        y: Targets, shape (n,) or (n, k).
+        x: Features of n rows: an array, a DataFrame, or a dict or list of arrays, one
+            for each input of the model.
+        y: Targets, shape (n,) or (n, k); of a custom task any array, or a dict or list
+            of arrays, one for each output.
         x_test: Features of the test set; None: no test set.
         y_test: Targets of the test set, in the form of ``y``.
         name: Name of the data set, recorded with every search.
-        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
-            from the targets, see `ktune.data.coding`.
+        task: "binary", "multiclass", "multilabel", "regression" or "custom". None:
+            inferred from the targets, see `ktune.data.coding` and
+            `ktune.data.custom_targets`.
         kind: "tabular", "image" or "sequence". None: inferred from the features, see
             `ktune.data.features`.
         class_names: Names of the sorted labels; empty: the labels themselves.

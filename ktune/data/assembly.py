@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.coding import TargetCoding, make_coding
-from ktune.data.dataset import Dataset, Inputs, Kind, Task, take_rows
+from ktune.data.custom_targets import CustomCoding, is_custom, make_custom_coding
+from ktune.data.dataset import Dataset, Inputs, Kind, Task, count_rows, take_rows
 from ktune.data.features import as_inputs, check_row_counts, check_same_form
-from ktune.data.unsupported import check_forms
+from ktune.data.model_inputs import by_position
+from ktune.data.nest import structure_of
+from ktune.data.unsupported import check_forms, count_given
 from ktune.errors import DataError
 from ktune.utils.text import did_you_mean
 
@@ -32,8 +35,9 @@ def assemble(
     """Validate features and targets, encode the targets, and return the data set.
 
     Args:
-        x: Features of n rows: an array, a DataFrame, or a dict of arrays.
-        y: Targets, shape (n,) or (n, k), see `ktune.data.coding`.
+        x: Features of n rows: an array, a DataFrame, or a dict or list of arrays.
+        y: Targets, shape (n,) or (n, k), see `ktune.data.coding`; others see
+            `ktune.data.custom_targets`.
         name: Name of the data set, recorded with every search.
         x_test: Features of the test set; None: no test set.
         y_test: Targets of the test set, in the form of ``y``.
@@ -49,10 +53,12 @@ def assemble(
         DataError: The data are malformed; the message says where and how to correct
             them.
     """
-    check_forms(x, y, name=name)
+    y, y_test = structure_of(y), structure_of(y_test)
+    x = by_position(x, count_given(y))
+    check_forms(x, name=name)
     wanted_task = None if task is None else as_task(task)
     inputs, found_kind = as_inputs(x, name=name, kind=_as_kind(kind))
-    coding = make_coding(y, name=name, task=wanted_task, class_names=class_names)
+    coding = _make_coding(y, inputs, name, wanted_task, class_names)
     targets = coding.encode(y, name=name)
     check_row_counts(inputs, targets, name=name)
     dataset = Dataset(
@@ -76,6 +82,26 @@ def assemble(
     n_rows = len(dataset.y_test)
     found = as_weights(weights_test, n_rows, f"{name} (test set)")
     return replace(dataset, weights_test=found)
+
+
+def _make_coding(
+    y: Any,
+    inputs: Inputs,
+    name: str,
+    task: Task | None,
+    class_names: tuple[str, ...],
+) -> TargetCoding | CustomCoding:
+    if task is Task.CUSTOM:
+        return make_custom_coding(y, name=name)
+    if not is_custom(y, count_rows(inputs)):
+        return make_coding(y, name=name, task=task, class_names=class_names)
+    if task is not None:
+        raise DataError(
+            f"{name}: a {task} task has targets of shape (n,) or (n, k); these are "
+            "several arrays, or an array for each row. Leave `task` out: they are "
+            "scored by the loss and metrics of the model."
+        )
+    return make_custom_coding(y, name=name)
 
 
 def as_weights(weights: Any, n_rows: int, name: str) -> np.ndarray:
@@ -138,10 +164,11 @@ def _member(kinds: Any, word: str, what: str) -> Any:
 
 
 def _with_test_set(
-    dataset: Dataset, x_test: Any, y_test: Any, coding: TargetCoding
+    dataset: Dataset, x_test: Any, y_test: Any, coding: TargetCoding | CustomCoding
 ) -> Dataset:
     name = f"{dataset.name} (test set)"
     _check_both(x_test, y_test, name)
+    x_test = by_position(x_test, count_given(y_test))
     inputs, _ = as_inputs(x_test, name=name, kind=dataset.kind)
     inputs = check_same_form(dataset.x, inputs, name=name)
     targets = coding.encode(y_test, name=name)

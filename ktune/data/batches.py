@@ -9,7 +9,9 @@ from ktune.data.large_arrays import empty, is_large
 from ktune.errors import DataError
 
 TARGETS = "targets (y)"
-"""Key of the targets in a batch; all other keys are features."""
+WEIGHTS = "weights of rows"
+"""Keys of targets and weights in a batch; all other keys are features. The targets of
+several outputs have the name of the output behind a slash."""
 
 _ONE_INPUT = "x"
 _INFINITE = -1
@@ -40,10 +42,10 @@ def count_elements(data: Any, name: str) -> int | None:
 
 
 def batches_of(data: Any, name: str) -> Iterator[dict[str, np.ndarray]]:
-    """Yield arrays of rows by key: the features, and `TARGETS`.
+    """Yield arrays of rows by key: the features, `TARGETS`, and any `WEIGHTS`.
 
     Raises:
-        DataError: An element is not ``(x, y)`` of arrays.
+        DataError: An element is not ``(x, y)`` or ``(x, y, weights)`` of arrays.
     """
     if _is_py_dataset(data):
         elements, is_batched = (data[i] for i in range(len(data))), True
@@ -72,12 +74,12 @@ def collect(
         raise DataError(f"{name}: the dataset is empty.")
     if size is None:
         return _collect_unknown(first, batches, name)
-    n_rows = size * len(first[TARGETS])
+    n_rows = size * count_rows_of(first)
     whole = {key: empty((n_rows, *a.shape[1:]), a.dtype) for key, a in first.items()}
     end = 0
     for batch in _chain(first, batches):
         _check_same_shape(first, batch, name)
-        start, end = end, end + len(batch[TARGETS])
+        start, end = end, end + count_rows_of(batch)
         for key, array in batch.items():
             whole[key][start:end] = array
     return {key: array[:end] for key, array in whole.items()}
@@ -85,8 +87,34 @@ def collect(
 
 def features_of(rows: Mapping[str, np.ndarray]) -> Any:
     """Return one array, or an array per named input."""
-    inputs = {key: array for key, array in rows.items() if key != TARGETS}
+    inputs = {
+        key: array
+        for key, array in rows.items()
+        if key != WEIGHTS and not _is_target(key)
+    }
     return inputs[_ONE_INPUT] if list(inputs) == [_ONE_INPUT] else inputs
+
+
+def targets_of(rows: Mapping[str, np.ndarray]) -> Any:
+    """Return one array of targets; of several outputs a dict or list, as given."""
+    if TARGETS in rows:
+        return rows[TARGETS]
+    found = {
+        key.removeprefix(f"{TARGETS}/"): array
+        for key, array in rows.items()
+        if _is_target(key)
+    }
+    is_list = list(found) == [str(index) for index in range(len(found))]
+    return list(found.values()) if is_list else found
+
+
+def count_rows_of(batch: Mapping[str, np.ndarray]) -> int:
+    """Return the number of rows of a batch."""
+    return len(next(array for key, array in batch.items() if _is_target(key)))
+
+
+def _is_target(key: str) -> bool:
+    return key == TARGETS or key.startswith(f"{TARGETS}/")
 
 
 def _is_tf_dataset(data: Any) -> bool:
@@ -99,11 +127,9 @@ def _is_py_dataset(data: Any) -> bool:
 
 def _is_batched(spec: Any) -> bool:
     """Whether the first axis of an element is the batch axis, as in Keras's ``fit``."""
-    if not isinstance(spec, tuple) or len(spec) != 2:
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         return True
-    x, y = spec
-    x = next(iter(x.values())) if isinstance(x, Mapping) else x
-    shapes: list[Any] = [getattr(part, "shape", None) for part in (x, y)]
+    shapes: list[Any] = [getattr(_first_part(part), "shape", None) for part in spec]
     if any(shape is None or shape.rank is None for shape in shapes):
         return True
     if any(shape.rank == 0 for shape in shapes):
@@ -111,43 +137,55 @@ def _is_batched(spec: Any) -> bool:
     return bool(shapes[0][0] == shapes[1][0])
 
 
+def _first_part(part: Any) -> Any:
+    while isinstance(part, Mapping | tuple | list) and part:
+        part = next(iter(part.values() if isinstance(part, Mapping) else part))
+    return part
+
+
 def _arrays(element: Any, name: str) -> dict[str, np.ndarray]:
     problem = _problem(element)
     if problem is not None:
         raise DataError(f"{name}: the dataset yields {problem}")
-    x, y = element
-    inputs = x if isinstance(x, Mapping) else {_ONE_INPUT: x}
-    return {**{key: np.asarray(a) for key, a in inputs.items()}, TARGETS: np.asarray(y)}
+    x, y, *weights = element
+    parts = {**_named(x, _ONE_INPUT, "input_"), **_named(y, TARGETS, f"{TARGETS}/")}
+    if weights:
+        parts[WEIGHTS] = weights[0]
+    return {key: np.asarray(part) for key, part in parts.items()}
+
+
+def _named(part: Any, alone: str, prefix: str) -> dict[str, Any]:
+    """Return the arrays of a part of an element by key."""
+    if isinstance(part, Mapping):
+        in_front = "" if alone == _ONE_INPUT else prefix
+        return {f"{in_front}{key}": array for key, array in part.items()}
+    if isinstance(part, tuple | list):
+        return {f"{prefix}{index}": array for index, array in enumerate(part)}
+    return {alone: part}
 
 
 def _problem(element: Any) -> str | None:
     """Return the reason why an element is not ``(x, y)``, with a remedy."""
     n_parts = len(element) if isinstance(element, tuple | list) else 1
-    if n_parts == 3:
-        return (
-            "(x, y, weight), and rows with weights are not supported. Leave the "
-            "weights out: dataset.map(lambda x, y, w: (x, y))."
-        )
-    if n_parts != 2:
+    if n_parts not in (2, 3):
         return (
             "features without targets. Give pairs: "
             "dataset.map(lambda x: (x, target_of(x)))."
         )
-    x, y = element
-    if isinstance(x, tuple | list):
-        named = ", ".join(f"'input_{index}': x[{index}]" for index in range(len(x)))
+    x, y, *weights = element
+    if isinstance(weights[0] if weights else None, Mapping | tuple | list):
         return (
-            f"{len(x)} inputs without names. Name them like the inputs of the model: "
-            f"dataset.map(lambda x, y: ({{{named}}}, y))."
+            "weights for each output. One weight for each row is used: "
+            "dataset.map(lambda x, y, w: (x, y, w['output'])), and loss_weights in "
+            "model.compile for outputs."
         )
-    if isinstance(y, Mapping | tuple | list):
-        first = next(iter(y)) if isinstance(y, Mapping) else 0
+    inner = [*_named(x, "", "").values(), *_named(y, "", "").values()]
+    if any(isinstance(part, Mapping | tuple | list) for part in inner):
         return (
-            f"{len(y)} targets, one per output of the model, and ktune tunes models "
-            "with one output. Choose one of them: "
-            f"dataset.map(lambda x, y: (x, y[{first!r}]))."
+            "a nest in a nest. Give a flat dict of inputs and of targets: "
+            "dataset.map(lambda x, y: ({…}, {…}))."
         )
-    if any("Ragged" in type(part).__name__ for part in (x, y)):
+    if any("Ragged" in type(part).__name__ for part in inner):
         return (
             "ragged tensors. Pad them to one shape: "
             "dataset.map(lambda x, y: (x.to_tensor(shape=[None, length]), y))."

@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.large_arrays import take
+from ktune.data.nest import Nest, parts_of
 
 Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]
 """Rows of features: one array, one table, or one array per named model input."""
+
+Targets: TypeAlias = Any
+"""Rows of targets: one array; a `Nest` of arrays for a custom task with several."""
 
 EXAMPLE_ROWS = 5
 """Number of raw rows in the input example of a registered model."""
@@ -25,6 +29,8 @@ class Task(StrEnum):
     MULTICLASS = "multiclass"
     MULTILABEL = "multilabel"
     REGRESSION = "regression"
+    CUSTOM = "custom"
+    """Any arrays; the model's own compiled loss and metrics score them."""
 
     @property
     def is_classification(self) -> bool:
@@ -49,7 +55,8 @@ class Dataset:
         name: Name of the data set, recorded with every search.
         x: Features of ``n`` rows.
         y: Targets. Class numbers 0 … k-1, shape (n,), for classes; 0/1 of shape
-            (n, k) for several labels; float32 of shape (n,) or (n, k) for regression.
+            (n, k) for several labels; float32 of shape (n,) or (n, k) for regression;
+            for a custom task any array, or a `Nest` of arrays.
         task: Task of ``y``.
         kind: Kind of ``x``.
         class_names: In the order of the class numbers; empty for regression.
@@ -71,13 +78,13 @@ class Dataset:
 
     name: str
     x: Inputs
-    y: np.ndarray
+    y: Targets
     task: Task
     kind: Kind
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     x_test: Inputs | None = None
-    y_test: np.ndarray | None = None
+    y_test: Targets | None = None
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
@@ -88,9 +95,11 @@ class Dataset:
 
     @property
     def n_outputs(self) -> int:
-        """Number of classes, labels, or regression targets."""
+        """Number of classes, labels, regression targets, or arrays of targets."""
         if self.task.is_classification:
             return len(self.class_names)
+        if self.task is Task.CUSTOM:
+            return len(parts_of(self.y))
         return 1 if self.y.ndim == 1 else self.y.shape[1]
 
     @property
@@ -102,7 +111,7 @@ class Dataset:
     def digest(self) -> str:
         """Hash of the content, the same on every machine."""
         hasher = hashlib.sha256(self.source_digest.encode())
-        parts: list[Inputs | None] = [self.y, self.y_test, self.groups]
+        parts: list[Any] = [self.y, self.y_test, self.groups]
         if not self.source_digest:
             parts = [self.x, self.y, self.x_test, self.y_test, self.groups]
         optional = (self.times, self.weights, self.weights_test)
@@ -121,9 +130,12 @@ class DataDescription:
         task: Task of the data.
         input_shape: Shape of one preprocessed row, without the batch axis; a mapping
             from input name to shape for several inputs.
-        n_outputs: Classes (2 for binary), labels, or regression targets.
+        n_outputs: Classes (2 for binary), labels, regression targets, or arrays of
+            targets of a custom task.
         n_rows: Rows available for training and validation together.
         class_names: In the order of the class numbers; empty for regression.
+        target_shape: Of a custom task, the shape of a row of targets; in the structure
+            of the targets if they are several arrays.
     """
 
     name: str
@@ -132,6 +144,7 @@ class DataDescription:
     n_outputs: int
     n_rows: int
     class_names: tuple[str, ...] = ()
+    target_shape: Any = ()
 
 
 def take_rows(x: Inputs, rows: np.ndarray) -> Inputs:
@@ -157,7 +170,9 @@ def input_shape(x: Inputs) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
     return tuple(x.shape[1:])
 
 
-def _hash_part(hasher: "hashlib._Hash", part: Inputs | None) -> None:
+def _hash_part(hasher: "hashlib._Hash", part: Any) -> None:
+    if isinstance(part, Nest):
+        part = part.parts
     if part is None:
         hasher.update(b"none")
     elif isinstance(part, pd.DataFrame):

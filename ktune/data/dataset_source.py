@@ -9,11 +9,13 @@ import numpy as np
 
 from ktune.data.assembly import assemble
 from ktune.data.batches import (
-    TARGETS,
+    WEIGHTS,
     batches_of,
     collect,
     count_elements,
+    count_rows_of,
     features_of,
+    targets_of,
 )
 from ktune.data.dataset import Dataset
 from ktune.data.large_arrays import take
@@ -27,11 +29,13 @@ class Batches:
     The rows are read once into arrays, so that folds and digest are well-defined.
 
     Attributes:
-        train: A ``tf.data.Dataset`` or ``keras.utils.PyDataset`` of ``(x, y)``.
+        train: A ``tf.data.Dataset`` or ``keras.utils.PyDataset`` of ``(x, y)`` or
+            ``(x, y, weights)``.
         test: A dataset of the same form with the test set; None: no test set.
         name: Name of the data set, recorded with every search.
-        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
-            from the targets, see `ktune.data.coding`.
+        task: "binary", "multiclass", "multilabel", "regression" or "custom". None:
+            inferred from the targets, see `ktune.data.coding` and
+            `ktune.data.custom_targets`.
         kind: "tabular", "image" or "sequence". None: inferred from the features, see
             `ktune.data.features`.
         class_names: Names of the sorted labels; empty: those of
@@ -56,13 +60,15 @@ class Batches:
         )
         dataset = assemble(
             features_of(rows),
-            rows[TARGETS],
+            targets_of(rows),
             name=self.name,
             x_test=None if test is None else features_of(test),
-            y_test=None if test is None else test[TARGETS],
+            y_test=None if test is None else targets_of(test),
             task=self.task,
             kind=self.kind,
             class_names=names,
+            weights=rows.get(WEIGHTS),
+            weights_test=None if test is None else test.get(WEIGHTS),
         )
         return replace(dataset, notes=(*dataset.notes, note) if note else dataset.notes)
 
@@ -97,7 +103,7 @@ def _same(left: np.ndarray, right: np.ndarray) -> bool:
 
 def _row_hashes(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a hash of the content of each row."""
-    n_rows = len(rows[TARGETS])
+    n_rows = count_rows_of(rows)
     hashes = np.empty(n_rows, "S16")
     for row in range(n_rows):
         hasher = hashlib.blake2b(digest_size=8)

@@ -28,6 +28,8 @@ def _takes_batch_of(model: Any, size: int) -> bool:
     Keras writes the size of the first batch into a Sequential model without an Input
     layer, though the model takes any size.
     """
+    import keras
+
     layers = model._flatten_layers(include_self=False)
     if any(getattr(layer, "stateful", False) for layer in layers):
         return False
@@ -41,7 +43,7 @@ def _takes_batch_of(model: Any, size: int) -> bool:
             outputs = model(rows if len(rows) > 1 else rows[0], training=False)
     except Exception:  # of any layer, in words of its own
         return False
-    return bool(outputs.shape[0] == size)
+    return bool(keras.tree.flatten(outputs)[0].shape[0] == size)
 
 
 def some_rows(model: Any, x: Inputs, at_least: int = 1) -> Inputs:

@@ -16,7 +16,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from ktune.data.dataset import Dataset, Inputs, Task, take_rows
+from ktune.data.dataset import Dataset, Inputs, Targets, Task, take_rows
 from ktune.errors import DataError, ExperimentError
 from ktune.utils.seeds import derive_seed
 
@@ -60,11 +60,11 @@ class Partition:
     """
 
     x: Inputs
-    y: np.ndarray
+    y: Targets
     folds: tuple[Fold, ...]
     rows: np.ndarray
     x_test: Inputs | None = None
-    y_test: np.ndarray | None = None
+    y_test: Targets | None = None
     test_rows: np.ndarray | None = None
     groups: np.ndarray | None = None
     in_time_order: bool = False
@@ -185,7 +185,7 @@ def reshuffle(
 
 def make_folds(
     cv: Any,
-    y: np.ndarray,
+    y: Targets,
     *,
     task: Task,
     groups: np.ndarray | None = None,
@@ -198,7 +198,7 @@ def make_folds(
 
     Args:
         cv: An int of at least 2, or a splitter with scikit-learn's ``split``.
-        y: Targets, shape (n,) or (n, k).
+        y: Targets, one for each row.
         task: Task of the data; classes are stratified.
         groups: One label for each row, or None.
         in_time_order: Train on earlier rows and validate on the next ones.
@@ -226,6 +226,8 @@ def make_folds(
         labels = y if strata is None else strata
     else:
         splitter, labels = cv, y
+    if task is Task.CUSTOM:
+        labels = None  # of arrays of any shape, a splitter sees the rows only
     try:
         pairs = list(splitter.split(np.zeros(len(y)), labels, groups))
     except ValueError as error:
@@ -241,7 +243,7 @@ def make_folds(
 
 
 def make_strata(
-    y: np.ndarray, task: Task, stratify: str, n_folds: int = 2
+    y: Targets, task: Task, stratify: str, n_folds: int = 2
 ) -> np.ndarray | None:
     """Return the labels for a stratified split; None: not stratified.
 
@@ -254,6 +256,11 @@ def make_strata(
         return y
     if stratify != "bins":
         return None
+    if task is Task.CUSTOM:
+        raise ExperimentError(
+            "`stratify` by bins needs a single number as target; a custom task has "
+            "arrays. Leave it out."
+        )
     if y.ndim != 1:
         raise ExperimentError(
             "`stratify` by bins needs a single target; there are "

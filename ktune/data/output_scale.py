@@ -37,10 +37,11 @@ def output_scale(model: Any, task: Task, n_outputs: int) -> OutputScale:
 
     Args:
         model: A compiled Keras model with one output.
-        task: Task of the model; for a regression the scale has no effect.
+        task: Task of the model; for a regression or a custom task the scale has no
+            effect.
         n_outputs: Number of classes or labels.
     """
-    if task is Task.REGRESSION:
+    if task in (Task.REGRESSION, Task.CUSTOM):
         return OutputScale.PROBABILITIES
     scale = getattr(model, _MARK, None)
     if scale is None:

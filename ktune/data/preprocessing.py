@@ -29,7 +29,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from ktune.data.dataset import Inputs, Kind, take_rows
+from ktune.data.dataset import Inputs, Kind, Targets, take_rows
 from ktune.data.folds import Fold, Partition
 from ktune.data.large_arrays import chunks, empty
 from ktune.data.targets import TargetScaling, fit_target_scaling
@@ -119,7 +119,7 @@ class PreparedFold:
 
     index: int
     x: Inputs
-    y: np.ndarray
+    y: Targets
     train: np.ndarray
     train_sample: np.ndarray
     validation: np.ndarray
@@ -179,7 +179,7 @@ def needs_fit(preprocess: Any, kind: Kind) -> bool:
 
 
 def fit_preprocessing(
-    preprocess: Any, x: Inputs, y: np.ndarray, rows: np.ndarray, kind: Kind
+    preprocess: Any, x: Inputs, y: Targets, rows: np.ndarray, kind: Kind
 ) -> FittedPreprocessing:
     """Fit preprocessing on the given rows.
 
@@ -289,10 +289,11 @@ def _train_sample(fold: Fold, at_least: int = 2000) -> np.ndarray:
 
 
 def _fit_transformer(
-    transformer: Any, x: Inputs, y: np.ndarray, rows: np.ndarray
+    transformer: Any, x: Inputs, y: Targets, rows: np.ndarray
 ) -> FittedPreprocessing:
+    is_plain = isinstance(y, np.ndarray) and y.ndim < 3
     try:
-        transformer.fit(plain_table(take_rows(x, rows)), y[rows])
+        transformer.fit(plain_table(take_rows(x, rows)), y[rows] if is_plain else None)
     except Exception as error:
         raise ExperimentError(
             f"`preprocess`: {type(transformer).__name__} cannot be fitted: {error}"

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from ktune.data.compiled_loss import compiled_loss
-from ktune.data.dataset import Task
+from ktune.data.dataset import Targets, Task
 from ktune.data.loss_probe import TargetForm
+from ktune.data.nest import nest_of, parts_of
 from ktune.data.output_scale import OutputScale
 from ktune.data.target_form import target_form
 from ktune.errors import TrialFailed
@@ -42,9 +43,10 @@ class TargetScaling:
         return (y * self.deviation + self.mean).astype(np.float32)
 
 
-def fit_target_scaling(y: np.ndarray, rows: np.ndarray) -> TargetScaling | None:
+def fit_target_scaling(y: Targets, rows: np.ndarray) -> TargetScaling | None:
     """Return the scaling of the training rows; None for classes and labels."""
-    if y.dtype.kind != "f":
+    is_regression = isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.ndim < 3
+    if not is_regression:
         return None
     known = y[rows].astype(np.float64)
     deviation = known.std(axis=0)
@@ -79,16 +81,17 @@ def in_units(model: Any, scaling: TargetScaling) -> Any:
 
 
 def encode_targets(
-    y: np.ndarray,
+    y: Targets,
     model: Any,
     task: Task,
     n_outputs: int,
     scaling: TargetScaling | None = None,
-) -> np.ndarray:
+) -> Targets:
     """Return targets in the form that the loss of a model requires.
 
     Class numbers become one-hot rows for a ``categorical_crossentropy`` and a
     float32 column for a model with one output; a sparse loss takes class numbers.
+    Targets of a custom task are unchanged.
 
     Args:
         y: Targets as in ``Dataset.y``.
@@ -100,6 +103,8 @@ def encode_targets(
     Returns:
         An array with the same number of rows.
     """
+    if task is Task.CUSTOM:
+        return y
     if scaling is not None and learns_scaled_targets(model):
         y = scaling.apply(y)
     if task is Task.REGRESSION or task is Task.MULTILABEL:
@@ -113,16 +118,17 @@ def encode_targets(
 
 
 def as_predictions(
-    outputs: np.ndarray,
+    outputs: Any,
     task: Task,
     *,
     scale: OutputScale,
     scaling: TargetScaling | None = None,
-) -> np.ndarray:
+) -> Any:
     """Return the outputs of a model as predictions for ``compute_metrics``.
 
     Args:
-        outputs: Outputs of ``model.predict``, shape (n, k).
+        outputs: Outputs of ``model.predict``, shape (n, k); for a custom task any
+            array, or a mapping of arrays, which becomes a `Nest`.
         task: Task of the model.
         scale: Scale of the outputs of a classifier.
         scaling: Scaling of the targets; None: outputs are in the original unit.
@@ -131,6 +137,8 @@ def as_predictions(
         TrialFailed: The outputs are not finite, or their scale is unknown and they
             are not probabilities.
     """
+    if task is Task.CUSTOM:
+        return _finite(nest_of(outputs))
     outputs = np.asarray(outputs, dtype=np.float32)
     if not np.isfinite(outputs).all():
         raise TrialFailed("the model's outputs are not finite numbers (NaN or inf)")
@@ -153,6 +161,13 @@ def as_predictions(
     rows = np.maximum(rows, 1e-12)
     rows = rows / rows.sum(axis=-1, keepdims=True)
     return rows[:, 1] if task is Task.BINARY else rows
+
+
+def _finite(outputs: Any) -> Any:
+    for part in parts_of(outputs).values():
+        if np.asarray(part).dtype.kind == "f" and not np.isfinite(part).all():
+            raise TrialFailed("the model's outputs are not finite numbers (NaN or inf)")
+    return outputs
 
 
 SCALE_IS_UNKNOWN = (

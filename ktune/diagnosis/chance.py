@@ -6,6 +6,7 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.diagnosis.out_of_fold import OutOfFold, read_out_of_fold
+from ktune.diagnosis.rule import NotApplicable
 from ktune.diagnosis.view import TrialView
 
 STANDARD_ERRORS = 2.5
@@ -27,6 +28,8 @@ def beats_constant_guess(view: TrialView) -> bool:
         The paired t-test over rows, one-sided at two and a half standard errors: the
         best epoch and trial were chosen by these very rows.
     """
+    if view.context.task is Task.CUSTOM:
+        raise NotApplicable("a custom task has a loss of its own, not one for each row")
     found = read_out_of_fold(view.result.out_of_fold)
     if view.context.task is Task.REGRESSION:
         return _is_positive(_errors_saved(found))

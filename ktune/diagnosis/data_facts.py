@@ -8,11 +8,13 @@ import pandas as pd
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from ktune.data.dataset import Inputs, Task
+from ktune.data.dataset import Inputs, Targets, Task
 from ktune.data.folds import Partition
+from ktune.data.nest import parts_of
 from ktune.diagnosis.view import DataFacts
 
 MOST_ROWS = 2000
+_WITHOUT_SKILL = (Task.MULTILABEL, Task.CUSTOM)
 MOST_FEATURES = 500
 TREE_DEPTH = 4
 
@@ -48,7 +50,7 @@ def _best_feature(
 ) -> tuple[str, float | None]:
     """Return the best feature and the cross-validated skill of a shallow tree on it."""
     columns = _columns(partition.x, feature_names)
-    if not columns or len(columns) > MOST_FEATURES or task is Task.MULTILABEL:
+    if not columns or len(columns) > MOST_FEATURES or task in _WITHOUT_SKILL:
         return "", None
     y = partition.y
     if y.ndim > 1:
@@ -111,8 +113,9 @@ def _repeats_by_chance(x: Inputs) -> bool:
     return bool(logarithm < np.log(10.0 * len(next(iter(columns.values())))))
 
 
-def _row_keys(x: Inputs, y: np.ndarray) -> np.ndarray:
+def _row_keys(x: Inputs, y: Targets) -> np.ndarray:
     """Return a hash of features and target for each row, shape (n,)."""
+    y = next(iter(parts_of(y).values()))
     hashes = pd.util.hash_array(np.ascontiguousarray(y).reshape(len(y), -1)[:, 0])
     for part in _parts(x):
         for column in _flat_columns(part):

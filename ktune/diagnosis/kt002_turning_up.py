@@ -62,6 +62,8 @@ class TurningUp:
                 "Choose the epoch by early stopping on the squared error "
                 "(`--objective rmse -S fit.early_stopping=5`)."
             )
+        elif view.context.task is Task.CUSTOM:
+            choice = "Choose the epoch by the loss (`--objective loss`)."
         else:
             choice = (
                 "For good probabilities choose the epoch by loss "

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ktune.data.dataset import Task
 from ktune.diagnosis.measures import (
     Gap,
     gap_at_last_epoch,
@@ -150,7 +151,9 @@ class UnstableFolds:
         )
 
     def _different_targets(self, view: TrialView, gap: Gap) -> Finding | None:
-        if gap.typical < gap.yardstick.practical or not view.result.out_of_fold:
+        is_custom = view.context.task is Task.CUSTOM
+        has_predictions = bool(view.result.out_of_fold) and not is_custom
+        if gap.typical < gap.yardstick.practical or not has_predictions:
             return None
         share = _share_between_folds(read_out_of_fold(view.result.out_of_fold))
         if share < TARGET_SHARE:

@@ -35,9 +35,10 @@ class UnstableEpochs:
         training ends 0.3 worse than its best epoch; (c) in the second half of the
         epochs the loss stays above that of a constant prediction, and does not fall
         steadily (it falls in less than seven of ten epochs); (d) it has exceeded 2.7
-        times that loss (20 times for regression, whose initial predictions may be far
-        off) and did not end below half of it. For regression, errors must scatter as
-        well (RMSE 1.2 times MAE), else the predictions only miss the mean.
+        times that loss (20 times for regression and custom tasks, whose initial
+        predictions may be far off) and did not end below half of it. For regression,
+        errors must scatter as well (RMSE 1.2 times MAE), else the predictions only miss
+        the mean.
 
     Evidence:
         Share of epochs with a spike, the deterioration, the last level.
@@ -100,7 +101,7 @@ class UnstableEpochs:
     def _explosion(self, view: TrialView, train: np.ndarray) -> Finding | None:
         worst = float(np.median(train.min(axis=1)))
         last = float(np.median(train[:, -1]))
-        is_number = view.context.task is Task.REGRESSION
+        is_number = view.context.task in (Task.REGRESSION, Task.CUSTOM)
         limit = EXPLODED_NUMBERS if is_number else EXPLODED
         if worst > limit or last > RECOVERED or not _errors_scatter(view):
             return None

@@ -5,8 +5,9 @@ from typing import ClassVar
 import numpy as np
 
 from ktune.data.dataset import Task
+from ktune.data.nest import parts_of
 from ktune.diagnosis.measures import skill_curves
-from ktune.diagnosis.out_of_fold import read_out_of_fold
+from ktune.diagnosis.out_of_fold import OutOfFold, read_out_of_fold
 from ktune.diagnosis.remedies import calm
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
 from ktune.diagnosis.view import TrialView
@@ -21,7 +22,8 @@ class DeadTraining:
     Threshold:
         The trial failed (a loss or prediction was no longer finite, or an error), or
         in at least half of the folds out-of-fold predictions differ by less than 0.001
-        (of the targets' standard deviation for regression). Without predictions: only
+        (of the targets' standard deviation for regression, of the largest deviation of
+        targets or outputs for a custom task). Without predictions: only
         one class is ever predicted, and over the second half training loss changes by
         less than 0.0001 per epoch.
 
@@ -75,11 +77,29 @@ def _dead_share_by_predictions(view: TrialView) -> float:
     unit = 1.0
     if view.context.task is Task.REGRESSION:
         unit = float(np.std(out_of_fold.target)) or 1.0
+    if view.context.task is Task.CUSTOM:
+        return _dead_share_of_outputs(out_of_fold)
     spreads = [
         float(np.ptp(out_of_fold.prediction[out_of_fold.fold == fold], axis=0).max())
         for fold in np.unique(out_of_fold.fold)
     ]
     return float(np.mean(np.array(spreads) < CONSTANT * unit))
+
+
+def _dead_share_of_outputs(out_of_fold: OutOfFold) -> float:
+    """Return the share of folds in which no output depends on the row."""
+    targets = parts_of(out_of_fold.target).values()
+    outputs = parts_of(out_of_fold.prediction).values()
+    spread = max(float(np.std(part)) for part in (*targets, *outputs)) or 1.0
+    dead = [
+        all(
+            float(np.ptp(part[out_of_fold.fold == fold], axis=0).max())
+            < CONSTANT * spread
+            for part in outputs
+        )
+        for fold in np.unique(out_of_fold.fold)
+    ]
+    return float(np.mean(dead))
 
 
 def _looks_dead(view: TrialView) -> bool:

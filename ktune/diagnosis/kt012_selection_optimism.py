@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from ktune.diagnosis.measures import measure_gap
+from ktune.diagnosis.own_loss import OWN_SKILL, own_test_skill
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import SearchView
 
@@ -36,7 +37,8 @@ class SelectionOptimism:
             raise NotApplicable("no trial is complete")
         gap = measure_gap(best)
         metric = gap.yardstick.metric
-        test = view.test.get(metric)
+        is_own = metric == OWN_SKILL
+        test = own_test_skill(view, best) if is_own else view.test.get(metric)
         if test is None:
             raise NotApplicable("there is no test score (test_size=0 or no refit yet)")
         validation = float(gap.validation.mean())

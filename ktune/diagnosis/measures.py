@@ -4,7 +4,8 @@ Metrics have different units, so rules compare **skill**: 0 for a constant predi
 1 for a perfect one. The skill of a score is measured by the *yardstick*: the objective
 if its chance level is known, otherwise accuracy or R². The skill of a loss is the
 share of the constant prediction's log loss that the model removes (for regression: of
-its squared error, which makes it R²); it is smooth, so rules use it for curves.
+its squared error, which makes it R²; for a custom task: of its own loss, which is the
+yardstick too, `OWN_SKILL`); it is smooth, so rules use it for curves.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,13 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.diagnosis.out_of_fold import read_out_of_fold
+from ktune.diagnosis.own_loss import OWN_SKILL, constant_own_loss, own_skill
 from ktune.diagnosis.rule import NotApplicable
 from ktune.diagnosis.view import TrialView
+from ktune.metrics.scores import LOSS
+
+_UNBOUNDED = ("r2", OWN_SKILL)
+"""Yardsticks that depend on the size of each error; their noise is unbounded."""
 
 _RANKING = {"roc_auc", "roc_auc_ovr", "roc_auc_ovo"}
 _PER_CLASS = {"balanced_accuracy", "recall_macro", "f1_macro"}
@@ -48,6 +54,11 @@ class Yardstick:
         """One unit of skill in the unit of the metric."""
         return 1.0 - self.chance
 
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether it depends on the size of each error, as R² does."""
+        return self.metric in _UNBOUNDED
+
     def steady(self, score: np.ndarray) -> np.ndarray:
         """Return scores on a scale with about constant noise.
 
@@ -55,7 +66,7 @@ class Yardstick:
         grows with that share, so on the original scale it would hide overfitting.
         Other metrics are not changed.
         """
-        if self.metric != "r2":
+        if not self.is_unbounded:
             return score
         return -np.log(np.maximum(1.0 - score, PERFECT_ERROR))
 
@@ -66,7 +77,7 @@ class Yardstick:
         0.15, but at most 0.3 of the way from chance to perfect. For R², which depends
         on the size of each error and not only on the predicted class, 0.25.
         """
-        wide = 0.25 if self.metric == "r2" else 0.15
+        wide = 0.25 if self.is_unbounded else 0.15
         return max(min(wide, 0.3 * self.unit), 0.03)
 
 
@@ -108,7 +119,7 @@ class Gap:
         """
         gaps = self.train - self.validation
         middle = float(np.median(gaps))
-        if self.yardstick.metric == "r2":
+        if self.yardstick.is_unbounded:
             return middle
         is_near = np.abs(gaps - middle) <= ODD * self.noise
         return float(gaps[is_near].mean()) if is_near.any() else middle
@@ -126,13 +137,13 @@ class Gap:
         stick = self.yardstick
         gaps = stick.steady(self.train) - stick.steady(self.validation)
         lowest = float(np.median(gaps)) - standard_errors * self._error_of(gaps)
-        if stick.metric != "r2":
+        if not stick.is_unbounded:
             return self.typical - standard_errors * self._error_of(gaps)
         return float(np.expm1(lowest)) * self._unit_at(self.train)
 
     def _unit_at(self, scores: np.ndarray) -> float:
         """Return the size of a small steady step in the unit of the metric."""
-        if self.yardstick.metric != "r2":
+        if not self.yardstick.is_unbounded:
             return 1.0
         return max(1.0 - float(np.median(scores)), PERFECT_ERROR)
 
@@ -174,6 +185,8 @@ def class_counts(view: TrialView) -> np.ndarray:
     Raises:
         NotApplicable: There is no confusion matrix, as for regression.
     """
+    if view.context.task is Task.CUSTOM:
+        raise NotApplicable("a custom task has no classes")
     if not view.result.confusion:
         raise NotApplicable("there is no confusion matrix")
     return np.array(view.result.confusion, dtype=np.float64).sum(axis=1)
@@ -188,6 +201,8 @@ def yardstick(view: TrialView) -> Yardstick:
     task, metric = view.context.task, view.context.objective.metric
     if task is Task.REGRESSION:
         return Yardstick("r2", 0.0)
+    if task is Task.CUSTOM:
+        return Yardstick(OWN_SKILL, 0.0)
     if task is Task.MULTILABEL:
         return _from_baseline(view, "f1_macro")
     shares = class_counts(view) / class_counts(view).sum()
@@ -208,8 +223,8 @@ def measure_gap(view: TrialView) -> Gap:
     """
     require_scores(view)
     stick = yardstick(view)
-    train = view.scores(stick.metric, "train")
-    validation = view.scores(stick.metric, "validation")
+    train = _scores_on(stick, view, "train")
+    validation = _scores_on(stick, view, "validation")
     defined = np.isfinite(train) & np.isfinite(validation)
     if not defined.any():
         raise NotApplicable(f"{stick.metric} is not defined on these folds")
@@ -223,6 +238,12 @@ def measure_gap(view: TrialView) -> Gap:
         noise=_noise_by_fold(view, stick, validation, rows),
         test_share=float(rows.mean() / n_train.mean()),
     )
+
+
+def _scores_on(stick: Yardstick, view: TrialView, side: str) -> np.ndarray:
+    """Return the scores of the folds on a yardstick."""
+    is_own = stick.metric == OWN_SKILL
+    return own_skill(view, side) if is_own else view.scores(stick.metric, side)
 
 
 def has_learned(view: TrialView) -> bool:
@@ -316,7 +337,11 @@ def gap_at_last_epoch(view: TrialView) -> Gap:
     """
     gap = measure_gap(view)
     metric = gap.yardstick.metric
-    train, validation = view.curve(f"train_{metric}"), view.curve(f"val_{metric}")
+    train, validation = (
+        skill_curves(view)
+        if metric == OWN_SKILL
+        else (view.curve(f"train_{metric}"), view.curve(f"val_{metric}"))
+    )
     if train is None or validation is None or len(train) != len(gap.train):
         raise NotApplicable(f"no curve of {metric} was recorded")
     ends = train[:, -1], validation[:, -1]
@@ -342,7 +367,7 @@ def sampling_noise(
         ratio of mean squares of normal errors.
     """
     n = n_rows.astype(np.float64)
-    if stick.metric == "r2":
+    if stick.is_unbounded:
         return np.sqrt(4 / n)
     if stick.metric != "accuracy" and view.result.confusion:
         shares = class_counts(view) / class_counts(view).sum()
@@ -371,7 +396,7 @@ def skill_curves(
         NotApplicable: The curves were not recorded.
     """
     require_scores(view)
-    name = "r2" if view.context.task is Task.REGRESSION else "log_loss"
+    name = _CURVES.get(view.context.task, "log_loss")
     train, validation = view.curve(f"train_{name}"), view.curve(f"val_{name}")
     if train is None or validation is None:
         raise NotApplicable(f"no curve of {name} was recorded")
@@ -379,10 +404,16 @@ def skill_curves(
         raise NotApplicable(f"the curve of {name} is not defined in every fold")
     if name == "r2":
         return compress(train), compress(validation)
+    if name == LOSS:
+        worst = constant_own_loss(view)
+        return compress(1 - train / worst), compress(1 - validation / worst)
     worst = constant_log_loss(view)
     if against_uniform:
         worst = max(worst, uniform_log_loss(view))
     return compress(1 - train / worst), compress(1 - validation / worst)
+
+
+_CURVES = {Task.REGRESSION: "r2", Task.CUSTOM: LOSS}
 
 
 def compress(skill: np.ndarray) -> np.ndarray:

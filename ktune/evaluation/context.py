@@ -17,25 +17,30 @@ from ktune.data.dataset import (
     take_rows,
 )
 from ktune.data.folds import Partition, reshuffle
+from ktune.data.model_inputs import are_by_position, names_from
+from ktune.data.nest import row_shapes
 from ktune.data.preprocessing import PreparedFold, prepare_folds
 from ktune.errors import ExperimentError
 from ktune.evaluation.model_builder import ModelBuilder
 from ktune.experiment.experiment import Experiment, override
-from ktune.metrics.objectives import make_objective, of_predictions
+from ktune.metrics.objectives import objective_of_task, of_predictions
 from ktune.metrics.proper_scores import tie_breaker
 from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import (
     COSTS,
+    LOSS,
     Objective,
     canonical_name,
     metrics_of_task,
 )
+from ktune.spaces.hyperparameters import default_values
 
 DEFAULT_OBJECTIVE = {
     Task.BINARY: "accuracy",
     Task.MULTICLASS: "accuracy",
     Task.MULTILABEL: "f1_macro",
     Task.REGRESSION: "rmse",
+    Task.CUSTOM: LOSS,
 }
 
 
@@ -117,15 +122,9 @@ def make_context(
             f"`threshold` is for two classes; {dataset.name} is a {dataset.task} task. "
             "Remove it."
         )
+    partition = _with_names_of_inputs(experiment, dataset, partition)
     folds = prepare_folds(partition, experiment.preprocess, dataset.kind)
-    data = DataDescription(
-        name=dataset.name,
-        task=dataset.task,
-        input_shape=input_shape(folds[0].x),
-        n_outputs=dataset.n_outputs,
-        n_rows=len(partition.y),
-        class_names=dataset.class_names,
-    )
+    data = _description(dataset, partition, folds[0].x)
     goal = _goal(experiment, dataset.task)
     context = SearchContext(
         experiment=experiment,
@@ -145,16 +144,62 @@ def make_context(
 
 def _goal(experiment: Experiment, task: Task) -> Goal:
     objectives = experiment.objectives or (DEFAULT_OBJECTIVE[task],)
-    first = make_objective(objectives[0]).metric
+    goals = tuple(objective_of_task(given, task) for given in objectives)
     return Goal(
-        tuple(map(make_objective, objectives)),
+        goals,
         experiment.chosen_pick,
-        tie_breaker="" if len(objectives) > 1 else tie_breaker(first, task),
+        tie_breaker="" if len(goals) > 1 else tie_breaker(goals[0].metric, task),
     )
 
 
 def _metrics(experiment: Experiment, task: Task, goal: Goal) -> tuple[str, ...]:
+    if task is Task.CUSTOM:
+        _require_no_metrics(experiment)
+        return ()
     names = [canonical_name(name) for name in experiment.metrics]
     further = [o.metric for o in goal.objectives[1:] if o.metric not in COSTS]
     further = list(of_predictions(further))
     return metrics_of_task(task, (*names, *further))
+
+
+def _require_no_metrics(experiment: Experiment) -> None:
+    if experiment.metrics:
+        raise ExperimentError(
+            f"`metrics` is {list(experiment.metrics)!r}, but a custom task is "
+            "scored by the metrics of the model: name them in `build`, "
+            "model.compile(…, metrics=[…]). Leave `metrics` out."
+        )
+
+
+def _description(dataset: Dataset, partition: Partition, x: Inputs) -> DataDescription:
+    return DataDescription(
+        name=dataset.name,
+        task=dataset.task,
+        input_shape=input_shape(x),
+        n_outputs=dataset.n_outputs,
+        n_rows=len(partition.y),
+        class_names=dataset.class_names,
+        target_shape=row_shapes(dataset.y) if dataset.task is Task.CUSTOM else (),
+    )
+
+
+def _with_names_of_inputs(
+    experiment: Experiment, dataset: Dataset, partition: Partition
+) -> Partition:
+    """Return features that were given as a list under the names of the model."""
+    x, x_test = partition.x, partition.x_test
+    if not isinstance(x, Mapping) or not are_by_position(x):
+        return partition
+    builder = ModelBuilder(experiment, _description(dataset, partition, x))
+    try:
+        model = builder.model(default_values(builder.declare))
+    except Exception:  # reported with its place by the pre-flight
+        return partition
+    names = names_from(model, list(x))
+
+    def renamed(rows: Any) -> Any:
+        return dict(zip(names, rows.values(), strict=True))
+
+    return replace(
+        partition, x=renamed(x), x_test=None if x_test is None else renamed(x_test)
+    )

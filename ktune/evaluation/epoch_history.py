@@ -1,10 +1,13 @@
 """The history of a trial in training: scores by epoch and fold."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from ktune.data.custom_targets import kept_rows
 from ktune.data.dataset import Task
+from ktune.data.nest import concatenate, parts_of
 from ktune.data.preprocessing import PreparedFold
 from ktune.errors import TrialFailed
 from ktune.evaluation.early_stopping import EarlyStopping
@@ -48,7 +51,7 @@ class EpochHistory:
         followed = tuple(dict.fromkeys([*metrics, objective.metric]))
         cheap = curve_metrics(task, followed)
         # Pruning needs the objective, even if it is slow to compute.
-        is_followed = objective.metric in cheap or is_of_model(objective.metric)
+        is_followed = objective.metric in cheap or is_of_model(objective.metric, task)
         self._followed = cheap if is_followed else (*cheap, objective.metric)
         self._curves: dict[str, list[list[float]]] = {}
         self._best_folds: list[FoldEpoch] = []
@@ -99,19 +102,30 @@ class EpochHistory:
         )
 
     def out_of_fold(self) -> dict[str, np.ndarray]:
-        """Return ``row``, ``fold``, ``target`` and ``prediction`` at the best epoch."""
+        """Return ``row``, ``fold``, ``target`` and ``prediction`` at the best epoch.
+
+        Of several outputs, ``target/<name>`` and ``prediction/<name>``.
+        """
         folds = self._folds
-        rows = np.concatenate([fold.validation for fold in folds])
+        rows_of_folds = [self._predicted_rows(fold) for fold in folds]
+        rows = np.concatenate(rows_of_folds)
+        predictions = [outcome.validation_predictions for outcome in self._best_folds]
         return {
             "row": rows.astype(np.int32),
             "fold": np.concatenate(
-                [np.full(len(f.validation), f.index, np.int16) for f in folds]
+                [
+                    np.full(len(rows), fold.index, np.int16)
+                    for fold, rows in zip(folds, rows_of_folds, strict=True)
+                ]
             ),
-            "target": folds[0].y[rows],
-            "prediction": np.concatenate(
-                [outcome.validation_predictions for outcome in self._best_folds]
-            ),
+            **_by_part("target", folds[0].y[rows]),
+            **_by_part("prediction", concatenate(predictions)),
         }
+
+    def _predicted_rows(self, fold: PreparedFold) -> np.ndarray:
+        if self._task is Task.CUSTOM:
+            return kept_rows(fold.y, fold.validation)
+        return fold.validation
 
     def _score(
         self,
@@ -126,8 +140,13 @@ class EpochHistory:
         predictions = (
             outcome.train_predictions if is_train else outcome.validation_predictions
         )
-        names = of_predictions(names)
+        names = of_predictions(names, self._task)
         weights = None if fold.weights is None else fold.weights[rows]
         scores = compute_metrics(names, fold.y[rows], predictions, self._task, weights)
         own = outcome.train_metrics if is_train else outcome.validation_metrics
         return {LOSS: float(loss), **scores, **own}
+
+
+def _by_part(name: str, values: Any) -> dict[str, np.ndarray]:
+    parts = parts_of(values)
+    return {f"{name}/{part}" if part else name: array for part, array in parts.items()}

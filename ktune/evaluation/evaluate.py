@@ -216,7 +216,7 @@ def _result(
 
 def _pack(arrays: dict[str, np.ndarray], task: Task) -> bytes:
     """Pack out-of-fold predictions; probabilities need three digits only."""
-    if task is not Task.REGRESSION:
+    if task not in (Task.REGRESSION, Task.CUSTOM):
         arrays = {**arrays, "prediction": arrays["prediction"].astype(np.float16)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]

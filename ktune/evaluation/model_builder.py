@@ -11,12 +11,14 @@ import numpy as np
 
 from ktune.data.compiled_loss import unwrap_loss_of_sequential
 from ktune.data.dataset import DataDescription, Task
+from ktune.data.model_inputs import name_inputs
+from ktune.data.nest import is_shape
 from ktune.data.output_scale import set_output_scale
 from ktune.data.targets import encode_targets, let_learn_scaled_targets
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
 from ktune.experiment.fit_settings import FitSettings, make_fit_settings
-from ktune.metrics.objectives import is_of_model, make_objective
+from ktune.metrics.objectives import is_of_model, objective_of_task
 from ktune.metrics.scores import LOSS
 from ktune.spaces.default_compile import compile_by_default
 from ktune.spaces.hypermodel import Fit, Rehearsal, own_fit, rehearse
@@ -72,8 +74,9 @@ class ModelBuilder:
     @property
     def model_metrics(self) -> tuple[str, ...]:
         """The objectives the model computes itself, without its loss."""
-        metrics = [make_objective(given).metric for given in self.experiment.objectives]
-        return tuple(name for name in metrics if is_of_model(name) and name != LOSS)
+        task, given = self.data.task, self.experiment.objectives
+        metrics = [objective_of_task(one, task).metric for one in given]
+        return tuple(n for n in metrics if is_of_model(n, task) and n != LOSS)
 
     def fit_returns_number(self, values: Mapping[str, Value]) -> bool:
         """Whether the ``fit`` of a HyperModel returns its own score."""
@@ -92,10 +95,12 @@ class ModelBuilder:
             raise ExperimentError(
                 f"`build` must return a Keras model; it returned {model!r}"
             )
+        _name_inputs(model, self.data)
         _make_weights(model, self.data)
         is_ours = not model.compiled
         if is_ours:
-            compile_by_default(model, hp, self.data, _n_columns(model, self.data))
+            columns = _n_columns(model, self.data)
+            compile_by_default(model, hp, self.data, columns)
         unwrap_loss_of_sequential(model)
         if self._scales_targets(is_ours):
             let_learn_scaled_targets(model)
@@ -146,7 +151,7 @@ def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     return function
 
 
-def _some_rows(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
+def _some_rows(data: DataDescription, model: Any) -> tuple[Any, Any]:
     """Return random features, and targets of every class, for a ``fit`` to rehearse.
 
     There are enough rows for a ``fit`` that splits them by class.
@@ -157,6 +162,8 @@ def _some_rows(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
         if isinstance(shapes, Mapping)
         else rng.random((n_rows, *shapes), np.float32)
     )
+    if data.task is Task.CUSTOM:
+        return x, _some_targets(data.target_shape, n_rows, rng)
     if data.task.is_classification:
         y = np.arange(n_rows) % data.n_outputs
     else:
@@ -165,12 +172,28 @@ def _some_rows(data: DataDescription, model: Any) -> tuple[Any, np.ndarray]:
     return x, encode_targets(y, model, data.task, data.n_outputs)
 
 
+def _some_targets(shape: Any, n_rows: int, rng: np.random.Generator) -> Any:
+    """Return random zeros and ones in the structure of the targets."""
+    if is_shape(shape):
+        return rng.integers(0, 2, (n_rows, *shape)).astype(np.float32)
+    if isinstance(shape, Mapping):
+        return {key: _some_targets(part, n_rows, rng) for key, part in shape.items()}
+    return [_some_targets(part, n_rows, rng) for part in shape]
+
+
 def _n_rows(data: DataDescription) -> int:
     given = data.input_shape
     shapes = list(given.values()) if isinstance(given, Mapping) else [given]
     size = 4 * sum(math.prod(shape) for shape in shapes)
     wanted = 10 * data.n_outputs if data.task.is_classification else 0
     return max(LEAST_ROWS, min(wanted, MOST_BYTES // max(size, 1)))
+
+
+def _name_inputs(model: Any, data: DataDescription) -> None:
+    """Let a model with a list of inputs take them by name."""
+    shapes = data.input_shape
+    if isinstance(shapes, Mapping):
+        name_inputs(model, list(shapes))
 
 
 def _make_weights(model: Any, data: DataDescription) -> None:
@@ -189,6 +212,8 @@ def _make_weights(model: Any, data: DataDescription) -> None:
 def _n_columns(model: Any, data: DataDescription) -> int | None:
     """Return the columns of the output of a model."""
     # A subclassed model does not know the shape of its output.
+    if data.task is Task.CUSTOM:
+        return None
     outputs = getattr(model, "outputs", None) or [model(_a_row_of_features(data))]
     columns: int | None = outputs[0].shape[-1]
     return columns

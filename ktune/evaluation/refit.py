@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import Inputs
+from ktune.data.dataset import Inputs, Task
 from ktune.data.fixed_batch import (
     fixed_batch_size,
     predict_in_batches,
     some_rows,
 )
+from ktune.data.model_outputs import named_outputs
 from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import (
     FittedPreprocessing,
@@ -29,6 +30,7 @@ from ktune.data.targets import (
 from ktune.errors import RefitFailed, TrialFailed
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.latency import measure_latency
+from ktune.evaluation.own_scores import PREDICT_BATCH, estimate_own_scores
 from ktune.evaluation.retry import attempts
 from ktune.evaluation.training_task import make_task
 from ktune.metrics.intervals import Estimate, estimate_metrics
@@ -39,8 +41,6 @@ from ktune.trial import Trial, Value
 from ktune.utils.memory import is_out_of_memory
 from ktune.utils.runtime import set_determinism
 from ktune.utils.seeds import derive_seed
-
-PREDICT_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,13 +211,14 @@ def _refit_errors(trial: Trial) -> Iterator[None]:
         ) from error
 
 
-def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> np.ndarray:
-    """Return the outputs of the model for raw rows."""
+def predict(model: Any, preprocessing: FittedPreprocessing, x: Inputs) -> Any:
+    """Return the outputs of the model for raw rows; several outputs by name."""
     rows = preprocessing.transform(x)
     size = fixed_batch_size(model)
     if size is not None:
         return predict_in_batches(model, rows, size)
-    return np.asarray(model.predict(rows, batch_size=PREDICT_BATCH, verbose=0))
+    outputs = model.predict(rows, batch_size=PREDICT_BATCH, verbose=0)
+    return named_outputs(model, outputs)
 
 
 def _test(
@@ -230,6 +231,14 @@ def _test(
     partition, task = context.partition, context.data.task
     if partition.x_test is None or partition.y_test is None:
         return {}
+    if task is Task.CUSTOM:
+        return estimate_own_scores(
+            model,
+            preprocessing.transform(partition.x_test),
+            partition.y_test,
+            partition.weights_test,
+            seed=context.experiment.seed,
+        )
     outputs = predict(model, preprocessing, partition.x_test)
     scale = output_scale(model, task, context.data.n_outputs)
     predictions = as_predictions(outputs, task, scale=scale)

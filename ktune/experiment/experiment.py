@@ -105,8 +105,9 @@ class Experiment:
         threshold: Decision threshold of a binary classification, for the test scores.
             "tune": the best on the out-of-fold predictions of the best trial. None:
             0.5. The model returns probabilities in any case.
-        task: "binary", "multiclass", "multilabel" or "regression". None: inferred
-            from the targets.
+        task: "binary", "multiclass", "multilabel", "regression" or "custom". None:
+            inferred from the targets. A custom task has targets of any form and is
+            scored by the loss and metrics that the model is compiled with.
         scale_target: Whether the targets of a regression are standardised by mean and
             deviation of the training rows of each fold. Scores and predictions of the
             registered model are in the original unit. None: only if ``build`` returns

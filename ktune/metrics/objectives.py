@@ -1,10 +1,13 @@
 """Objectives: metrics of ktune, and metrics the model itself is compiled with."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.metrics.scores import (
+    COMPILED_NAMES,
     COSTS,
     LOSS,
     LOWER_IS_BETTER,
@@ -12,6 +15,7 @@ from ktune.metrics.scores import (
     Objective,
     canonical_name,
     is_known,
+    known_metrics,
 )
 from ktune.trial import FIT_VALUE
 from ktune.utils.text import did_you_mean
@@ -117,6 +121,8 @@ def make_objective(given: Any) -> Objective:
         return Objective(metric, _agreed(name, natural, stated))
     bare = name.removeprefix("val_")
     direction = stated or _DIRECTIONS.get(bare)
+    if direction is None and not _is_misspelled(bare):
+        direction = _direction_of_compiled(bare)
     if direction is not None:
         return Objective(bare, direction)
     try:
@@ -129,14 +135,66 @@ def make_objective(given: Any) -> Objective:
     raise AssertionError(name)
 
 
-def is_of_model(metric: str) -> bool:
-    """Whether the model computes a metric itself: its loss, and what it compiles."""
-    return metric == LOSS or not (is_known(metric) or metric in COSTS)
+def objective_of_task(given: Any, task: Task) -> Objective:
+    """Return the objective of a task.
+
+    That of a custom task is the loss or a compiled metric, by its name in Keras's logs;
+    a metric of one of several outputs has the name of the output in front.
+
+    Args:
+        given: As for `name_and_direction`.
+        task: The task.
+
+    Raises:
+        ExperimentError: There is no such metric, or its direction is not known.
+
+    Example:
+        >>> objective_of_task("val_mask_io_u", Task.CUSTOM)
+        Objective(metric='mask_io_u', direction='max')
+    """
+    name, stated = name_and_direction(given)
+    if task is not Task.CUSTOM or name in COSTS:
+        return make_objective(given)
+    bare = name.removeprefix("val_")
+    direction = stated or _direction_of_compiled(bare)
+    if direction is None:
+        raise ExperimentError(
+            f"the direction of objective {name!r} is not known. State it: "
+            f"objective=('val_{bare}', 'max')"
+        )
+    return Objective(bare, direction)
 
 
-def of_predictions(metrics: Iterable[str]) -> tuple[str, ...]:
+def _is_misspelled(bare: str) -> bool:
+    """Whether a name is nearly that of a metric, and not that of an output's metric."""
+    return bool(difflib.get_close_matches(bare, known_metrics(), n=1, cutoff=0.85))
+
+
+def _direction_of_compiled(bare: str) -> Direction | None:
+    """Return the direction of a compiled metric, of one output or of the model."""
+    words = bare.split("_")
+    for first in range(len(words)):
+        name = "_".join(words[first:])
+        if name in _DIRECTIONS:
+            return _DIRECTIONS[name]
+        if name in COMPILED_NAMES:
+            return "min" if canonical_name(name) in LOWER_IS_BETTER else "max"
+    return None
+
+
+def is_of_model(metric: str, task: Task | None = None) -> bool:
+    """Whether the model computes a metric itself: its loss, and what it compiles.
+
+    Of a custom task, it computes all.
+    """
+    if metric in COSTS:
+        return False
+    return task is Task.CUSTOM or metric == LOSS or not is_known(metric)
+
+
+def of_predictions(metrics: Iterable[str], task: Task | None = None) -> tuple[str, ...]:
     """Return the metrics that predictions and targets are enough for."""
-    return tuple(name for name in metrics if not is_of_model(name))
+    return tuple(name for name in metrics if not is_of_model(name, task))
 
 
 def _is_direction(word: Any) -> bool:

@@ -31,10 +31,13 @@ def proper_metric(task: Task) -> str:
 def tie_breaker(objective: str, task: Task) -> str:
     """Return the metric that breaks ties of an objective; "" if it is one itself.
 
-    It is the root of the squared error, which is recorded, and has the same order.
+    It is the root of the squared error, which is recorded, and has the same order; of
+    a custom task the model's own loss.
     """
     if objective in ("loss", "log_loss", "mse", "rmse", "r2"):
         return ""
+    if task is Task.CUSTOM:
+        return "loss"
     return "rmse" if task is Task.REGRESSION else "log_loss"
 
 

@@ -49,6 +49,7 @@ DEFAULT_METRICS: Mapping[Task, tuple[str, ...]] = {
         "log_loss",
     ),
     Task.REGRESSION: ("mae", "rmse", "r2"),
+    Task.CUSTOM: (),  # the compiled metrics of the model
 }
 
 LOWER_IS_BETTER = {LOSS, "log_loss", "mae", "mse", "rmse", CALIBRATION_ERROR}
@@ -66,6 +67,12 @@ _KERAS_NAMES = {
     "r2_score": "r2",
 }
 
+COMPILED_NAMES = (
+    *_KERAS_NAMES,
+    *("accuracy", "precision", "recall", "mae", "mse", "rmse", LOSS),
+)
+"""Names of Keras's metrics that ktune has metrics of its own for, and the loss."""
+
 _CURVE_METRICS: Mapping[Task, tuple[str, ...]] = {
     Task.BINARY: ("accuracy", "precision", "recall", "f1", "log_loss"),
     Task.MULTICLASS: (
@@ -78,6 +85,7 @@ _CURVE_METRICS: Mapping[Task, tuple[str, ...]] = {
     ),
     Task.MULTILABEL: DEFAULT_METRICS[Task.MULTILABEL],
     Task.REGRESSION: ("mae", "mse", "rmse", "r2"),
+    Task.CUSTOM: (),
 }
 
 
@@ -161,6 +169,8 @@ def compute_metrics(
     Returns:
         Metric name to value; NaN where a metric is not defined on these rows.
     """
+    if not names:
+        return {}
     if weights is not None:
         return {n: weighted_score(n, y, predictions, task, weights) for n in names}
     found = _CURVE_FUNCTIONS[task](y, predictions)

@@ -9,6 +9,7 @@ from ktune.diagnosis.kt010_miscalibrated import (
     chance_calibration_error,
 )
 from ktune.diagnosis.out_of_fold import read_out_of_fold, reliability
+from ktune.metrics.intervals import interval_method
 from ktune.report.figures.calibration import calibration_figure
 from ktune.report.figures.confusion import confusion_figure
 from ktune.report.figures.gap_map import gap_map
@@ -246,7 +247,7 @@ def _test_sentence(report: SearchReport) -> str:
     return (
         f"Trial {report.diagnosis.best} was refitted on all {report.n_rows} rows"
         f"{epochs} and evaluated once on {report.n_test_rows} untouched test rows. "
-        "Intervals are by the percentile bootstrap over test rows."
+        f"Intervals are by the {interval_method(report.context.task)} over test rows."
     )
 
 

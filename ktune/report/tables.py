@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ktune.data.dataset import Task
 from ktune.diagnosis import TrialView
 from ktune.diagnosis.measures import recall_by_class
 from ktune.report.figures.figure import VERDICT_COLOURS
@@ -212,7 +213,8 @@ def shown_metrics(view: TrialView) -> list[str]:
     """Return the objective and the most common other metrics, at most four."""
     objective = view.context.objective.metric
     known = view.result.folds[0].validation
-    others = [m for m in _LEADING if m in known and m != objective]
+    leading = list(known) if view.context.task is Task.CUSTOM else _LEADING
+    others = [m for m in leading if m in known and m not in (objective, "loss")]
     return [objective, *others[:2], *(["loss"] if objective != "loss" else [])]
 
 

@@ -9,6 +9,7 @@
 from typing import Any
 
 from ktune.data.dataset import DataDescription, Task
+from ktune.errors import ExperimentError
 
 _LOSSES = {
     Task.BINARY: "binary_crossentropy",
@@ -28,7 +29,15 @@ def compile_by_default(
         hp: Gives ``optimizer`` and ``learning_rate``.
         data: Description of the data; its task decides the loss.
         n_columns: Columns of its output; None if the model leaves them open.
+
+    Raises:
+        ExperimentError: The task is custom, which has no default loss.
     """
+    if data.task is Task.CUSTOM:
+        raise ExperimentError(
+            "`build`: a custom task is scored by the loss and metrics of the model, so "
+            "compile it: model.compile(optimizer, loss=…, metrics=[…])"
+        )
     name = hp.Choice("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
     rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
     loss = _LOSSES[data.task]

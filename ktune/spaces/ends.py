@@ -16,9 +16,18 @@ def output_layer(data: DataDescription) -> Any:
     | multiclass | softmax over the classes |
     | multilabel | one sigmoid unit a label |
     | regression | one linear unit a target |
+
+    Raises:
+        ExperimentError: The task is custom.
     """
     import keras
 
+    if data.task is Task.CUSTOM:
+        raise ExperimentError(
+            f"the ready-made spaces are for classes and numbers; the targets of "
+            f"{data.name} have shape {data.target_shape} a row. Write a `build` of "
+            "your own that returns a compiled model."
+        )
     if data.task is Task.BINARY:
         return keras.layers.Dense(1, activation="sigmoid", name="output")
     activation = {Task.MULTICLASS: "softmax", Task.MULTILABEL: "sigmoid"}

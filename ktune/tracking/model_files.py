@@ -38,7 +38,8 @@ class ModelFolder:
         code: Python file that MLflow runs to load the model.
         artifacts: Name to path of its parts.
         inputs: The schema of its rows.
-        outputs: Predictions for the example; they set the output's type and shape.
+        outputs: Predictions for the example, an array or arrays by name; they set type
+            and shape of the outputs.
         example: A few raw rows.
         requirements: Lines of a requirements file.
         code_paths: Files and folders that MLflow prepends to Python's path.
@@ -47,7 +48,7 @@ class ModelFolder:
     code: Path
     artifacts: Mapping[str, str]
     inputs: InputSchema
-    outputs: np.ndarray
+    outputs: Any
     example: Any
     requirements: Sequence[str]
     code_paths: Sequence[str] = ()
@@ -164,7 +165,7 @@ def _identity(logged: Any, run_id: str) -> Any:
     return identity
 
 
-def _signature(inputs: InputSchema, outputs: np.ndarray) -> Any:
+def _signature(inputs: InputSchema, outputs: Any) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
@@ -178,8 +179,12 @@ def _signature(inputs: InputSchema, outputs: np.ndarray) -> Any:
         specs = [ColSpec(AnyType()) for _ in range(inputs.n_columns)]
     else:
         specs = [TensorSpec(any_rows, (-1,))]
-    spec = TensorSpec(np.dtype(outputs.dtype), (-1, *outputs.shape[1:]))
-    return ModelSignature(Schema(specs), Schema([spec]))
+    parts = outputs if isinstance(outputs, Mapping) else {None: outputs}
+    found = [
+        TensorSpec(np.dtype(part.dtype), (-1, *part.shape[1:]), name=name)
+        for name, part in parts.items()
+    ]
+    return ModelSignature(Schema(specs), Schema(found))
 
 
 def _logged_model_name(name: str) -> str:
@@ -264,8 +269,8 @@ def load_pyfunc(folder: Path, label: str) -> Any:
         raise unreadable(label, error) from error
 
 
-def predict_rows(pyfunc: Any, rows: Any) -> np.ndarray:
-    """Return what a pyfunc predicts for raw rows.
+def predict_rows(pyfunc: Any, rows: Any) -> Any:
+    """Return what a pyfunc predicts for raw rows: an array, or arrays by name.
 
     Raises:
         DataError: The rows are not what it takes.
@@ -274,9 +279,10 @@ def predict_rows(pyfunc: Any, rows: Any) -> np.ndarray:
 
     try:
         with quiet_mlflow():
-            return np.asarray(pyfunc.predict(rows))
+            outputs = pyfunc.predict(rows)
     except MlflowException as error:
         raise DataError(str(error.message)) from error
+    return outputs if isinstance(outputs, Mapping) else np.asarray(outputs)
 
 
 def read_example(folder: Path) -> Any:

@@ -1,17 +1,19 @@
 """Functions that all trainers share, so that trainers differ in speed only."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import DataDescription, Inputs, take_rows
+from ktune.data.dataset import DataDescription, Inputs, Targets, Task, take_rows
+from ktune.data.model_outputs import named_outputs, stable_names
+from ktune.data.nest import map_arrays, structure_of
 from ktune.data.output_scale import OutputScale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import as_predictions
 from ktune.errors import ExperimentError, TrialFailed
+from ktune.metrics.scores import LOSS
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.spaces.hypermodel import as_number
 from ktune.trainers.seeding import build_seeded
@@ -169,44 +171,87 @@ def fold_epoch(
     )
 
 
-def metric_logs(
-    model: Any, targets: np.ndarray, outputs: np.ndarray
+OWN_SCORING_ROWS = 32
+"""Rows per call when a model scores itself, as in ``model.evaluate``; a loss that is no
+mean over rows depends on it."""
+
+
+def own_fold_epoch(
+    logs: Sequence[Mapping[str, float]],
+    outputs: Any,
+    model: Any,
+    fold: PreparedFold,
+    task: TrainingTask,
+) -> FoldEpoch:
+    """Return the scores of a fold of a custom task, which the model computes itself.
+
+    Args:
+        logs: Loss and metrics over the train sample and over validation, by their
+            stable names.
+        outputs: Outputs of the model for `kept_rows`, in its own structure.
+        model: The model.
+        fold: The scored fold.
+        task: The task; its objectives must be among the metrics.
+
+    Raises:
+        TrialFailed: A loss or an output is not finite, or an objective is missing.
+    """
+    train, validation = logs
+    for side, rows in ((train, "training"), (validation, "validation")):
+        require_finite(side[LOSS], f"loss over the {rows} rows of fold {fold.index}")
+    wanted_metrics(task.model_metrics, validation)
+    kept = named_outputs(model, map_arrays(np.asarray, outputs))
+    return FoldEpoch(
+        train_loss=train[LOSS],
+        validation_loss=validation[LOSS],
+        train_predictions=None,
+        validation_predictions=as_predictions(
+            kept, Task.CUSTOM, scale=OutputScale.PROBABILITIES
+        ),
+        train_metrics=train,
+        validation_metrics=validation,
+    )
+
+
+def build_scores(model: Any, x: Any, y: Any) -> None:
+    """Make the variables of loss and metrics by a call; a graph cannot make them."""
+    outputs = model(x, training=False)
+    model.compute_loss(x=x, y=y, y_pred=outputs)
+    model.compute_metrics(x, y, outputs)
+    model.reset_metrics()
+
+
+def evaluate(
+    model: Any, x: Inputs, y: Targets, weights: np.ndarray | None = None
 ) -> dict[str, float]:
+    """Return loss and compiled metrics of rows, as ``model.evaluate`` computes them."""
+    if isinstance(x, Mapping):
+        x = dict(x)
+    logs = model.evaluate(
+        x,
+        structure_of(y),
+        sample_weight=weights,
+        batch_size=OWN_SCORING_ROWS,
+        verbose=0,
+        return_dict=True,
+    )
+    return with_stable_names(model, logs)
+
+
+def metric_logs(model: Any, targets: Targets, outputs: Any) -> dict[str, float]:
     """Return the compiled metrics of outputs by their names in Keras."""
     model.reset_metrics()
-    values = model.compute_metrics(None, targets, outputs)
+    values = model.compute_metrics(None, structure_of(targets), outputs)
     return with_stable_names(model, values)
 
 
 def with_stable_names(model: Any, logs: Mapping[str, Any]) -> dict[str, float]:
     """Return Keras's logs as numbers, under names that every model has.
 
-    Keras counts metrics without a name of their own: ``auc`` of one model is ``auc_1``
-    of the next. Of a metric with a value for each class, the mean counts.
+    Of a metric with a value for each class, the mean counts.
     """
-    counted = {metric.name: auto_name(metric) for metric in _own_metrics(model)}
-    found: dict[str, float] = {}
-    for name, value in logs.items():
-        prefix = "val_" if name.startswith("val_") else ""
-        bare = name.removeprefix(prefix)
-        stable = counted.get(bare, bare)
-        is_free = f"{prefix}{stable}" not in logs and f"{prefix}{stable}" not in found
-        found[f"{prefix}{stable if is_free else bare}"] = as_number(value)
-    return found
-
-
-def auto_name(metric: Any) -> str:
-    """Return a metric's name without the number that Keras has added."""
-    name = str(metric.name)
-    base = re.sub(r"_\d+$", "", name)
-    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(metric).__name__).lower()
-    return base if base.replace("_", "") == plain.replace("_", "") else name
-
-
-def _own_metrics(model: Any) -> Sequence[Any]:
-    """Return the metrics a model was compiled with."""
-    compiled = getattr(model, "_compile_metrics", None)
-    return tuple(getattr(compiled, "metrics", None) or ())
+    names = stable_names(model, list(logs))
+    return {names[name]: as_number(value) for name, value in logs.items()}
 
 
 def wanted_metrics(

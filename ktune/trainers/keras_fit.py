@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import Inputs, take_rows
+from ktune.data.custom_targets import kept_rows
+from ktune.data.dataset import Inputs, Targets, Task, take_rows
 from ktune.data.fixed_batch import (
     fixed_batch_size,
     predict_in_batches,
     reset_states,
 )
+from ktune.data.nest import structure_of
 from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import encode_targets, learns_scaled_targets
@@ -28,8 +30,10 @@ from ktune.trainers.common import (
     build_model,
     bytes_of,
     chunks,
+    evaluate,
     fold_epoch,
     metric_logs,
+    own_fold_epoch,
     require_finite,
     row_weights,
     scored_rows,
@@ -139,7 +143,10 @@ class _FoldTraining:
         if not len(self._fold.validation):
             self.callbacks.end_epoch(epoch, logs)
             return None
-        score, validation_logs = self._score(returned)
+        is_custom = self._task.data.task is Task.CUSTOM
+        score, validation_logs = (
+            self._own_score(returned) if is_custom else self._score(returned)
+        )
         self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
         return score
 
@@ -169,8 +176,11 @@ class _FoldTraining:
             fit,
             self.model,
             take_rows(self._fold.x, rows),
-            self._targets[rows],
-            (take_rows(self._fold.x, validation), self._targets[validation]),
+            structure_of(self._targets[rows]),
+            (
+                take_rows(self._fold.x, validation),
+                structure_of(self._targets[validation]),
+            ),
             sample_weight=None if weights is None else weights[rows],
             checks_rows=epoch == 0,
             batch_size=self._task.settings.batch_size,
@@ -189,7 +199,7 @@ class _FoldTraining:
             }
         return {
             "x": take_rows(self._fold.x, order),
-            "y": self._targets[order],
+            "y": structure_of(self._targets[order]),
             "sample_weight": None if self._weights is None else self._weights[order],
             "batch_size": size,
         }
@@ -211,6 +221,26 @@ class _FoldTraining:
             is_scaled=learns_scaled_targets(self.model),
             metrics=self._metrics(train_logs, logs, returned),
         )
+        return score, {f"val_{name}": value for name, value in logs.items()}
+
+    def _own_score(
+        self, returned: Mapping[str, float]
+    ) -> tuple[FoldEpoch, dict[str, float]]:
+        """Let the model score itself, and keep some of its outputs."""
+        fold = self._fold
+        train, logs = (
+            evaluate(
+                self.model,
+                take_rows(fold.x, rows),
+                self._targets[rows],
+                None if self._weights is None else self._weights[rows],
+            )
+            for rows in (fold.train_sample, fold.validation)
+        )
+        kept = kept_rows(fold.y, fold.validation)
+        outputs = self.model.predict_on_batch(take_rows(fold.x, kept))
+        both = ({**dict.fromkeys(returned, math.nan), **train}, {**logs, **returned})
+        score = own_fold_epoch(both, outputs, self.model, fold, self._task)
         return score, {f"val_{name}": value for name, value in logs.items()}
 
     def _metrics(
@@ -310,7 +340,7 @@ def _evaluate(model: Any, x: Inputs, targets: np.ndarray) -> dict[str, float]:
 
 def _batches(
     x: Inputs,
-    targets: np.ndarray,
+    targets: Targets,
     weights: np.ndarray | None,
     order: np.ndarray,
     size: int,
@@ -328,7 +358,7 @@ def _batches(
             if isinstance(inputs, Mapping):
                 inputs = dict(inputs)
             if weights is None:
-                return inputs, targets[rows]
-            return inputs, targets[rows], weights[rows]
+                return inputs, structure_of(targets[rows])
+            return inputs, structure_of(targets[rows]), weights[rows]
 
     return Batches()

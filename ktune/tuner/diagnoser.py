@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ktune.data.dataset import Dataset
+from ktune.data.dataset import Dataset, Task
 from ktune.diagnosis import (
+    Baselines,
     Context,
     Diagnosis,
     SearchDiagnosis,
@@ -15,8 +16,10 @@ from ktune.diagnosis import (
 )
 from ktune.diagnosis.references import References, measure_references
 from ktune.diagnosis.verdict import skill_of
+from ktune.evaluation.constant_loss import constant_loss
 from ktune.evaluation.context import SearchContext
 from ktune.metrics.intervals import Estimate
+from ktune.metrics.scores import LOSS
 from ktune.trial import Trial, TrialResult
 
 
@@ -85,10 +88,15 @@ class Diagnoser:
 
 def measure_search_references(context: SearchContext, dataset: Dataset) -> References:
     """Measure the references of a search: simple models on its folds."""
-    return measure_references(
+    references = measure_references(
         dataset,
         context.partition,
         context.folds,
         context.recorded_metrics,
         seed=context.experiment.seed,
     )
+    if dataset.task is not Task.CUSTOM:
+        return references
+    loss = constant_loss(context)
+    constant = {} if loss is None else {LOSS: loss}
+    return replace(references, baselines=Baselines(constant=constant))

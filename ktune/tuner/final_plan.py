@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ktune.data.dataset import Task
 from ktune.data.fixed_batch import fixed_batch_size
 from ktune.errors import KtuneError
 from ktune.evaluation.context import SearchContext
@@ -50,9 +51,14 @@ class FinalPlan:
 def considers_average(
     context: SearchContext, results: Sequence[tuple[Trial, TrialResult]]
 ) -> bool:
-    """Whether an average is considered; "auto" needs some trials and one objective."""
+    """Whether an average is considered; "auto" needs some trials and one objective.
+
+    The outputs of a custom task have no mean.
+    """
     if context.experiment.final != "auto":
         return context.experiment.final != SINGLE
+    if context.data.task is Task.CUSTOM:
+        return False
     n_complete = sum(result.is_complete for _, result in results)
     return n_complete >= MIN_TRIALS and context.goal.is_single
 

@@ -17,7 +17,7 @@ import numpy as np
 import ktune
 from ktune.data import load_data
 from ktune.data.compiled_loss import is_regression_loss
-from ktune.data.dataset import Dataset, Task, take_rows
+from ktune.data.dataset import DataDescription, Dataset, Task, take_rows
 from ktune.data.fixed_batch import fixed_batch_size, some_rows
 from ktune.data.folds import Partition, split
 from ktune.data.output_scale import output_scale
@@ -41,6 +41,11 @@ from ktune.spaces.hyperparameters import declarations, default_values
 from ktune.trainers.callback_files import note_on_files
 from ktune.trainers.callbacks import make_callbacks
 from ktune.trial import Value
+from ktune.tuner.custom_task import (
+    is_meant_as_custom,
+    note_on_custom,
+    try_own_scores,
+)
 from ktune.tuner.output_notes import notes_on_outputs
 from ktune.tuner.pruner_choice import MAX_POWERLESS_FOLDS, choose_pruner
 from ktune.tuner.settled_by_model import (
@@ -108,8 +113,14 @@ def preflight(
     if is_meant_as_regression(experiment, context.data, model):
         return _settled_as_regression(experiment, model, notify)
     rows = some_rows(model, context.folds[0].x)
-    _check_outputs(_guarded("build", lambda: model(rows)), context)
-    notes = _try_one_batch(model, context)
+    outputs = _guarded("build", lambda: model(rows))
+    if is_meant_as_custom(experiment, context.data, model, outputs):
+        return _settled_as_custom(experiment, context.data, outputs, notify)
+    if context.data.task is Task.CUSTOM:
+        notes = _guarded("build", lambda: try_own_scores(model, context))
+    else:
+        _check_outputs(outputs, context)
+        notes = _try_one_batch(model, context)
     settled = objective_of_fit(context.builder, defaults)
     if settled:
         context = context.with_changes(settled)
@@ -169,6 +180,18 @@ def _settled_as_regression(
     return _with_regression(found, model)
 
 
+def _settled_as_custom(
+    experiment: Experiment,
+    data: DataDescription,
+    outputs: Any,
+    notify: Callable[[str], None],
+) -> Preflight:
+    found = preflight(override(experiment, {"task": "custom"}), notify)
+    notes = (note_on_custom(data, outputs), *found.notes)
+    settled = {"task": "custom", **found.settled}
+    return replace(found, notes=notes, settled=settled)
+
+
 def _with_regression(found: Preflight, model: Any) -> Preflight:
     notes = (note_on_regression(model), *found.notes)
     settled = {"task": "regression", **found.settled}
@@ -208,12 +231,13 @@ def _place(error: BaseException) -> str:
 
 
 def _check_outputs(outputs: Any, context: SearchContext) -> None:
+    data = context.data
     if isinstance(outputs, list | tuple | dict):
         raise ExperimentError(
-            f"`build`: the model has {len(outputs)} outputs; ktune tunes models with "
-            "one. Return a model with one output tensor."
+            f"`build`: the model has {len(outputs)} outputs, but {data.name} is a "
+            f"{data.task} task with one array of targets. Give targets for each output "
+            "in a dict or list, or return a model with one output tensor."
         )
-    data = context.data
     valid = {1, 2} if data.task is Task.BINARY else {data.n_outputs}
     if len(outputs.shape) != 2 or outputs.shape[-1] not in valid:
         wanted = " or ".join(str(n) for n in sorted(valid))
@@ -221,7 +245,8 @@ def _check_outputs(outputs: Any, context: SearchContext) -> None:
             f"`build`: the model's output has shape {tuple(outputs.shape[1:])} a row, "
             f"but {data.name} is a {data.task} task with {data.n_outputs} "
             f"{'classes' if data.task.is_classification else 'targets'}: "
-            f"it needs ({wanted},)." + hint_at_regression(data)
+            f"it needs ({wanted},).{hint_at_regression(data)} To score the model by "
+            "its own loss and metrics: task='custom'."
         )
 
 

@@ -113,16 +113,29 @@ def test_a_folder_of_images_brings_its_class_names(tmp_path):
     assert dataset.x.shape == (12, 6, 6, 3)
 
 
-def weighted(x, y):
-    return x, y, 1.0
+def test_weights_and_several_outputs_and_inputs_are_read():
+    data = SLICES.map(lambda x, y: ((x, x[:2]), {"a": y, "b": x}, 2.0)).batch(8)
+    dataset = load_data(data)
+    assert list(dataset.x) == ["input_0", "input_1"]
+    assert dataset.task is Task.CUSTOM
+    assert {name: part.shape for name, part in dataset.y.parts.items()} == {
+        "a": (len(X),),
+        "b": X.shape,
+    }
+    assert dataset.weights.tolist() == [2.0] * len(X)
 
 
 REFUSED = {
     "no end": (SLICES.repeat(), "no end"),
-    "weights": (SLICES.map(weighted).batch(8), "lambda x, y, w: (x, y)"),
+    "weights by output": (
+        SLICES.map(lambda x, y: (x, y, {"a": 1.0})).batch(8),
+        "weights for each output",
+    ),
+    "a nest in a nest": (
+        SLICES.map(lambda x, y: (x, {"a": {"b": y}})),
+        "a nest in a nest",
+    ),
     "no targets": (SLICES.map(lambda x, y: x), "features without targets"),
-    "inputs by place": (SLICES.map(lambda x, y: ((x, x), y)), "'input_0': x[0]"),
-    "several targets": (SLICES.map(lambda x, y: (x, {"a": y, "b": y})), "y['a']"),
     "no rows": (SLICES.take(0), "is empty"),
     "rows of several shapes": (
         SLICES.map(lambda x, y: (tf.zeros((y + 1, 2)), y)),

@@ -1,9 +1,15 @@
 import keras_tuner
 import pytest
 
+from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.experiment.experiment import Experiment
-from ktune.metrics.objectives import is_of_model, make_objective, of_predictions
+from ktune.metrics.objectives import (
+    is_of_model,
+    make_objective,
+    objective_of_task,
+    of_predictions,
+)
 from ktune.metrics.scores import Objective
 
 
@@ -48,6 +54,32 @@ def test_metrics_of_the_model_are_not_scored_from_predictions():
         "accuracy",
         "roc_auc",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("mask_io_u", Objective("mask_io_u", "max")),
+        ("val_size_mae", Objective("size_mae", "min")),
+        ("kind_loss", Objective("kind_loss", "min")),
+        ("accuracy", Objective("accuracy", "max")),
+        (("val_dice", "max"), Objective("dice", "max")),
+        ("n_parameters", Objective("n_parameters", "min")),
+    ],
+)
+def test_an_objective_of_a_custom_task_has_the_name_in_the_logs(given, expected):
+    assert objective_of_task(given, Task.CUSTOM) == expected
+
+
+def test_an_objective_of_a_custom_task_without_a_known_direction_is_explained():
+    with pytest.raises(ExperimentError, match=r"objective=\('val_dice', 'max'\)"):
+        objective_of_task("dice", Task.CUSTOM)
+
+
+def test_a_metric_of_an_output_is_known_before_the_data_are():
+    assert make_objective("mask_io_u") == Objective("mask_io_u", "max")
+    with pytest.raises(ExperimentError, match="Did you mean 'balanced_accuracy'"):
+        make_objective("blanced_accuracy")
 
 
 def experiment(**fields):

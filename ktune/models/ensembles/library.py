@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ktune.data.dataset import Task
-from ktune.errors import UnknownReference
+from ktune.errors import ExperimentError, UnknownReference
 from ktune.evaluation.context import SearchContext
 from ktune.metrics.proper_scores import proper_metric, row_losses
 from ktune.tracking import names
@@ -66,6 +66,20 @@ class Library:
         return -float(np.average(self.losses(predictions)[rows], weights=weights))
 
 
+def require_combinable(context: SearchContext) -> None:
+    """Refuse a task whose predictions have no mean.
+
+    Raises:
+        ExperimentError: The task is custom.
+    """
+    if context.data.task is Task.CUSTOM:
+        raise ExperimentError(
+            "a mean of models is for predictions of classes or numbers, which a custom "
+            "task does not have: your own loss reads its outputs. Use the best trial, "
+            "or average in a model of your own."
+        )
+
+
 def read_library(
     store: Store,
     search: RunView,
@@ -84,9 +98,11 @@ def read_library(
         at_least: Number of complete trials.
 
     Raises:
+        ExperimentError: The task is custom.
         UnknownReference: Fewer trials are complete.
         StoreError: The predictions of a trial are not readable.
     """
+    require_combinable(context)
     runs = _best_runs(list_trials(store, search), search, context.data.task)
     if len(runs) < at_least:
         raise UnknownReference(

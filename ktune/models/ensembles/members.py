@@ -13,6 +13,7 @@ from ktune.listener import Listener
 from ktune.metrics.threshold import Threshold
 from ktune.models.ensembles.blend import Blend, Mean
 from ktune.models.ensembles.combining import combine
+from ktune.models.ensembles.library import require_combinable
 from ktune.tracking.final_record import Part
 from ktune.tracking.reader import find_run, read_trial
 from ktune.tracking.store import Store
@@ -52,6 +53,7 @@ class MemberTrainer:
         Raises:
             KtuneError: A part cannot be trained, or Keras cannot combine them.
         """
+        require_combinable(self.context)
         started = time.perf_counter()
         members = self.train(parts)
         self.listener.on_phase("combining the members in one Keras model")

@@ -24,7 +24,10 @@ class InputForm:
 
 
 def complete_model(
-    model: Any, blocks: Sequence[Block], inputs: Mapping[str, InputForm]
+    model: Any,
+    blocks: Sequence[Block],
+    inputs: Mapping[str, InputForm],
+    output_names: Sequence[str] = (),
 ) -> Any:
     """Return a functional model that maps raw rows to the trained model's outputs.
 
@@ -35,6 +38,7 @@ def complete_model(
         model: The trained model; its layers are used, not copied.
         blocks: Preprocessing, as `embedded_preprocessing.embed` returns it.
         inputs: The inputs of the complete model by name.
+        output_names: Names of several outputs; empty for one.
     """
     import keras
 
@@ -43,9 +47,18 @@ def complete_model(
         for name, form in inputs.items()
     }
     if list(inputs) != [SINGLE_INPUT]:
-        return keras.Model(tensors, model(tensors))
+        return keras.Model(tensors, _named(model(tensors), output_names))
     rows = tensors[SINGLE_INPUT]
-    return keras.Model(rows, model(preprocess(rows, blocks)))
+    outputs = model(preprocess(rows, blocks))
+    return keras.Model(rows, _named(outputs, output_names))
+
+
+def _named(outputs: Any, names: Sequence[str]) -> Any:
+    """Return several outputs as a dict, so that every format names them alike."""
+    import keras
+
+    flat = keras.tree.flatten(outputs)
+    return dict(zip(names, flat, strict=True)) if names else flat[0]
 
 
 def unrolled(model: Any) -> Any:

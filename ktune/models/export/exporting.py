@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ktune.data.dataset import Task, count_rows
 from ktune.data.fixed_batch import reset_states
 from ktune.data.preprocessing import FittedPreprocessing
 from ktune.errors import ExportError, ExportRefused
@@ -216,6 +217,7 @@ def _prepare(model: StoredModel, rows: RealRows) -> Prepared:
         ),
         columns=model.columns,
         name=model.found.name,
+        output_names=spec.get("output_names") or (),
         rows=rows.representative,
         facts={
             "model": model.found.label,
@@ -250,7 +252,7 @@ def _compare(
             format=exporter.name,
             path=path.name,
             n_bytes=_size(path),
-            n_rows=len(reference),
+            n_rows=count_rows(raw),
             difference=difference,
             tolerance=tolerance,
             quantized=str(replayed.metadata.get("quantized", "")),
@@ -260,7 +262,7 @@ def _compare(
         if difference > tolerance:
             raise ExportRefused(
                 f"differs from the registered model by up to {difference:.1e} on "
-                f"{len(reference)} {rows.origin}; at most {tolerance:.0e} is "
+                f"{count_rows(raw)} {rows.origin}; at most {tolerance:.0e} is "
                 "allowed"
             )
     except ExportRefused as error:
@@ -270,15 +272,15 @@ def _compare(
 
 def _compare_lossy(
     file: ExportedFile,
-    outputs: np.ndarray,
-    reference: np.ndarray,
+    outputs: Any,
+    reference: Any,
     model: StoredModel,
     rows: RealRows,
 ) -> ExportedFile:
     exported, registered = map(model.as_predictions, (outputs, reference))
     cut = model.cut
     agreement = check_lossy(cut(exported), cut(registered), model.task)
-    if rows.test is None:
+    if rows.test is None or model.task is Task.CUSTOM:
         return replace(file, agreement=agreement)
     metric, y = rows.test.metric, rows.test.y
     if of_labels((metric,)):

@@ -40,14 +40,15 @@ class KerasExporter:
             code.write(_code_folder(path))
         return path
 
-    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> Any:
         """Load it with Keras and predict."""
         import keras
 
         with keras.saving.custom_object_scope(_own_objects(path)):
             model = keras.saving.load_model(path, compile=False)
         inputs = next(iter(rows.values())) if len(rows) == 1 else dict(rows)
-        return np.asarray(model.predict(inputs, verbose=0))
+        outputs = model.predict(inputs, verbose=0)
+        return outputs if isinstance(outputs, dict) else np.asarray(outputs)
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
         """Read them from the archive."""

@@ -3,11 +3,12 @@
 | key | meaning |
 |---|---|
 | `model` | registered name and version |
-| `task` | binary, multiclass, multilabel or regression |
+| `task` | binary, multiclass, multilabel, regression or custom |
 | `class_names` | in the order of the outputs; empty for regression |
 | `returns_logits` | whether outputs are logits rather than probabilities |
 | `threshold` | decision threshold; null for 0.5 |
 | `inputs` | shape and type of a row by name of the input |
+| `output_names` | of several outputs, as in the file; absent for one |
 | `columns` | names of the columns, if the rows are a table |
 | `quantized` | in int8 files: `weights and activations` or `weights` |
 | `preprocessing` | `inside`, or the name of its file |

@@ -38,14 +38,16 @@ class OnnxExporter:
         _finish(path, job.metadata)
         return path
 
-    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> Any:
         """Run it with ONNX Runtime."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(
             str(path), providers=["CPUExecutionProvider"]
         )
-        return np.asarray(session.run(None, dict(rows))[0])
+        names = [output.name for output in session.get_outputs()]
+        parts = dict(zip(names, session.run(None, dict(rows)), strict=True))
+        return parts if len(parts) > 1 else next(iter(parts.values()))
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
         """Read them from the model's properties."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import Inputs, Task
+from ktune.data.nest import Nest
 from ktune.errors import ExportRefused
 from ktune.metrics.predictions import predicted_classes
-from ktune.models.export.rows_file import write_rows_file
+from ktune.models.export.rows_file import read_outputs, write_rows_file
 from ktune.models.fresh_process import FreshProcessFailed, run_fresh
 from ktune.protocols import Exporter
 
@@ -27,11 +28,11 @@ class Replay:
     """Outputs of an exported model in a separate process.
 
     Attributes:
-        outputs: Shape (n, k).
+        outputs: Shape (n, k); of a custom task an array, or arrays by name.
         metadata: Metadata in the file.
     """
 
-    outputs: np.ndarray
+    outputs: Any
     metadata: Mapping[str, Any]
 
 
@@ -54,12 +55,14 @@ def replay(exporter: Exporter, path: Path, rows: Inputs, folder: Path) -> Replay
         run_fresh("ktune.models.export.replay", words, folder)
     except FreshProcessFailed as error:
         raise ExportRefused(f"{exporter.name}: does not run: {error}") from error
-    with np.load(outputs, allow_pickle=False) as file:
-        return Replay(file["outputs"], json.loads(str(file["metadata"])))
+    found, more = read_outputs(outputs)
+    return Replay(found, json.loads(str(more["metadata"])))
 
 
-def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
+def largest_difference(outputs: Any, reference: Any) -> float:
     """Return the largest difference, relative to the largest output if it exceeds 1.
+
+    Of several outputs by name, that of the output that differs most.
 
     Raises:
         ExportRefused: Shapes differ, or outputs are not finite.
@@ -70,6 +73,8 @@ def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
         >>> round(largest_difference(np.array([[101.0]]), np.array([[100.0]])), 6)
         0.01
     """
+    if isinstance(reference, Mapping):
+        return max(largest_difference(*pair) for pair in _pairs(outputs, reference))
     if outputs.shape != reference.shape:
         raise ExportRefused(
             f"outputs have shape {outputs.shape}, those of the registered model "
@@ -81,11 +86,27 @@ def largest_difference(outputs: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(outputs.astype(np.float64) - reference).max()) / largest
 
 
-def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> float:
+def _pairs(outputs: Any, reference: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Return outputs of the same names.
+
+    Raises:
+        ExportRefused: Their names differ.
+    """
+    found = set(outputs) if isinstance(outputs, Mapping) else {"(one output)"}
+    if found != set(reference):
+        raise ExportRefused(
+            f"outputs are {sorted(found)}, those of the registered model "
+            f"{sorted(reference)}"
+        )
+    return [(outputs[name], part) for name, part in reference.items()]
+
+
+def check_lossy(predictions: Any, reference: Any, task: Task) -> float:
     """Return the agreement of a lossy format; 1 is perfect.
 
-    For classes it is the share of rows with equal predictions; for regression one
-    minus the RMS error in standard deviations of the reference.
+    For classes it is the share of rows with equal predictions; for regression
+    or a custom task one minus the RMS error in standard deviations of the reference, of
+    the worst output if there are several.
 
     Args:
         predictions: Predictions of the lossy format, as for `predicted_classes`.
@@ -95,7 +116,10 @@ def check_lossy(predictions: np.ndarray, reference: np.ndarray, task: Task) -> f
     Raises:
         ExportRefused: The agreement is below the limit.
     """
-    if task is Task.REGRESSION:
+    if isinstance(reference, Nest):
+        pairs = _pairs(predictions.parts, reference.parts)
+        return min(check_lossy(*pair, task) for pair in pairs)
+    if task in (Task.REGRESSION, Task.CUSTOM):
         error = np.sqrt(np.mean((predictions.astype(np.float64) - reference) ** 2))
         relative = float(error / max(float(reference.std()), 1e-12))
         if relative > MAX_RELATIVE_ERROR:

@@ -40,6 +40,7 @@ def prepare(
     name: str,
     rows: Inputs,
     facts: Mapping[str, Any],
+    output_names: Sequence[str] = (),
 ) -> Prepared:
     """Combine preprocessing and model, if the preprocessing can be embedded.
 
@@ -50,6 +51,7 @@ def prepare(
         name: Stem of the files to write.
         rows: Raw rows that represent the data.
         facts: Known metadata, see `ktune.models.export.metadata`.
+        output_names: Names of several outputs; empty for one.
     """
     reason = ""
     try:
@@ -64,6 +66,7 @@ def prepare(
             name: {"shape": list(form.shape), "type": form.dtype}
             for name, form in inputs.items()
         },
+        **({"output_names": list(output_names)} if output_names else {}),
         "columns": [] if reason else list(columns),
         "preprocessing": TRANSFORMER_FILE if reason else "inside",
     }
@@ -72,8 +75,8 @@ def prepare(
         for name, part in as_arrays(rows).items()
     }
     job = ExportJob(
-        model=complete_model(model, blocks, inputs),
-        unroll=lambda: complete_model(unrolled(model), blocks, inputs),
+        model=complete_model(model, blocks, inputs, output_names),
+        unroll=lambda: complete_model(unrolled(model), blocks, inputs, output_names),
         name=name,
         metadata=metadata,
         example=example,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ktune.models.export.exporters import make_exporter
-from ktune.models.export.rows_file import read_rows_file
+from ktune.models.export.rows_file import read_rows_file, write_outputs
 
 
 def main(words: list[str]) -> None:
@@ -30,7 +30,7 @@ def main(words: list[str]) -> None:
         for name, part in rows.items()
     }
     outputs = exporter.replay(Path(path), inputs)
-    np.savez(outputs_file, outputs=outputs, metadata=json.dumps(dict(metadata)))
+    write_outputs(Path(outputs_file), outputs, metadata=json.dumps(dict(metadata)))
 
 
 if __name__ == "__main__":

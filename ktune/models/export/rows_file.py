@@ -1,4 +1,4 @@
-"""Files of rows for another process: a table as parquet, arrays as npz."""
+"""Files of rows and outputs for another process: a table as parquet, arrays as npz."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,3 +38,25 @@ def as_arrays(rows: Inputs) -> Mapping[str, np.ndarray]:
     if isinstance(rows, Mapping):
         return {name: np.asarray(part) for name, part in rows.items()}
     return {SINGLE_INPUT: np.asarray(rows)}
+
+
+_OUTPUTS = "outputs"
+
+
+def write_outputs(path: Path, outputs: Any, **more: Any) -> None:
+    """Write one output, or several by name, and further values to an npz file."""
+    parts = outputs if isinstance(outputs, Mapping) else {"": outputs}
+    named = {f"{_OUTPUTS}/{name}" if name else _OUTPUTS: p for name, p in parts.items()}
+    np.savez(path, **named, **more)
+
+
+def read_outputs(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the outputs and the further values of `write_outputs`."""
+    with np.load(path, allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    prefix = f"{_OUTPUTS}/"
+    outputs = {
+        n.removeprefix(prefix): p for n, p in found.items() if n.startswith(prefix)
+    }
+    more = {name: part for name, part in found.items() if not name.startswith(_OUTPUTS)}
+    return outputs or found[_OUTPUTS], more

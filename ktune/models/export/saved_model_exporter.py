@@ -34,14 +34,15 @@ class SavedModelExporter:
             (extra / name).write_text(content, encoding="utf-8")
         return path
 
-    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> Any:
         """Load it with TensorFlow, without Keras, and call its signature."""
         import tensorflow as tf
 
         loaded = tf.saved_model.load(str(path))
         tensors = {name: tf.constant(part) for name, part in rows.items()}
         outputs = loaded.signatures[SIGNATURE](**tensors)
-        return np.asarray(next(iter(outputs.values())))
+        parts = {name: np.asarray(part) for name, part in outputs.items()}
+        return parts if len(parts) > 1 else next(iter(parts.values()))
 
     def read_metadata(self, path: Path) -> Mapping[str, Any]:
         """Read them from ``assets.extra``."""

@@ -81,15 +81,17 @@ def representative_rows(job: "ExportJob") -> Callable[[], Iterator[dict[str, Any
     return rows
 
 
-def run_tflite(path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+def run_tflite(path: Path, rows: Mapping[str, np.ndarray]) -> Any:
     """Return the outputs of LiteRT for rows, one array per input."""
     runner = _interpreter(path).get_signature_runner(SIGNATURE)
     n_rows = len(next(iter(rows.values())))
-    parts = []
+    parts: dict[str, list[np.ndarray]] = {}
     for first in range(0, n_rows, _BATCH):
         batch = {name: part[first : first + _BATCH] for name, part in rows.items()}
-        parts.append(np.array(next(iter(runner(**batch).values()))))
-    return np.concatenate(parts)
+        for name, part in runner(**batch).items():
+            parts.setdefault(name, []).append(np.array(part))
+    outputs = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def read_tflite_metadata(path: Path) -> Mapping[str, Any]:

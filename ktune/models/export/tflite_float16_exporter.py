@@ -28,7 +28,7 @@ class TfliteFloat16Exporter:
         """Convert and write the file."""
         return write_tflite(job, folder / f"{job.name}-float16.tflite", _configure)
 
-    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    def replay(self, path: Path, rows: Mapping[str, np.ndarray]) -> Any:
         """Run it with LiteRT."""
         return run_tflite(path, rows)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import Inputs, take_rows
+from ktune.data.dataset import Inputs, Task, take_rows
 from ktune.data.output_scale import output_scale, scale_of_spec
 from ktune.data.targets import as_predictions
 from ktune.errors import StoreError
 from ktune.evaluation.context import DEFAULT_OBJECTIVE, SearchContext
+from ktune.evaluation.own_scores import objective_score
 from ktune.evaluation.refit import Refit, predict
 from ktune.metrics.objectives import is_of_model, make_objective
 from ktune.metrics.scores import Objective
@@ -22,7 +23,7 @@ from ktune.models.registry.alias_changes import (
     change_alias,
 )
 from ktune.models.registry.card import scores_tag
-from ktune.models.registry.gate import Decision, decide
+from ktune.models.registry.gate import Decision, decide, decide_by_own_scores
 from ktune.models.registry.packaged_model import PackagedModel
 from ktune.models.registry.registration import load_served_model, register
 from ktune.models.registry.untouched import rows_for_both
@@ -280,6 +281,15 @@ def _compare(
             f"champion version {champion.version} cannot predict these test rows "
             f"({type(error).__name__})",
         )
+    if task is Task.CUSTOM:
+        return decide_by_own_scores(
+            predictions[rows.positions],
+            champion_predictions[rows.positions],
+            partition.y_test[rows.positions],
+            score=objective_score(context),
+            objective=context.objective,
+            seed=context.experiment.seed,
+        ).with_note(rows.note)
     decision = decide(
         predictions[rows.positions],
         champion_predictions,
@@ -366,6 +376,7 @@ def _threshold_tag(fitted: Refit) -> dict[str, str]:
 
 def objective_of_predictions(context: SearchContext) -> Objective:
     """The search's objective; the task's default where it is the model's own loss."""
-    if not is_of_model(context.objective.metric):
+    is_custom = context.data.task is Task.CUSTOM
+    if is_custom or not is_of_model(context.objective.metric):
         return context.objective
     return make_objective(DEFAULT_OBJECTIVE[context.data.task])

@@ -6,20 +6,19 @@ Arguments: folder, rows, outputs to write.
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from ktune.errors import KtuneError
-from ktune.models.export.rows_file import SINGLE_INPUT, read_rows_file
+from ktune.models.export.rows_file import SINGLE_INPUT, read_rows_file, write_outputs
 from ktune.tracking.model_files import load_pyfunc, predict_rows
 
 
 def main(words: list[str]) -> None:
-    """Write what the model predicts for the rows to an npy file."""
+    """Write what the model predicts for the rows to an npz file."""
     folder, rows_file, outputs = words
     rows = read_rows_file(Path(rows_file))
     given = rows[SINGLE_INPUT] if list(rows) == [SINGLE_INPUT] else rows
     try:
-        np.save(outputs, predict_rows(load_pyfunc(Path(folder), "folder"), given))
+        found = predict_rows(load_pyfunc(Path(folder), "folder"), given)
+        write_outputs(Path(outputs), found)
     except KtuneError as error:
         sys.exit(" ".join(str(error).split()))
 

@@ -1,10 +1,13 @@
 """The gate: a new model becomes champion only if it is better by more than noise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ktune.data.dataset import Task
+from ktune.data.dataset import Targets, Task
+from ktune.metrics.intervals import jackknife_error
 from ktune.metrics.scores import Objective, compute_metrics
 from ktune.utils.seeds import derive_seed
 
@@ -68,16 +71,64 @@ def decide(
 
     whole = gain(np.arange(len(y)))
     if np.isnan(whole):
-        reason = f"{objective.metric} is not defined on the {len(y)} test rows"
-        return Decision(False, reason)
+        return _undefined(objective, len(y))
     gains = [gain(rng.integers(0, len(y), len(y))) for _ in range(N_RESAMPLES)]
     low, high = np.nanpercentile(gains, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return _decision(objective, len(y), whole, float(low), float(high))
+
+
+def decide_by_own_scores(
+    candidate: Any,
+    champion: Any,
+    y: Targets,
+    *,
+    score: Callable[[Any, Targets], float],
+    objective: Objective,
+    seed: int = 0,
+) -> Decision:
+    """Compare two models of a custom task on the same untouched rows.
+
+    Args:
+        candidate: Outputs of the candidate.
+        champion: Outputs of the champion for the same rows.
+        y: Targets of the rows.
+        score: Returns the objective of outputs and targets.
+        objective: The compared metric.
+        seed: Seed of the search.
+
+    Source:
+        The paired delete-d jackknife; see `jackknife_error`.
+    """
+    sign = 1.0 if objective.direction == "max" else -1.0
+
+    def gain(rows: np.ndarray) -> float:
+        return sign * (score(candidate[rows], y[rows]) - score(champion[rows], y[rows]))
+
+    whole = gain(np.arange(len(y)))
+    if np.isnan(whole):
+        return _undefined(objective, len(y))
+    error = jackknife_error(lambda rows: {"gain": gain(rows)}, len(y), seed=seed)
+    if not error:
+        return Decision(False, f"{len(y)} test rows are too few to tell it from noise")
+    half = error["gain"]
+    return _decision(objective, len(y), whole, whole - half, whole + half)
+
+
+def _undefined(objective: Objective, n_rows: int) -> Decision:
+    return Decision(
+        False, f"{objective.metric} is not defined on the {n_rows} test rows"
+    )
+
+
+def _decision(
+    objective: Objective, n_rows: int, whole: float, low: float, high: float
+) -> Decision:
     difference = (
         f"worse by {-whole:+.4f} [{-high:+.4f}, {-low:+.4f}]"
         if whole < 0
         else f"better by {whole:+.4f} [{low:+.4f}, {high:+.4f}]"
     )
-    summary = f"{objective.metric} on {len(y)} test rows {difference}"
+    summary = f"{objective.metric} on {n_rows} test rows {difference}"
     if low > 0 or high < 0:
         return Decision(low > 0, f"{summary}: more than noise")
     return Decision(False, f"{summary}: within noise of the champion")

@@ -2,9 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ktune.errors import ExportRefused, ModelLost
 from ktune.models.fresh_process import FreshProcessFailed, run_fresh
@@ -25,21 +23,21 @@ def check_in_fresh_process(folder: Path, package: "PackagedModel") -> None:
     Raises:
         ModelLost: It does not load, or predicts something else.
     """
-    from ktune.models.export.rows_file import write_rows_file
+    from ktune.models.export.rows_file import read_outputs, write_rows_file
 
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        outputs = scratch / "outputs.npy"
+        outputs = scratch / "outputs.npz"
         rows = write_rows_file(package.example, scratch)
         words = [str(folder), str(rows), str(outputs)]
         try:
             run_fresh("ktune.models.registry.fresh_load", words, scratch)
         except FreshProcessFailed as error:
             raise ModelLost(f"a fresh process cannot load it: {error}") from error
-        compare_outputs(np.load(outputs, allow_pickle=False), package)
+        compare_outputs(read_outputs(outputs)[0], package)
 
 
-def compare_outputs(found: np.ndarray, package: "PackagedModel") -> None:
+def compare_outputs(found: Any, package: "PackagedModel") -> None:
     """Compare what another process predicts for the example with the model here.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ktune.data.dataset import Inputs, input_shape
+from ktune.data.dataset import Inputs, Task, input_shape
 from ktune.data.output_scale import OutputScale, output_scale
 from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
 from ktune.evaluation.refit import PREDICT_BATCH, predict
@@ -74,6 +74,7 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "text_columns": [] if table is None else text_columns(table),
         "categories": known_categories(preprocessing.transformer),
         "input_names": list(example) if several else [],
+        "output_names": _output_names(package),
         "input_shape": _row_shape(example),
         "input_type": _number_type(example),
         "scale": _plain(preprocessing.scale),
@@ -113,6 +114,15 @@ def _save_transformer(preprocessing: FittedPreprocessing, path: Path) -> Sequenc
 
     skops.io.dump(preprocessing.transformer, path)
     return [str(name) for name in skops.io.get_untrusted_types(file=path)]
+
+
+def _output_names(package: PackagedModel) -> list[str]:
+    """Return the names of several outputs; empty for one."""
+    if package.task is not Task.CUSTOM:
+        return []
+    fitted = package.fitted
+    outputs = predict(fitted.model, fitted.preprocessing, package.example)
+    return list(outputs) if isinstance(outputs, Mapping) else []
 
 
 def _row_shape(example: Inputs) -> Any:

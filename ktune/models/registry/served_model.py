@@ -43,17 +43,22 @@ class ServedModel(PythonModel):
             )
 
     # Annotated, because MLflow warns about predict functions without type hints.
-    def predict(
-        self, context: Any, model_input: np.ndarray, params: Any = None
-    ) -> np.ndarray:
-        """Return the outputs of the Keras model for raw rows."""
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
+        """Return the outputs of the Keras model for raw rows; several by name."""
         if self.spec["input_names"]:
             features: Any = self._named_inputs(model_input)
         elif self.spec["columns"]:
             features = self._numbers(self._table(model_input))
         else:
             features = self._numbers(self._array(model_input))
-        return np.asarray(self._outputs(features))
+        return self._named_outputs(self._outputs(features))
+
+    def _named_outputs(self, outputs: Any) -> Any:
+        import keras
+
+        flat = [np.asarray(part) for part in keras.tree.flatten(outputs)]
+        names = self.spec.get("output_names") or []
+        return dict(zip(names, flat, strict=True)) if names else flat[0]
 
     def _outputs(self, features: Any) -> Any:
         parts = features.values() if isinstance(features, dict) else [features]
@@ -268,6 +273,8 @@ def _takes_batch_of(model: Any, size: int) -> bool:
     Keras writes the size of the first batch into a Sequential model without an Input
     layer, though the model takes any size.
     """
+    import keras
+
     layers = model._flatten_layers(include_self=False)
     if any(getattr(layer, "stateful", False) for layer in layers):
         return False
@@ -281,7 +288,7 @@ def _takes_batch_of(model: Any, size: int) -> bool:
             outputs = model(rows if len(rows) > 1 else rows[0], training=False)
     except Exception:  # of any layer, in words of its own
         return False
-    return bool(outputs.shape[0] == size)
+    return bool(keras.tree.flatten(outputs)[0].shape[0] == size)
 
 
 def _predict_in_batches(model: Any, features: Any, size: int) -> np.ndarray:
@@ -329,8 +336,17 @@ def _description(data: Mapping[str, Any]) -> Any:
             "task": Task(data["task"]),
             "input_shape": as_tuples or tuple(shape),
             "class_names": tuple(data["class_names"]),
+            "target_shape": _as_shape(data.get("target_shape", ())),
         }
     )
+
+
+def _as_shape(shape: Any) -> Any:
+    """Return shapes of rows, which JSON has as lists, as tuples."""
+    if isinstance(shape, dict):
+        return {name: _as_shape(part) for name, part in shape.items()}
+    is_plain = all(isinstance(length, int) for length in shape)
+    return tuple(shape) if is_plain else [_as_shape(part) for part in shape]
 
 
 def _refusal(message: str) -> MlflowException:

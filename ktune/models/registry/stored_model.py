@@ -85,7 +85,7 @@ class StoredModel:
         """The raw rows that were recorded as its input example."""
         return read_example(self.folder)
 
-    def as_predictions(self, outputs: np.ndarray) -> np.ndarray:
+    def as_predictions(self, outputs: Any) -> Any:
         """Return outputs in the form of `ktune.metrics.scores.compute_metrics`.
 
         Raises:
@@ -99,8 +99,8 @@ class StoredModel:
             return predictions
         return cut_at(predictions, self.threshold)
 
-    def predict(self, rows: Any) -> np.ndarray:
-        """Return the model's outputs for raw rows.
+    def predict(self, rows: Any) -> Any:
+        """Return the model's outputs for raw rows; several outputs by name.
 
         Raises:
             DataError: The rows do not match its schema.

@@ -8,6 +8,8 @@ from ktune.data.dataset import Task
 from ktune.diagnosis import TrialView
 from ktune.report.figures.figure import Figure, axis, band, numbers
 
+MOST_PANELS = 4
+
 SIDES = (("train", "training", "@train"), ("val", "validation", "@validation"))
 
 
@@ -32,12 +34,23 @@ def learning_curves(view: TrialView) -> Figure | None:
 
 
 def curve_names(view: TrialView) -> list[str]:
-    """Return the loss and the objective; for the loss as objective, also a metric."""
+    """Return the loss and the objective; for the loss as objective, also a metric.
+
+    Of a custom task, also further metrics of the model.
+    """
     objective = view.context.objective.metric
+    if view.context.task is Task.CUSTOM:
+        wanted = list(dict.fromkeys(["loss", objective, *_own_metrics(view)]))
+        return [n for n in wanted if view.curve(f"val_{n}") is not None][:MOST_PANELS]
     default = "r2" if view.context.task is Task.REGRESSION else "accuracy"
     second = objective if objective != "loss" else default
     wanted = ["loss", second]
     return [name for name in wanted if view.curve(f"val_{name}") is not None]
+
+
+def _own_metrics(view: TrialView) -> list[str]:
+    prefix = "val_"
+    return [n.removeprefix(prefix) for n in view.result.curves if n.startswith(prefix)]
 
 
 def _panel(view: TrialView, metric: str, panel: int) -> list[dict[str, Any]]:

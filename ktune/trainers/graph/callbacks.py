@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ktune.data.dataset import Targets, Task
 from ktune.protocols import TrainingTask
 from ktune.trainers.callbacks import CallbackDriver, make_callbacks
 from ktune.trainers.common import build_model, metric_logs
@@ -22,7 +23,7 @@ class FoldCallbacks:
         targets: Encoded targets of each fold, for compiled metrics.
     """
 
-    def __init__(self, task: TrainingTask, targets: Sequence[np.ndarray]) -> None:
+    def __init__(self, task: TrainingTask, targets: Sequence[Targets]) -> None:
         self._task = task
         self._targets = targets
         self.models = [build_model(task, k) for k in range(len(task.folds))]
@@ -43,7 +44,7 @@ class FoldCallbacks:
         epoch: int,
         fold_index: int,
         train_loss: float,
-        scores: list[tuple[np.ndarray, float]],
+        scores: Any,
     ) -> None:
         """Call the hooks at the end of an epoch of one fold.
 
@@ -51,16 +52,15 @@ class FoldCallbacks:
             epoch: Counted from 0.
             fold_index: Index of the fold.
             train_loss: Mean loss while training.
-            scores: Outputs and mean loss for train sample and validation; empty
-                without validation rows.
+            scores: Outputs and mean loss for train sample and validation, or the logs
+                of a custom task; empty without validation rows.
         """
         logs = {"loss": train_loss}
         if scores:
-            fold = self._task.folds[fold_index]
             # Metrics of the train sample after the epoch, rather than Keras's running
             # mean, which lags behind by half an epoch.
-            logs = {**self._metrics(fold_index, fold.train_sample, scores[0]), **logs}
-            validation = self._metrics(fold_index, fold.validation, scores[1])
+            train, validation = self._both_sides(fold_index, scores)
+            logs = {**train, **logs}
             logs |= {f"val_{name}": value for name, value in validation.items()}
         self._drivers[fold_index].end_epoch(epoch, logs)
 
@@ -91,6 +91,18 @@ class FoldCallbacks:
             steps=-(-n_train // self._task.settings.batch_size),
         )
 
+    def _both_sides(
+        self, fold_index: int, scores: Any
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        if self._task.data.task is Task.CUSTOM:
+            train, validation, _ = scores
+            return _numbers(train), _numbers(validation)
+        fold = self._task.folds[fold_index]
+        return (
+            self._metrics(fold_index, fold.train_sample, scores[0]),
+            self._metrics(fold_index, fold.validation, scores[1]),
+        )
+
     def _metrics(
         self, fold_index: int, rows: np.ndarray, score: tuple[np.ndarray, float]
     ) -> dict[str, float]:
@@ -98,3 +110,7 @@ class FoldCallbacks:
         model = self.models[fold_index]
         targets = self._targets[fold_index][rows]
         return {**metric_logs(model, targets, outputs), "loss": loss}
+
+
+def _numbers(logs: Any) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ktune.data.compiled_loss import compiled_loss
+from ktune.data.dataset import Task
 from ktune.data.fixed_batch import fixed_batch_size
 from ktune.protocols import TrainingTask
 from ktune.trainers.callbacks import acts_on_batches, make_callbacks
@@ -72,7 +73,8 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
     if model.run_eagerly:
         return "the model was compiled with run_eagerly=True"
     # A subclassed model does not say its shape; the pre-flight has seen its output.
-    if isinstance(getattr(model, "output_shape", None), list | Mapping):
+    has_several = isinstance(getattr(model, "output_shape", None), list | Mapping)
+    if has_several and task.data.task is not Task.CUSTOM:
         return "the model has several outputs"
     if fixed_batch_size(model) is not None:
         return f"the model has a fixed batch size of {fixed_batch_size(model)}"
@@ -85,6 +87,8 @@ def _check_model(task: TrainingTask, model: Any) -> str | None:
 
 def _check_loss(task: TrainingTask, model: Any) -> str | None:
     loss = compiled_loss(model)
+    if task.data.task is Task.CUSTOM and loss is not None:
+        return None
     if isinstance(loss, str) or callable(loss):
         return None
     return "the model was not compiled with exactly one loss"

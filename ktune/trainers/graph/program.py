@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ktune.trainers.common import OWN_SCORING_ROWS
 from ktune.trainers.graph.batches import StepBatches
 from ktune.trainers.graph.family import FamilyInputs
 from ktune.trainers.graph.flat_optimizer import FlatOptimizer
@@ -55,7 +56,8 @@ class EpochArguments:
         data: Features, targets and row weights, each a list with one item per fold;
             row weights may be empty.
         batches: Batches to train on.
-        scored: For each fold, two sets of rows; None to skip scoring.
+        scored: For each fold, two sets of rows, and of a custom task the rows whose
+            outputs are kept; None to skip scoring.
     """
 
     state: ProgramState
@@ -90,6 +92,8 @@ class EpochProgram:
         is_light: Whether a step has so little arithmetic that TensorFlow's graph
             optimizer costs more than it gains.
         serves_family: Whether it also trains models of other widths, see `family`.
+        scores_itself: Whether loss and metrics of the model are its scores, as in a
+            custom task; their variables exist (see `common.build_scores`).
     """
 
     def __init__(
@@ -100,13 +104,17 @@ class EpochProgram:
         is_uneven: bool,
         is_light: bool,
         serves_family: bool = False,
+        scores_itself: bool = False,
     ) -> None:
         self._model = model
+        self._scores_itself = scores_itself
         self._is_uneven = is_uneven
         self._is_light = is_light
         self._serves_family = serves_family
         self._layout = WeightLayout(model.trainable_variables)
-        self._call = ModelCall(model, serves_family=serves_family)
+        self._call = ModelCall(
+            model, serves_family=serves_family, scores_itself=scores_itself
+        )
         self._optimizer = _make_optimizer(
             model, self._layout, n_folds, is_light=is_light
         )
@@ -116,6 +124,7 @@ class EpochProgram:
         # and steps take no longer.
         self._gradient = _function(self._trace_gradient, _noinline=True)
         self._score = _function(self._trace_scores, _noinline=True)
+        self._own_score = _function(self._trace_own_scores, _noinline=True)
         self._compiled: Any = None
 
     @property
@@ -180,7 +189,8 @@ class EpochProgram:
 
         Returns:
             The new state; the mean training loss, shape (n_folds,); and for each
-            fold and set of rows the outputs and the mean loss.
+            fold and set of rows the outputs and the mean loss. Of a custom task, for
+            each fold the logs of both sets and the outputs of the kept rows.
         """
         with rewriting(is_on=not self._is_light):
             new_state, losses, *scores = self._compiled(*arguments.tensors)
@@ -197,6 +207,8 @@ class EpochProgram:
     ) -> tuple[Any, Any, Any]:
         state, losses = self._trace_train(state, settings, inputs, data, batches)
         weights, _, rest = state
+        if self._scores_itself:
+            return state, losses, self._trace_all_own(state, inputs, data, scored)
         features, targets, _ = data
         layout, numbers = self._layout_of(inputs), inputs[1]
         folds = zip(tf.unstack(weights), rest, features, targets, strict=True)
@@ -205,6 +217,21 @@ class EpochProgram:
             for (row, *fold), row_sets in zip(folds, scored, strict=True)
         ]
         return state, losses, scores
+
+    def _trace_all_own(self, state: Any, inputs: Any, data: Any, scored: Any) -> Any:
+        """Return logs of train sample and validation, and some outputs, by fold."""
+        weights, _, rest = state
+        layout, numbers = self._layout_of(inputs), inputs[1]
+        folds = zip(tf.unstack(weights), rest, *_by_fold(data), scored, strict=True)
+        scores = []
+        for row, rest_of_fold, features, targets, row_weights, row_sets in folds:
+            of_model = (layout.split(row), numbers, rest_of_fold)
+            of_data = (features, targets, row_weights)
+            *sides, kept = row_sets
+            logs = [self._own_score(*of_model, *of_data, rows) for rows in sides]
+            outputs = self._call(*of_model, *of_data, kept, is_training=False)[0]
+            scores.append((*logs, outputs))
+        return scores
 
     def _layout_of(self, inputs: Any) -> WeightLayout | OpenLayout:
         if not self._serves_family:
@@ -342,6 +369,29 @@ class EpochProgram:
             (0, outputs, 0.0),
         )
         return outputs.concat(), total / tf.cast(n_rows, tf.float32)
+
+    def _trace_own_scores(
+        self,
+        weights: Any,
+        numbers: Any,
+        rest: Any,
+        features: Any,
+        targets: Any,
+        row_weights: Any,
+        rows: Any,
+    ) -> dict[str, Any]:
+        """Return loss and metrics over rows, chunk by chunk as Keras's evaluate."""
+        n_chunks = -(-tf.shape(rows)[0] // OWN_SCORING_ROWS)
+
+        def chunk(i: Any, metrics: Any) -> Any:
+            part = rows[i * OWN_SCORING_ROWS : (i + 1) * OWN_SCORING_ROWS]
+            return i + 1, self._call.update_metrics(
+                weights, numbers, rest, metrics, features, targets, row_weights, part
+            )
+
+        fresh = [tf.constant(value) for value in self._call.fresh_metrics]
+        _, metrics = tf.while_loop(lambda i, _: i < n_chunks, chunk, (0, fresh))
+        return self._call.results(metrics)
 
 
 def _by_fold(data: Any) -> tuple[Any, Any, Any]:

@@ -4,7 +4,10 @@ import json
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
+import keras
+
 from ktune.data.compiled_loss import compiled_loss
+from ktune.data.model_outputs import auto_name
 from ktune.trainers.graph.family import family_config
 from ktune.trainers.graph.optimizer_numbers import input_names
 
@@ -23,7 +26,9 @@ _HIDDEN_STATE = {
 """Layers of Keras whose configuration is incomplete."""
 
 
-def structure_key(model: Any, *, is_open: bool = False) -> Hashable | None:
+def structure_key(
+    model: Any, *, is_open: bool = False, has_metrics: bool = False
+) -> Hashable | None:
     """Return a key that is equal for models that can share a program.
 
     The weights, the learning rate and most other numbers of the optimizer are inputs
@@ -33,6 +38,7 @@ def structure_key(model: Any, *, is_open: bool = False) -> Hashable | None:
     Args:
         model: A compiled Keras model.
         is_open: Whether models of one family share it, see `family`.
+        has_metrics: Whether the program computes the compiled metrics too.
 
     Returns:
         A key, or None if the configuration may hide a difference: the user's code,
@@ -44,7 +50,7 @@ def structure_key(model: Any, *, is_open: bool = False) -> Hashable | None:
         config = model.get_config()
     except (NotImplementedError, TypeError):
         return None
-    loss = _loss_config(model)
+    loss = _compiled_config(model) if has_metrics else _loss_config(model)
     if loss is None or not is_transparent(config):
         return None
     parts = [
@@ -115,14 +121,39 @@ def _renamed(config: Any, names: Mapping[str, str]) -> Any:
 
 
 def _loss_config(model: Any) -> Any:
-    import keras
-
     loss = compiled_loss(model)
     if isinstance(loss, str):
         return loss
     if not (getattr(loss, "__module__", "") or "").startswith("keras."):
         return None
     return keras.losses.serialize(loss)
+
+
+def _compiled_config(model: Any) -> Any:
+    """Return losses and metrics by output; None: some are the user's own."""
+    metrics: Any = getattr(model, "_compile_metrics", None)
+    compiled = [
+        model._compile_loss._user_loss,
+        getattr(metrics, "_user_metrics", None),
+        getattr(metrics, "_user_weighted_metrics", None),
+    ]
+    if not all(map(_is_of_keras, keras.tree.flatten(compiled))):
+        return None
+    return keras.tree.map_structure(_serialised, compiled)
+
+
+def _is_of_keras(part: Any) -> bool:
+    module = getattr(part, "__module__", "") or ""
+    return part is None or isinstance(part, str) or module.startswith("keras.")
+
+
+def _serialised(part: Any) -> Any:
+    if part is None or isinstance(part, str):
+        return part
+    config = keras.saving.serialize_keras_object(part)
+    if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
+        config["config"]["name"] = auto_name(part)
+    return config
 
 
 def _optimizer_config(optimizer: Any) -> dict[str, Any]:

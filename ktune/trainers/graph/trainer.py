@@ -8,7 +8,7 @@ and its graph is compiled once for all trials whose models have the same structu
 import gc
 import os
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ktune.data.custom_targets import kept_rows
+from ktune.data.dataset import Targets, Task, take_rows
+from ktune.data.nest import map_arrays, structure_of
 from ktune.data.output_scale import output_scale
 from ktune.data.preprocessing import PreparedFold
 from ktune.data.targets import encode_targets, learns_scaled_targets
@@ -25,8 +28,10 @@ from ktune.trainers.common import (
     LIGHT_BELOW,
     batch_order,
     build_model,
+    build_scores,
     fold_epoch,
     metric_logs,
+    own_fold_epoch,
     require_finite,
     row_weights,
     summarise,
@@ -128,6 +133,10 @@ class GraphTraining:
         self._learning_rates = [_learning_rate(model)] * len(task.folds)
         self._is_scaled = learns_scaled_targets(model)
         self._targets = _targets(task, model)
+        self._is_custom = task.data.task is Task.CUSTOM
+        if self._is_custom:
+            _build_scores(model, task.folds[0], self._targets[0])
+        self._named = model if self._is_custom else None
         self._scoring_model: Any = None
         self._optimizer_config = model.optimizer.get_config()
         self._callbacks = (
@@ -201,6 +210,8 @@ class GraphTraining:
         group.state, losses, outputs = self._program.run_epoch(
             self._arguments(group, orders)
         )
+        if self._is_custom:
+            return losses, tf.nest.map_structure(lambda part: part.numpy(), outputs)
         return losses, [
             [(rows.numpy(), float(loss)) for rows, loss in fold] for fold in outputs
         ]
@@ -222,6 +233,8 @@ class GraphTraining:
     def _scores(self, index: int, raw: list[Any]) -> list[FoldEpoch]:
         if not raw:
             return []
+        if self._is_custom:
+            return [self._own_scores(index, raw)]
         (train, train_loss), (validation, validation_loss) = raw
         fold = self.task.folds[index]
         return [
@@ -238,6 +251,12 @@ class GraphTraining:
                 ],
             )
         ]
+
+    def _own_scores(self, index: int, raw: Any) -> FoldEpoch:
+        train, validation, outputs = raw
+        logs = [{n: float(v) for n, v in side.items()} for side in (train, validation)]
+        fold = self.task.folds[index]
+        return own_fold_epoch(logs, outputs, self._named, fold, self.task)
 
     def _metrics(
         self, index: int, rows: np.ndarray, outputs: np.ndarray
@@ -294,7 +313,7 @@ class GraphTraining:
         weights = [row_weights(fold, self.task) for fold in folds]
         return (
             features,
-            [_DEVICE_ARRAYS.tensor(self._targets[k]) for k in indices],
+            [_tensors_of(self._targets[k]) for k in indices],
             [tf.constant(weight) for weight in weights if weight is not None],
         )
 
@@ -304,14 +323,18 @@ class GraphTraining:
         folds = [self.task.folds[k] for k in indices]
         scored = None
         if len(folds[0].validation):
-            scored = [
-                (_as_rows(fold.train_sample), _as_rows(fold.validation))
-                for fold in folds
-            ]
+            scored = [self._scored(fold) for fold in folds]
         weights = np.stack([starts[k][0] for k in indices])
         rest = [starts[k][1] for k in indices]
         state = self._program.initial_state(weights, rest, self._layout)
         return _Group(indices, data, scored, state)
+
+    def _scored(self, fold: PreparedFold) -> tuple[Any, ...]:
+        """Return the rows to score; of a custom task also those of kept outputs."""
+        sides = _as_rows(fold.train_sample), _as_rows(fold.validation)
+        if not self._is_custom:
+            return sides
+        return (*sides, _as_rows(kept_rows(fold.y, fold.validation)))
 
     def _prepare(self) -> None:
         """Trace now rather than in a thread, so that `NotForGraph` is raised early."""
@@ -332,10 +355,10 @@ def _drop_oldest(n_programs: int) -> None:
     gc.collect()
 
 
-def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
+def _targets(task: TrainingTask, model: Any) -> list[Targets]:
     """Return the targets of every fold: one shared array unless each is scaled."""
 
-    def encode(fold: PreparedFold) -> np.ndarray:
+    def encode(fold: PreparedFold) -> Targets:
         data = task.data
         scaling = fold.target_scaling
         return encode_targets(fold.y, model, data.task, data.n_outputs, scaling)
@@ -343,6 +366,17 @@ def _targets(task: TrainingTask, model: Any) -> list[np.ndarray]:
     if learns_scaled_targets(model):
         return [encode(fold) for fold in task.folds]
     return [encode(task.folds[0])] * len(task.folds)
+
+
+def _build_scores(model: Any, fold: PreparedFold, targets: Targets) -> None:
+    rows = fold.train[:2]
+    x = take_rows(fold.x, rows)
+    x = x if isinstance(x, Mapping) else np.asarray(x)
+    build_scores(model, x, structure_of(targets[rows]))
+
+
+def _tensors_of(targets: Targets) -> Any:
+    return map_arrays(_DEVICE_ARRAYS.tensor, structure_of(targets))
 
 
 def _program(
@@ -361,8 +395,11 @@ def _program(
         "is_uneven": is_uneven,
         "is_light": is_light(model, task),
         "serves_family": serves_family,
+        "scores_itself": task.data.task is Task.CUSTOM,
     }
-    structure = structure_key(model, is_open=serves_family)
+    structure = structure_key(
+        model, is_open=serves_family, has_metrics=traits["scores_itself"]
+    )
     if structure is None:
         return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))

@@ -179,10 +179,14 @@ def _compare_predictions(
 ) -> Iterator[RunComparison]:
     if not recorded or not again:
         return
-    old, new = (
-        np.load(io.BytesIO(content), allow_pickle=False)["prediction"].ravel()
-        for content in (recorded, again)
-    )
+    old, new = map(_predictions, (recorded, again))
     yield compare_numbers(
         "out-of-fold predictions", old, new, tolerance=tolerance, shows_mean=False
     )
+
+
+def _predictions(content: bytes) -> np.ndarray:
+    """Return all predictions; of a custom task there is an array for each output."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        names = [name for name in file.files if name.partition("/")[0] == "prediction"]
+        return np.concatenate([file[name].ravel() for name in names])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktune.data.dataset import count_rows, take_rows
+from ktune.data.nest import flat_numbers
 from ktune.errors import ExperimentError, StoreError
 from ktune.evaluation.context import SearchContext
 from ktune.evaluation.evaluate import work_with
@@ -258,8 +259,8 @@ class _ReproductionWork:
         rows = take_rows(x, np.arange(min(count_rows(x), _COMPARED_ROWS)))
         yield compare_numbers(
             f"outputs of {registration.name}/{registration.version}",
-            load_served_model(self.store, registration).predict(rows).ravel(),
-            predict(fitted.model, fitted.preprocessing, rows).ravel(),
+            flat_numbers(load_served_model(self.store, registration).predict(rows)),
+            flat_numbers(predict(fitted.model, fitted.preprocessing, rows)),
             tolerance=self.tolerance,
             shows_mean=False,
         )
