@@ -29,6 +29,10 @@ class ServerUnavailable(StoreError):
     """The MLflow server does not answer; the same request may succeed later."""
 
 
+class ClusterLost(KtuneError):
+    """The Ray cluster of a search has ended; the search can be resumed elsewhere."""
+
+
 class UnknownReference(KtuneError):
     """A RUN, SEARCH or MODEL named by the user does not exist or is ambiguous."""
 

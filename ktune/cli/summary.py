@@ -202,10 +202,11 @@ def _headline(result: SearchResult) -> str:
     is_interrupted = shown_status(result.store, result.view) == "INTERRUPTED"
     end = " (interrupted)" if is_interrupted else ""
     end = f" ({result.outcome.reason})" if result.outcome else end
-    minutes = result.view.seconds or 0.0
+    seconds = result.view.seconds
+    duration = "" if seconds is None else f", {seconds / 60:.1f} min"
     return (
-        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {states}{end}, "
-        f"{minutes / 60:.1f} min"
+        f"{result.name}: {count_of(len(result.trial_runs), 'trial')}, {states}{end}"
+        f"{duration}"
     )
 
 

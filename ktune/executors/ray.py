@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import ray
 
-from ktune.errors import ExperimentError
+from ktune.errors import ClusterLost, ExperimentError
 from ktune.executors.failures import TIMEOUT_FACTOR, timed_out, worker_died
-from ktune.executors.ray_cluster import connected, count_workers
+from ktune.executors.ray_cluster import (
+    CHECK_SECONDS,
+    ClusterWatch,
+    connected,
+    count_workers,
+)
 from ktune.executors.ray_worker import Message, RaySetup, RayWorker
 from ktune.executors.serialization import pack
 from ktune.experiment.sources import local_sources, read_sources
@@ -101,6 +106,8 @@ class RayExecutor:
         self._connection.enter_context(connected(address, cpus=cpus, gpus=gpus))
         self.n_workers = n_workers or count_workers(cpus, gpus)
         self._trial_timeout = trial_timeout
+        self._watch = ClusterWatch()
+        self._is_lost = False
         self._actors: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(RayWorker)
         setup = RaySetup(
             environment_of_worker(max(1, int(cpus)), gpus),
@@ -121,8 +128,10 @@ class RayExecutor:
 
         Raises:
             ExperimentError: Workers cannot start.
+            ClusterLost: A process of Ray that the driver needs has died.
         """
         while True:
+            self._check_cluster()
             self._assign_trials()
             by_reply = {w.reply: w for w in self._workers if not w.is_idle}
             reply, _ = ray.wait(list(by_reply), timeout=self._poll_timeout())
@@ -136,6 +145,8 @@ class RayExecutor:
 
     def close(self) -> None:
         """End all workers; running trials are dropped."""
+        if self._is_lost:
+            return  # every call of Ray would end this process
         leaving = [w.actor.close.remote() for w in self._workers if w.is_idle]
         if leaving:
             ray.wait(leaving, num_returns=len(leaving), timeout=1)
@@ -143,6 +154,13 @@ class RayExecutor:
             ray.kill(worker.actor)
         self._workers, self._shared_objects = [], []
         self._connection.close()
+
+    def _check_cluster(self) -> None:
+        try:
+            self._watch.check()
+        except ClusterLost:
+            self._is_lost = True
+            raise
 
     def _start(self) -> _Worker:
         actor = self._actors.remote()
@@ -203,12 +221,13 @@ class RayExecutor:
         ray.kill(worker.actor)
         self._workers[self._workers.index(worker)] = self._start()
 
-    def _poll_timeout(self) -> float | None:
-        """Return the seconds until the first worker may time out."""
+    def _poll_timeout(self) -> float:
+        """Return the seconds until the next check, or the first timeout of a worker."""
         if self._trial_timeout is None:
-            return None
+            return CHECK_SECONDS
         limit = TIMEOUT_FACTOR * self._trial_timeout
-        return max(0.0, min(limit - worker.seconds for worker in self._workers))
+        first = min(limit - worker.seconds for worker in self._workers)
+        return min(CHECK_SECONDS, max(0.0, first))
 
     def _hangs(self, worker: _Worker) -> bool:
         limit = self._trial_timeout

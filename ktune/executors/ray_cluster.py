@@ -6,16 +6,23 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
 
-from ktune.errors import ExperimentError
+from ktune.errors import ClusterLost, ExperimentError
 from ktune.utils.runtime import diverted_stderr
 
 _CONNECT_TIMEOUT = 5.0
 _DEFAULT_PORT = 6379
+
+CHECK_SECONDS = 1.0
+"""Seconds between two checks whether the processes of Ray still listen."""
+
+_AGENT, _HEAD = "agent on this machine (raylet)", "server on the head (gcs_server)"
+_REFUSED_CHECKS = {_AGENT: 3, _HEAD: 30}  # some clusters restart the server
 
 
 @contextlib.contextmanager
@@ -42,8 +49,61 @@ def connected(
     try:
         count_workers(cpus, gpus)
         yield
-    finally:
+    except (ClusterLost, GeneratorExit):
+        raise  # without its agent, `ray.shutdown` would end this process
+    except BaseException:
         ray.shutdown()
+        raise
+    else:
+        ray.shutdown()
+
+
+class ClusterWatch:
+    """Notices that the agent of this machine, or the server of the head, has died.
+
+    Ray itself ends this process without a message, 15 seconds later.
+    """
+
+    def __init__(self) -> None:
+        here = ray.get_runtime_context()
+        nodes = {node["NodeID"]: node for node in ray.nodes()}
+        node = nodes[here.get_node_id()]
+        self._addresses = {
+            _AGENT: (node["NodeManagerAddress"], int(node["NodeManagerPort"])),
+            _HEAD: _host_and_port(here.gcs_address),
+        }
+        self._refused = dict.fromkeys(self._addresses, 0)
+        self._next_check = 0.0
+
+    def check(self) -> None:
+        """Check that both still listen, unless just checked.
+
+        Raises:
+            ClusterLost: One of them has refused several connections in a row.
+        """
+        if time.monotonic() < self._next_check:
+            return
+        for name, address in self._addresses.items():
+            self._refused[name] = 1 + self._refused[name] if _refuses(address) else 0
+            if self._refused[name] == _REFUSED_CHECKS[name]:
+                raise ClusterLost(f"Ray's {name} has died")
+        self._next_check = time.monotonic() + CHECK_SECONDS
+
+
+def _refuses(address: tuple[str, int]) -> bool:
+    """Whether no process listens; a machine that does not answer may be busy."""
+    try:
+        socket.create_connection(address, _CONNECT_TIMEOUT).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def count_workers(cpus: float, gpus: float) -> int:

@@ -58,12 +58,12 @@ class Delivery:
     ) -> str | None:
         """Write the run of a trial; return its id, or None if it is queued."""
         return self._deliver(
-            PendingRecord(search_run_id, record, time.time(), experiment_id)
+            PendingRecord(search_run_id, record, self._store.clock.now(), experiment_id)
         )
 
     def update_run(self, run_id: str, record: RunRecord) -> None:
         """Add to a run; a record that is not RUNNING ends it."""
-        self._deliver(PendingRecord(run_id, record, time.time()))
+        self._deliver(PendingRecord(run_id, record, self._store.clock.now()))
 
     def flush(self) -> None:
         """Write the queued records now.

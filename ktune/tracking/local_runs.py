@@ -15,7 +15,7 @@ from typing import Any
 
 from ktune.tracking import names
 from ktune.tracking.location import BUSY_SECONDS
-from ktune.tracking.run_view import RunView
+from ktune.tracking.run_view import RunView, duration
 
 _BELOW = "SELECT run_uuid FROM tags WHERE key = ? AND value = ?"
 _RUNS = (
@@ -72,7 +72,7 @@ def _view(
         name=name or "",
         status=status,
         started=datetime.fromtimestamp((start or 0) / 1000),
-        seconds=(end - start) / 1000 if start and end else None,
+        seconds=duration(start, end),
         tags=details["tags"].get(run_id, {}),
         params=details["params"].get(run_id, {}),
         metrics=details["metrics"].get(run_id, {}),

@@ -27,7 +27,7 @@ from ktune.metrics.scores import COSTS, N_PARAMETERS, Objective
 from ktune.tracking import names
 from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
-from ktune.tracking.run_view import RunView
+from ktune.tracking.run_view import RunView, duration
 from ktune.tracking.store import Store, all_pages, pages, quiet_mlflow, quoted
 from ktune.trial import Trial, TrialResult, TrialState
 from ktune.utils.file_lock import is_driven
@@ -421,7 +421,7 @@ def _view(run: Any, experiment_names: Mapping[str, str]) -> RunView:
         name=run.info.run_name or "",
         status=run.info.status,
         started=datetime.fromtimestamp((start or 0) / 1000),
-        seconds=(end - start) / 1000 if start and end else None,
+        seconds=duration(start, end),
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),

@@ -23,7 +23,7 @@ class RunView:
         name: Name of the run.
         status: FINISHED, KILLED, FAILED or RUNNING.
         started: Local time.
-        seconds: Duration; None while it is running.
+        seconds: Duration; None while it is running, see `duration`.
         tags: Tag name to text.
         params: Parameter name to text.
         metrics: Last value of each metric.
@@ -41,6 +41,11 @@ class RunView:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     artifact_uri: str = ""
+
+    @property
+    def latest(self) -> float:
+        """Its end, or its start while it is running, in seconds since 1970."""
+        return self.started.timestamp() + (self.seconds or 0.0)
 
     @property
     def is_search(self) -> bool:
@@ -139,3 +144,13 @@ _TRIAL_TAGS: Mapping[str, _Check] = {
 
 def _objective(metric: str, direction: str) -> Objective:
     return Objective(metric, "min" if direction == "min" else "max")
+
+
+def duration(start: int | None, end: int | None) -> float | None:
+    """Return the seconds between two times of MLflow in milliseconds.
+
+    Returns:
+        None while the run is running, or if a clock that was set back makes it end
+        before its start.
+    """
+    return (end - start) / 1000 if start and end and end >= start else None

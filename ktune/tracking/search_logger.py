@@ -142,15 +142,16 @@ class SearchLogger:
         self._store.reopen(past.run_id)
         # An older search has none; from now on its trials are ranked by the same rule.
         self._store.set_tags(past.run_id, {names.TIE_BREAKER: start.goal.tie_breaker})
+        self._find_trial_runs(past)
         if not start.storage:  # other drivers may be writing
             for run in list_unfinished(self._store, past):
                 self._store.mark_interrupted(run.run_id)
-        self._find_trial_runs(past)
         self._log_changed_sources(start)
 
     def _find_trial_runs(self, search: RunView) -> None:
-        for run in list_trials(self._store, search):
-            self.trial_runs[run.number] = run.run_id
+        trials = list_trials(self._store, search)
+        self.trial_runs.update({run.number: run.run_id for run in trials})
+        self._store.clock.advance_to(max(run.latest for run in [search, *trials]))
 
     def recover(self, number: int) -> TrialResult | None:
         """Return the result that a dead driver recorded for a trial, if complete.

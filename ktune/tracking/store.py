@@ -9,7 +9,6 @@ import contextlib
 import logging
 import sqlite3
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from ktune.tracking.location import StoreLocation, find_store, relocate
 from ktune.tracking.records import RunRecord
 from ktune.tracking.retries import RetryingClient, RetryPolicy
 from ktune.tracking.store_errors import store_error
+from ktune.utils.clock import Clock
 from ktune.utils.runtime import prepare_environment
 
 _CHATTY = ("mlflow", "alembic", "mlflow.store.db.utils")
@@ -51,6 +51,7 @@ class Store:
     def __init__(self, location: StoreLocation, client: Any) -> None:
         self.location = location
         self.client = client
+        self.clock = Clock()
         self.left_out: set[str] = set()
         """Ids of runs that a listing has left out and named."""
 
@@ -79,8 +80,9 @@ class Store:
 
     def start_run(self, experiment_id: str, record: RunRecord) -> str:
         """Start a run that stays open, and return its id."""
-        run = self._create(experiment_id, record, {}, time.time())
-        self._fill(run.run_id, record, time.time(), run.artifact_uri)
+        self._start_after_the_newest_run(experiment_id)
+        run = self._create(experiment_id, record, {}, self.clock.now())
+        self._fill(run.run_id, record, self.clock.now(), run.artifact_uri)
         return str(run.run_id)
 
     def add_run(
@@ -100,7 +102,7 @@ class Store:
             record: Content of the run.
             at: End time in seconds since 1970; None for now.
         """
-        at = time.time() if at is None else at
+        at = self.clock.now() if at is None else at
         run = self._create(experiment_id, record, {names.PARENT: parent_id}, at)
         self._fill(run.run_id, record, at, run.artifact_uri)
         self._end(run.run_id, record.status, at)
@@ -118,10 +120,21 @@ class Store:
             record: Content to add.
             at: Timestamp in seconds since 1970; None for now.
         """
-        at = time.time() if at is None else at
+        at = self.clock.now() if at is None else at
         self._fill(run_id, record, at)
         if record.status != "RUNNING":
             self._end(run_id, record.status, at)
+
+    def _start_after_the_newest_run(self, experiment_id: str) -> None:
+        """Advance the clock if it was set back since the newest run.
+
+        The newest search is the one to show and to resume.
+        """
+        newest = self.client.search_runs(
+            [experiment_id], max_results=1, order_by=["attributes.start_time DESC"]
+        )
+        for run in newest:
+            self.clock.advance_to((run.info.start_time + 1) / 1000)
 
     def reopen(self, run_id: str) -> None:
         """Set a finished run to RUNNING again."""
@@ -130,7 +143,7 @@ class Store:
     def mark_interrupted(self, run_id: str) -> None:
         """Mark the unfinished run of a trial after a crash."""
         self.set_tags(run_id, {names.STATE: names.INTERRUPTED})
-        self.client.set_terminated(run_id, "KILLED")
+        self._end(run_id, "KILLED", self.clock.now())
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ktune.diagnosis import diagnosis_as_dict
 from ktune.diagnosis.references import references_as_dict
-from ktune.errors import SearchAborted, ServerUnavailable
+from ktune.errors import ClusterLost, SearchAborted, ServerUnavailable
 from ktune.evaluation.evaluate import work_with
 from ktune.executors import make_executor
 from ktune.listener import Listener
@@ -102,6 +102,9 @@ class Driver:
             raise
         except SearchAborted:
             end.reason = "the first trials all failed for the same reason"
+            raise
+        except ClusterLost:
+            end.status, end.reason = "KILLED", "the Ray cluster was lost"
             raise
         except Exception as error:
             if is_unavailable(error):

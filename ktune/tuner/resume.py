@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ktune.errors import (
+    ClusterLost,
     ExperimentError,
     ServerUnavailable,
     StoreError,
@@ -309,6 +310,7 @@ def advise_on_resume(
 
     Raises:
         ServerUnavailable: The server is unavailable; the message has the advice.
+        ClusterLost: The Ray cluster is lost; the message has the command.
     """
     try:
         with store_errors(store.location):
@@ -316,6 +318,11 @@ def advise_on_resume(
     except ServerUnavailable as error:
         raise ServerUnavailable(
             f"{error}. {_pending_message(logger, command)}"
+        ) from error
+    except ClusterLost as error:
+        raise ClusterLost(
+            f"{error}. Finished trials are recorded; to continue, start the cluster "
+            f"again and run: {command}"
         ) from error
     except BaseException:
         if logger.n_pending:

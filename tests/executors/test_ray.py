@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ktune.cli.main import main
-from ktune.errors import ExperimentError
+from ktune.errors import ClusterLost, ExperimentError
 from ktune.executors import connected, make_executor
 from ktune.experiment.experiment import Experiment
 from ktune.protocols import Work
@@ -140,6 +140,17 @@ def test_workers_that_cannot_start_end_the_search(tmp_path, monkeypatch):
         run_trials(executor, 0)
     executor.close()
     del sys.modules["only_here"]
+
+
+def test_a_search_ends_with_a_message_before_ray_ends_its_process(monkeypatch):
+    executor = executor_of(make_evaluate(TABLE), jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("ktune.executors.ray_cluster.CHECK_SECONDS", 0.0)
+        patch.setattr("ktune.executors.ray_cluster._refuses", lambda address: True)
+        with pytest.raises(ClusterLost, match=r"agent on this machine .* has died"):
+            run_trials(executor, *range(5))
+    monkeypatch.setattr("ray.kill", None)  # as every call, it would end the process
+    executor.close()
 
 
 def test_a_cluster_without_room_for_a_trial_is_refused():

@@ -164,15 +164,15 @@ def test_a_record_whose_response_was_lost_is_not_duplicated(setup):
 
 def test_a_record_has_the_time_of_its_creation_not_of_its_writing(setup, monkeypatch):
     setup.connection.is_up = False
-    monkeypatch.setattr(delivery.time, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(delivery.time, "time", lambda: 4_000_000_000.0)
     track(setup, 0)
     monkeypatch.undo()
     monkeypatch.setattr(delivery, "answers", lambda _: True)
     setup.connection.is_up = True
     setup.delivery.flush()
     (run,) = trials_of(setup.reliable_store.client, setup.experiment, setup.search)
-    assert run.info.end_time == 1_700_000_000_000
-    assert run.info.start_time == 1_700_000_000_000 - 30_000
+    assert run.info.end_time == 4_000_000_000_000
+    assert run.info.start_time == 4_000_000_000_000 - 30_000
 
 
 def test_a_record_the_server_refuses_is_an_error_and_not_queued(setup):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from ktune.errors import SearchAborted, ServerUnavailable
+from ktune.errors import ClusterLost, SearchAborted, ServerUnavailable
 from ktune.tracking.location import find_store
 from ktune.tuner.resume import advise_on_resume
 
@@ -60,3 +60,9 @@ def test_another_error_is_kept_and_queued_records_are_mentioned(end, error):
     _, (messages,) = end(error, type(error))
     assert messages.startswith("2 records are queued here")
     assert COMMAND in messages
+
+
+def test_a_lost_cluster_is_an_error_with_the_command_that_continues(end):
+    message, _ = end(ClusterLost("Ray's agent has died"), ClusterLost)
+    assert message.startswith("Ray's agent has died. Finished trials are recorded")
+    assert message.endswith(COMMAND)
