@@ -1,6 +1,7 @@
 """Classes and functions of a Keras model that Keras does not know by itself."""
 
 import inspect
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -86,8 +87,25 @@ def obstacle(model: Any) -> str:
                 warnings.simplefilter("ignore")
                 cls.from_config(config)
         except Exception as error:
-            return _lacks_config(cls, error)
+            return _lacks_config(_culprit(error) or cls, error)
+    return _obstacle_to_training(model)
+
+
+def _obstacle_to_training(model: Any) -> str:
+    """Return why the loss, metrics or optimizer cannot be written; "" if they can."""
+    try:
+        config_of(model)
+    except Exception as error:
+        return _lacks_config(_culprit(error) or type(model), error)
     return ""
+
+
+def _culprit(error: Exception) -> type | None:
+    """Return the class of the user whose method raised an error, if there is one."""
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = [type(names["self"]) for names in frames if "self" in names]
+    own = [cls for cls in found if not _is_of_keras(cls.__module__)]
+    return own[-1] if own else None
 
 
 def _lacks_config(cls: type, error: Exception) -> str:
@@ -98,13 +116,21 @@ def _lacks_config(cls: type, error: Exception) -> str:
         and parameter.kind is not parameter.VAR_KEYWORD
         and parameter.kind is not parameter.VAR_POSITIONAL
     ]
-    values = "".join(f', "{name}": self.{name}' for name in parameters)
+    items = [f'"{name}": self.{name}' for name in parameters]
+    if _inherits_config(cls):
+        items.insert(0, "**super().get_config()")
     reason = "" if isinstance(error, NotImplementedError) else f" ({_first(error)})"
     return (
         f"Keras cannot make class {cls.__name__} again from its config{reason}: add "
-        f"`def get_config(self): return {{**super().get_config(){values}}}` to "
-        f"{cls.__name__}"
+        f"`def get_config(self): return {{{', '.join(items)}}}` to {cls.__name__}"
     )
+
+
+def _inherits_config(cls: type) -> bool:
+    """Whether Keras's base class of a class has a config of its own."""
+    import keras
+
+    return issubclass(cls, (keras.Layer, keras.Loss, keras.Metric, keras.Optimizer))
 
 
 def _first(error: Exception) -> str:

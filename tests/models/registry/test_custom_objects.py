@@ -37,6 +37,26 @@ class Taking(keras.layers.Layer):
         return x
 
 
+class Orthogonal(keras.regularizers.Regularizer):
+    """Has no config."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, weights):
+        return self.factor * keras.ops.sum(weights)
+
+
+class Rising(keras.optimizers.schedules.LearningRateSchedule):
+    """Has no config."""
+
+    def __init__(self, top):
+        self.top = top
+
+    def __call__(self, step):
+        return self.top
+
+
 @keras.saving.register_keras_serializable("own")
 class Registered(Plain):
     """Known to Keras by another name."""
@@ -50,9 +70,9 @@ def own_loss(y, predicted):
     return keras.losses.mean_squared_error(y, predicted)
 
 
-def model(*layers):
+def model(*layers, optimizer="sgd"):
     made = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
-    made.compile("sgd", loss=own_loss)
+    made.compile(optimizer, loss=own_loss)
     return made
 
 
@@ -82,6 +102,10 @@ def test_the_loss_is_needed_for_training_alone():
             '`def get_config(self): return {**super().get_config(), "',
         ),
         (lambda: Taking(object()), '"source": self.source}` to Taking'),
+        (
+            lambda: keras.layers.Dense(2, kernel_regularizer=Orthogonal(0.1)),
+            '`def get_config(self): return {"factor": self.factor}` to Orthogonal',
+        ),
         (lambda: keras.layers.Lambda(lambda x: 2 * x), "`keras.layers.Lambda(scaled)`"),
     ],
 )
@@ -89,3 +113,8 @@ def test_an_obstacle_is_one_sentence_with_the_line_to_write(layer, line):
     told = obstacle(model(layer()))
     assert line in told
     assert "\n" not in told
+
+
+def test_an_optimizer_without_config_is_an_obstacle_too():
+    told = obstacle(model(optimizer=keras.optimizers.SGD(Rising(0.1))))
+    assert '`def get_config(self): return {"top": self.top}` to Rising' in told
