@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, help="finished trials wanted")
     parser.add_argument("--epochs", type=int, help="maximum epochs of a fold")
     parser.add_argument("--folds", type=int, help="number of folds")
-    parser.add_argument("--timeout", help="wall time for all trials, such as 20m")
+    parser.add_argument("--timeout", help="wall time to the registered model, as 20m")
     parser.add_argument("--trial-timeout", help="wall time for one trial")
     parser.add_argument(
         "--retry-half-batch",

@@ -93,7 +93,8 @@ class Experiment:
             engine.
         pruner: Pruner that stops unpromising trials; see `PRUNERS`. "auto": selected
             by model, data and folds, see `ktune.tuner.pruner_choice`.
-        timeout: Wall time for all trials: seconds, or text such as "1h30m".
+        timeout: Wall time from the first trial to the registered model: seconds, or
+            text such as "1h30m". The time of refits is forecast and kept free.
         trial_timeout: Wall time for one trial. The trial stops at its next epoch; with
             ``jobs`` above 1 its process is killed if the epoch takes too long.
         seed: Seed from which all random numbers derive.
@@ -227,7 +228,7 @@ class Experiment:
 
     @property
     def timeout_seconds(self) -> float | None:
-        """The wall time for all trials in seconds; None: no limit."""
+        """The wall time of a search in seconds; None: no limit."""
         return None if self.timeout is None else parse_duration(self.timeout)
 
     @property

@@ -35,6 +35,7 @@
 | metric | `single_test_<metric>` … | of the best trial alone, beside an average |
 | metric | `threshold` | of a search: the decision threshold, if it has one |
 | metric | `refit_seconds`, `refit_epochs` | of a search |
+| metric | `version_seconds` | of a search: to store, check and report a version |
 """
 
 KIND = "ktune.kind"
@@ -75,6 +76,8 @@ STORAGE = "ktune.storage"
 TEST_DIGEST = "ktune.test_digest"
 SEARCH_RUN = "ktune.search_run_id"
 TRIAL_RUN = "ktune.trial_run_id"
+
+VERSION_SECONDS = "version_seconds"
 
 STUDIES = "studies"
 """Folder beside the store for the studies, from which a search is resumed."""

@@ -299,6 +299,11 @@ class SearchLogger:
             self.run_id, {names.MODEL_VERSION: version, names.GATE: gate}
         )
 
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics of the parent run."""
+        points = [MetricPoint(name, value) for name, value in metrics.items()]
+        self._store.update_run(self.run_id, RunRecord("", "RUNNING", metrics=points))
+
     def log_final(self, record: FinalRecord) -> None:
         """Tag the parent run with the record of its final model."""
         self._store.set_tags(self.run_id, final_tag(record))

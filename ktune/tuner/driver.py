@@ -1,5 +1,6 @@
 """Drive a search: run its trials, then refit, register and report."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from ktune.tracking.records import as_json_bytes
 from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
+from ktune.tuner.budget import TimeBudget, make_budget, version_metric
 from ktune.tuner.diagnoser import Diagnoser, measure_search_references
 from ktune.tuner.final_model import FinalModel, make_final_model
 from ktune.tuner.finalize import finalize, make_ensemble
@@ -77,11 +79,12 @@ class Driver:
                 diagnoser = self._measure_references()
                 self._announce()
                 results = self._past_results(diagnoser)
-                outcome = self._make_loop(diagnoser, results).run()
+                budget = self._make_budget(results)
+                outcome = self._make_loop(diagnoser, results, budget).run()
                 status = "KILLED" if outcome.is_interrupted else "FINISHED"
                 end.status, end.reason = status, outcome.reason
                 self._flush(outcome)
-                final = self._finalize(diagnoser, outcome, results)
+                final = self._finalize(diagnoser, outcome, budget)
             view = find_search(self.store, self.logger.run_id)
             return result_of(
                 self.store,
@@ -145,7 +148,14 @@ class Driver:
             diagnoser.diagnose(trial, result)
         return results
 
-    def _make_loop(self, diagnoser: Diagnoser, results: _Results) -> SearchLoop:
+    def _make_budget(self, results: _Results) -> TimeBudget:
+        """Return the time limit of the search; the loop adds to ``results``."""
+        context = self.checked.context
+        return make_budget(self.store, context.experiment, context.goal, results)
+
+    def _make_loop(
+        self, diagnoser: Diagnoser, results: _Results, budget: TimeBudget
+    ) -> SearchLoop:
         """Return the loop over new trials, which adds to ``results``."""
 
         def track(trial: Trial, result: TrialResult) -> None:
@@ -175,6 +185,7 @@ class Driver:
             listener=self.listener,
             trials=experiment.trials,
             timeout=experiment.timeout_seconds,
+            reserve=budget.reserve,
             trial_timeout=experiment.trial_timeout_seconds,
             outcome=self._outcome_so_far(),
             other_drivers=self.study,
@@ -208,7 +219,12 @@ class Driver:
         # In a shared study, the trials of earlier drivers count as those of others.
         if past is None or self.study.is_shared:
             return LoopOutcome()
-        return LoopOutcome(finished=past.n_finished, asked=len(past.results))
+        results = past.results.values()
+        return LoopOutcome(
+            finished=past.n_finished,
+            asked=len(results),
+            has_complete=any(result.is_complete for _, result in results),
+        )
 
     def _flush(self, outcome: LoopOutcome) -> None:
         """Write the queued records; an interrupt outweighs an unavailable server."""
@@ -220,7 +236,7 @@ class Driver:
             raise
 
     def _finalize(
-        self, diagnoser: Diagnoser, outcome: LoopOutcome, results: _Results
+        self, diagnoser: Diagnoser, outcome: LoopOutcome, budget: TimeBudget
     ) -> FinalModel:
         """Refit, register and report, if this driver is to finalize the search."""
         store, logger, context = self.store, self.logger, self.checked.context
@@ -232,12 +248,13 @@ class Driver:
         if not self.study.try_finalize():
             self.listener.on_note(_LEFT_TO_OTHERS)
             return FinalModel()
+        started, results = time.monotonic(), budget.results
         self._import_others(diagnoser, results)
         final = make_final_model(
             store,
             logger,
             context,
-            results,
+            budget,
             self.listener,
             register=self.request.registers,
             is_smoke_test=self.request.is_smoke_test,
@@ -245,6 +262,8 @@ class Driver:
         finalize(store, logger, diagnoser, final.single, self.listener)
         for version in final.registrations:
             write_card(store, version.name, version.version)
+        seconds = time.monotonic() - started - final.training_seconds
+        logger.log_metrics(version_metric(seconds, len(final.registrations)))
         if final.registration is not None and self.request.ensemble is not None:
             make_ensemble(store, logger, context, self.request.ensemble, self.listener)
         self.study.mark_finalized()

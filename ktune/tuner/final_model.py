@@ -14,7 +14,7 @@ of the trials. Every average keeps ``max_parameters`` and ``max_latency_ms``; th
 trial is then registered too, with alias ``single``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ktune.errors import ExperimentError, ModelLost
@@ -50,12 +50,11 @@ from ktune.tracking.reader import find_search
 from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
-from ktune.trial import Trial, TrialResult
+from ktune.tuner.budget import TimeBudget, may_average
 from ktune.tuner.final_plan import (
     BestTrial,
     FinalPlan,
     Planner,
-    considers_average,
     costs_of,
 )
 
@@ -77,6 +76,12 @@ class FinalModel:
     single_registration: Registration | None = None
 
     @property
+    def training_seconds(self) -> float:
+        """Wall time of the training of all refits."""
+        models = {id(model): model for model in (self.fitted, self.single) if model}
+        return sum(model.seconds for model in models.values())
+
+    @property
     def registrations(self) -> list[Registration]:
         """All versions that are registered."""
         versions = (self.registration, self.single_registration)
@@ -87,7 +92,7 @@ def make_final_model(
     store: Store,
     logger: SearchLogger,
     context: SearchContext,
-    results: Sequence[tuple[Trial, TrialResult]],
+    budget: TimeBudget,
     listener: Listener,
     *,
     register: bool = True,
@@ -99,12 +104,12 @@ def make_final_model(
         store: The store to write to.
         logger: Writes the search.
         context: The experiment bound to its data.
-        results: All trials.
+        budget: All trials, and the time that is left.
         listener: Receives progress messages.
         register: Whether the model is registered.
         is_smoke_test: Whether it may only be registered without an alias.
     """
-    maker = _Maker(store, logger, context, results, listener, is_smoke_test)
+    maker = _Maker(store, logger, context, budget, listener, is_smoke_test)
     return maker.make(register=register)
 
 
@@ -115,7 +120,7 @@ class _Maker:
     store: Store
     logger: SearchLogger
     context: SearchContext
-    results: Sequence[tuple[Trial, TrialResult]]
+    budget: TimeBudget
     listener: Listener
     is_smoke_test: bool
 
@@ -142,7 +147,7 @@ class _Maker:
     def _refit_best(self) -> BestTrial | None:
         """Refit the best complete trial, if there is one."""
         goal, logger = self.context.goal, self.logger
-        ranked = rank_results(self.results, goal)
+        ranked = rank_results(self.budget.results, goal)
         if not ranked or not ranked[0][1].is_complete:
             return None
         if not goal.is_single:
@@ -161,11 +166,15 @@ class _Maker:
 
     def _plan(self, best: BestTrial) -> FinalPlan | None:
         """Choose the final model; None if only the best trial is considered."""
-        if self.is_smoke_test or not considers_average(self.context, self.results):
+        n_complete = sum(result.is_complete for _, result in self.budget.results)
+        context = self.context
+        if self.is_smoke_test or not may_average(
+            context.experiment, context.goal, n_complete
+        ):
             return None
         self.listener.on_phase("choosing the final model by out-of-fold predictions")
         search = find_search(self.store, self.logger.run_id)
-        return Planner(self.store, search, self.context, self.results).plan(best)
+        return Planner(self.store, search, context, self.budget).plan(best)
 
     def _register_single(self, best: BestTrial, plan: FinalPlan | None) -> FinalModel:
         """Register the best trial, by the gate."""

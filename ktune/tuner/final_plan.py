@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ktune.data.dataset import Task
 from ktune.data.fixed_batch import fixed_batch_size
 from ktune.errors import KtuneError
 from ktune.evaluation.context import SearchContext
@@ -12,17 +11,20 @@ from ktune.evaluation.refit import Refit, Trained
 from ktune.metrics.threshold import Threshold
 from ktune.models.ensembles.blend import Mean
 from ktune.models.ensembles.ensembling import threshold_of_blend
-from ktune.models.ensembles.final_choice import MIN_TRIALS, FinalChoice, choose_final
+from ktune.models.ensembles.final_choice import FinalChoice, choose_final
 from ktune.models.ensembles.library import Library, read_library
 from ktune.models.registry.champion import objective_of_predictions
 from ktune.models.registry.storage import why_not_whole
-from ktune.tracking.final_record import SINGLE, ModelCosts, Part
+from ktune.tracking.final_record import ModelCosts, Part
 from ktune.tracking.reader import RunView
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
-
-MAX_SHARE = 0.25
-"""Time of further refits for "auto", as a share of the time of all trials."""
+from ktune.tuner.budget import (
+    MAX_SHARE,
+    TimeBudget,
+    seconds_to_best,
+    spent_seconds,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +50,6 @@ class FinalPlan:
     threshold: Threshold | None = None
 
 
-def considers_average(
-    context: SearchContext, results: Sequence[tuple[Trial, TrialResult]]
-) -> bool:
-    """Whether an average is considered; "auto" needs some trials and one objective.
-
-    The outputs of a custom task have no mean.
-    """
-    if context.experiment.final != "auto":
-        return context.experiment.final != SINGLE
-    if context.data.task is Task.CUSTOM:
-        return False
-    n_complete = sum(result.is_complete for _, result in results)
-    return n_complete >= MIN_TRIALS and context.goal.is_single
-
-
 @dataclass(frozen=True, eq=False)
 class Planner:
     """Plans the final model of a search.
@@ -71,13 +58,13 @@ class Planner:
         store: The store of the search.
         search: The search.
         context: Its context.
-        results: All its trials.
+        budget: All its trials, and the time that is left.
     """
 
     store: Store
     search: RunView
     context: SearchContext
-    results: Sequence[tuple[Trial, TrialResult]]
+    budget: TimeBudget
 
     def plan(self, best: BestTrial) -> FinalPlan:
         """Return the plan of the final model."""
@@ -99,16 +86,18 @@ class Planner:
     def _why_too_expensive(self, parts: Sequence[Part], best: BestTrial) -> str:
         """Return the limit that an average does not keep; "" if it keeps all."""
         experiment = self.context.experiment
-        results = {trial.number: result for trial, result in self.results}
+        results = {trial.number: result for trial, result in self.budget.results}
         sizes = [results[part.number].n_parameters or 0 for part in parts]
         limit = experiment.max_parameters
         if limit is not None and sum(sizes) > limit:
             return f"its {sum(sizes):,} weights exceed max_parameters={limit:g}"
+        seconds, left = forecast_seconds(parts, results, best), self.budget.seconds_left
+        needed = seconds + 2 * self.budget.version_seconds
+        if parts and needed > left + self.budget.tolerance:
+            return f"{max(left, 0):.0f} s of `timeout` are too few for its refits"
         if experiment.final != "auto":
             return ""
-        seconds = forecast_seconds(parts, results, best)
-        spent = sum(result.seconds for result in results.values())
-        spent /= experiment.jobs or 1
+        spent = spent_seconds(experiment, self.budget.results)
         if seconds <= MAX_SHARE * spent:
             return ""
         return (
@@ -134,15 +123,9 @@ def forecast_seconds(
     The refit of the best trial has taken a time per epoch and second of its
     cross-validation; that of the others is assumed to take the same.
     """
-    unit = best.fitted.seconds / max(_refit_share(best.result), 1e-9)
+    unit = best.fitted.seconds / max(seconds_to_best(best.result), 1e-9)
     missing = [part for part in parts if (part.run_id, part.refit) not in best.trained]
-    return unit * sum(_refit_share(results[part.number]) for part in missing)
-
-
-def _refit_share(result: TrialResult) -> float:
-    """Return the time of a trial up to its best epoch."""
-    assert result.best_epoch is not None
-    return result.seconds * (result.best_epoch + 1) / max(result.epochs, 1)
+    return unit * sum(seconds_to_best(results[part.number]) for part in missing)
 
 
 def costs_of(fitted: Refit) -> ModelCosts:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ktune.errors import ConstraintViolated, SearchAborted
 from ktune.executors.failures import process_ended
@@ -36,6 +36,8 @@ class LoopOutcome:
     """Number of failed trials by reason."""
     failed_kinds: set[str] = field(default_factory=set)
     """The types of these failures."""
+    has_complete: bool = False
+    """Whether a trial is complete, so that there is a model to register."""
 
 
 class SearchLoop:
@@ -53,8 +55,10 @@ class SearchLoop:
         track: Records a finished trial.
         listener: Receives all events.
         trials: Number of finished trials.
-        timeout: Wall time in seconds; running trials stop at their next epoch.
-        trial_timeout: The same for one trial.
+        timeout: Wall time in seconds; running trials stop before the epoch that would
+            exceed it.
+        reserve: Returns the seconds of it to keep free for the end of the search.
+        trial_timeout: Wall time for one trial; it stops at its next epoch.
         outcome: Outcome of an interrupted search so far; None for a new search.
         other_drivers: The other drivers of the search; None for a single driver.
     """
@@ -68,6 +72,7 @@ class SearchLoop:
         listener: Listener,
         trials: int,
         timeout: float | None = None,
+        reserve: Callable[[], float] = lambda: 0.0,
         trial_timeout: float | None = None,
         outcome: LoopOutcome | None = None,
         other_drivers: OtherDrivers | None = None,
@@ -79,8 +84,11 @@ class SearchLoop:
         self._wanted = trials
         self._trial_timeout = trial_timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._reserve = reserve
         self._running: dict[int, Trial] = {}
         self._started: dict[int, float] = {}
+        self._reported: dict[int, float] = {}
+        self._stopped_by_time: set[int] = set()
         self.outcome = outcome or LoopOutcome()
         self._other_drivers = other_drivers
         self._others = DriverCounts()
@@ -112,6 +120,7 @@ class SearchLoop:
                 break
             self._running[trial.number] = trial
             self._started[trial.number] = time.monotonic()
+            self._reported[trial.number] = self._started[trial.number]
             self.outcome.asked += 1
             self._listener.on_trial_start(trial)
             if trial.has_ended_process:
@@ -149,7 +158,7 @@ class SearchLoop:
         running = len(self._running) + self._others.running
         if self.outcome.finished + self._others.finished + running >= self._wanted:
             return False
-        if self._is_timed_out():
+        if self._stopped_by_time or self._is_timed_out():
             self.outcome.reason = "time is up"
             return False
         if self._searcher.is_exhausted:
@@ -169,6 +178,7 @@ class SearchLoop:
 
     def _end_trial(self, trial: Trial, result: TrialResult) -> None:
         del self._running[trial.number]
+        result = self._as_only_result(trial, result)
         if self._other_drivers:
             self._other_drivers.check_in()
         with shielded():
@@ -182,8 +192,9 @@ class SearchLoop:
         self._listener.on_epoch(report)
         trial = self._running[report.trial_number]
         continues = self._searcher.report(trial, report.epoch, report.value)
-        if self._is_timed_out():
+        if self._is_timed_out(self._seconds_of_epoch(trial)):
             self.outcome.reason = "time is up"
+            self._stopped_by_time.add(trial.number)
             return False
         return continues and not self._is_overdue(trial)
 
@@ -194,10 +205,32 @@ class SearchLoop:
         spent = time.monotonic() - self._started[trial.number]
         return spent >= self._trial_timeout
 
-    def _is_timed_out(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+    def _seconds_of_epoch(self, trial: Trial) -> float:
+        """Return the time since the last report of a trial: its next one takes it."""
+        now, before = time.monotonic(), self._reported[trial.number]
+        self._reported[trial.number] = now
+        return now - before
+
+    def _is_timed_out(self, next_seconds: float = 0.0) -> bool:
+        """Whether time is up, or will be before the next epoch ends."""
+        if self._deadline is None:
+            return False
+        left = self._deadline - self._reserve() - time.monotonic()
+        return left <= 0 or left < next_seconds
+
+    def _as_only_result(self, trial: Trial, result: TrialResult) -> TrialResult:
+        """Count a trial that time has stopped as complete if there is no other one.
+
+        It is scored like a trial with fewer epochs, and a search has a model.
+        """
+        is_scored = result.score is not None and result.best_epoch is not None
+        is_stopped = trial.number in self._stopped_by_time
+        if self.outcome.has_complete or not (is_scored and is_stopped):
+            return result
+        return replace(result, state=TrialState.COMPLETE)
 
     def _count(self, result: TrialResult) -> None:
+        self.outcome.has_complete |= result.is_complete
         if result.state is not TrialState.FAILED:
             self.outcome.finished += 1
         elif result.failure is not None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,15 @@ def choose_backend(name: str) -> None:
     os.environ["KERAS_BACKEND"] = name
 
 
+_DEFAULT_IMPORT_SECONDS = 5.0
+_import_seconds: list[float] = []
+
+
+def import_seconds() -> float:
+    """Return the time that `import_keras` took here; a guess if it did not import."""
+    return _import_seconds[0] if _import_seconds else _DEFAULT_IMPORT_SECONDS
+
+
 def import_keras() -> None:
     """Import Keras and its backend once, without the messages of the backend.
 
@@ -94,10 +104,13 @@ def import_keras() -> None:
     """
     if "keras_tuner" in sys.modules:
         return
+    is_first, started = "keras" not in sys.modules, time.perf_counter()
     prepare_environment()
     with diverted_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import keras_tuner  # noqa: F401  (brings keras and its backend)
+    if is_first:
+        _import_seconds.append(time.perf_counter() - started)
 
 
 def memory_bytes() -> float:

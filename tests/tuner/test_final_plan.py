@@ -1,5 +1,6 @@
 """Plans of the final model, from made-up trials: limits, time, and what is excluded."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +14,10 @@ from ktune.models.ensembles.library import Library
 from ktune.testing.fakes import make_trial
 from ktune.trial import TrialResult, TrialState
 from ktune.tuner import final_plan
+from ktune.tuner.budget import TimeBudget, may_average
 from ktune.tuner.final_plan import (
     BestTrial,
     Planner,
-    considers_average,
     forecast_seconds,
 )
 
@@ -34,6 +35,7 @@ def results(n_trials=12, seconds=10.0, state=TrialState.COMPLETE, **more):
 
 def context(goal=None, **fields):
     settings = {"final": "auto", "max_parameters": None, "jobs": None, **fields}
+    settings.setdefault("timeout_seconds", None)
     return SimpleNamespace(
         experiment=SimpleNamespace(threshold=None, **settings),
         goal=goal or Goal((ACCURACY,)),
@@ -66,24 +68,29 @@ def library(monkeypatch):
 
 
 def plan(trials, seconds=1.0, **fields):
-    planner = Planner(None, None, context(**fields), trials)
-    return planner.plan(best(trials, seconds)).choice
+    found = context(**fields)
+    budget = TimeBudget(found.experiment, found.goal, trials, 5.0, time.monotonic())
+    return Planner(None, None, found, budget).plan(best(trials, seconds)).choice
+
+
+def considers(n_complete, **fields):
+    found = context(**fields)
+    return may_average(found.experiment, found.goal, n_complete)
 
 
 def test_ten_complete_trials_are_needed():
-    assert considers_average(context(), results(10))
-    assert not considers_average(context(), results(9))
-    assert not considers_average(context(), results(20, state=TrialState.PRUNED))
+    assert considers(10)
+    assert not considers(9)
 
 
 def test_several_objectives_keep_the_best_trial():
     goal = Goal((ACCURACY, make_objective("n_parameters")))
-    assert not considers_average(context(goal=goal), results(20))
+    assert not considers(20, goal=goal)
 
 
 def test_a_fixed_final_model_does_not_depend_on_the_number_of_trials():
-    assert considers_average(context(final="average"), results(1))
-    assert not considers_average(context(final="single"), results(50))
+    assert considers(1, final="average")
+    assert not considers(50, final="single")
 
 
 @pytest.mark.usefixtures("library")
@@ -106,6 +113,15 @@ def test_refits_that_take_more_than_a_quarter_of_the_time_are_not_planned():
     assert choice.parts == ()
     assert "more than a quarter of the 12 s of the trials" in choice.reason
     assert plan(trials, seconds=1.5, final="average").parts
+
+
+@pytest.mark.usefixtures("library")
+def test_refits_that_exceed_the_time_left_are_not_planned():
+    choice = plan(results(), timeout_seconds=11.0)
+    assert choice.parts == ()
+    assert "of `timeout` are too few" in choice.reason
+    assert plan(results(), timeout_seconds=11.0, final="average").parts == ()
+    assert plan(results(), timeout_seconds=60.0).parts
 
 
 def test_unreadable_predictions_leave_the_best_trial(monkeypatch, library):

@@ -37,6 +37,7 @@ class Bench:
             trials=trials,
             timeout=timeout,
             trial_timeout=more.get("trial_timeout"),
+            reserve=more.get("reserve", lambda: 0.0),
         )
 
     def track(self, trial, result):
@@ -197,6 +198,54 @@ def test_a_trial_stops_at_its_next_epoch_when_time_is_up(clock):
     assert [result.state for result in context.tracked] == ["complete", "pruned"]
     assert context.tracked[1].epochs == 3
     assert outcome.reason == "time is up"
+
+
+def stopped_after(epochs):
+    return TrialResult(
+        TrialState.PRUNED, score=0.5, epochs=epochs, best_epoch=epochs - 1
+    )
+
+
+def in_epochs_of(clock, seconds, n_epochs=10):
+    """Evaluate trials whose epochs take this time."""
+
+    def evaluate(trial, report):
+        for epoch in range(n_epochs):
+            clock[0] += seconds
+            if not reports([0.5], trial, report):
+                return stopped_after(epoch + 1)
+        return complete()
+
+    return evaluate
+
+
+def test_a_trial_stops_before_the_epoch_that_would_exceed_the_time(clock):
+    context = Bench(in_epochs_of(clock, 4), trials=5, timeout=50)
+    context.run()
+    assert [result.epochs for result in context.tracked[1:]] == [2]
+    assert clock[0] == 48
+
+
+def test_time_for_the_end_of_the_search_is_kept_free(clock):
+    context = Bench(in_epochs_of(clock, 1), trials=9, timeout=40, reserve=lambda: 15.0)
+    assert context.run().reason == "time is up"
+    assert clock[0] == 25
+
+
+def test_a_single_trial_that_time_has_stopped_is_complete(clock):
+    context = Bench(in_epochs_of(clock, 3), trials=5, timeout=10)
+    outcome = context.run()
+    assert [result.state for result in context.tracked] == ["complete"]
+    assert context.tracked[0].epochs == 3
+    assert (outcome.finished, outcome.reason) == (1, "time is up")
+
+
+def test_a_trial_that_the_pruner_has_stopped_is_not_complete(clock):
+    searcher = FakeSearcher()
+    searcher.report = lambda trial, step, value: False
+    context = Bench(in_epochs_of(clock, 1), searcher=searcher, trials=2, timeout=90)
+    context.run()
+    assert {result.state for result in context.tracked} == {"pruned"}
 
 
 def test_no_trial_is_started_when_time_is_up(clock):

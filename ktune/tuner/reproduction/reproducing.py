@@ -191,6 +191,8 @@ class _ReproductionWork:
             _, again = executor.wait(_stop_where(recorded))
         finally:
             executor.close()
+        if recorded.is_complete and again.state is TrialState.PRUNED:
+            again = replace(again, state=TrialState.COMPLETE)  # stopped by `timeout`
         recorded = replace(recorded, out_of_fold=self._predictions(run))
         return compare_results(recorded, again, tolerance=self.tolerance)
 
@@ -275,7 +277,11 @@ def _changes_to_run_here(experiment: Experiment) -> dict[str, Any]:
 
 
 def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:
-    """Return a report function that stops a trial at its recorded epoch."""
-    if recorded.state is not TrialState.PRUNED:
-        return lambda report: True
-    return lambda report: report.epoch + 1 < recorded.epochs
+    """Return a report function that stops a trial at its recorded epoch or fold."""
+
+    def goes_on(report: EpochReport) -> bool:
+        is_of_fold = report.unit == "fold"
+        end = len(recorded.folds) if is_of_fold else recorded.epochs
+        return report.epoch + 1 < end
+
+    return (lambda report: True) if recorded.failure else goes_on
