@@ -27,7 +27,7 @@ MAX_SHARE = 0.25
 TOLERANCE = 0.05
 """Share of the limit by which a search may exceed it."""
 
-_LOADS_PER_VERSION = 4.0
+_LOADS_PER_VERSION = 3.5
 """Time to measure, store and report a version, as a multiple of loading Keras."""
 
 _LOADS_PER_REFIT = 0.4

@@ -75,7 +75,7 @@ def test_the_last_search_that_recorded_its_end_is_the_forecast(monkeypatch):
     experiment = SimpleNamespace(name="digits", timeout="90s")
     assert make_budget(None, experiment, GOAL, []).version_seconds == 21.0
     del searches[1:]
-    assert make_budget(None, experiment, GOAL, []).version_seconds == 20.0
+    assert make_budget(None, experiment, GOAL, []).version_seconds == 17.5
 
 
 def test_the_time_of_an_end_is_recorded_by_version():
