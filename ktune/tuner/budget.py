@@ -11,11 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ktune.data.dataset import Task
+from ktune.evaluation.context import SearchContext
 from ktune.experiment.experiment import Experiment
-from ktune.metrics.ranking import Goal, rank_results
+from ktune.metrics.ranking import rank_results
 from ktune.models.ensembles.final_choice import MIN_TRIALS
 from ktune.models.ensembles.selection import MAX_MEMBERS
 from ktune.tracking import names
+from ktune.tracking.final_record import AVERAGE
 from ktune.tracking.reader import list_searches
 from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
@@ -39,15 +42,13 @@ class TimeBudget:
     """The time limit of a search, and the time to keep free for its end.
 
     Attributes:
-        experiment: The experiment, with its ``timeout``.
-        goal: Ranks the trials.
+        context: The context of the search.
         results: All trials so far; the search adds to it.
         version_seconds: Time to measure, store, check and report one version.
         started: Time of `time.monotonic` at the first trial.
     """
 
-    experiment: Experiment
-    goal: Goal
+    context: SearchContext
     results: list[tuple[Trial, TrialResult]]
     version_seconds: float
     started: float
@@ -55,7 +56,7 @@ class TimeBudget:
     @property
     def seconds_left(self) -> float:
         """Time until the limit; infinite without one."""
-        timeout = self.experiment.timeout_seconds
+        timeout = self.context.experiment.timeout_seconds
         if timeout is None:
             return math.inf
         return self.started + timeout - time.monotonic()
@@ -63,48 +64,51 @@ class TimeBudget:
     @property
     def tolerance(self) -> float:
         """Time by which a search may exceed its limit."""
-        return TOLERANCE * (self.experiment.timeout_seconds or 0.0)
+        return TOLERANCE * (self.context.experiment.timeout_seconds or 0.0)
 
     def reserve(self) -> float:
         """Return the time to keep free: at most half of the limit."""
-        timeout = self.experiment.timeout_seconds
+        timeout = self.context.experiment.timeout_seconds
         if timeout is None:
             return 0.0
         return min(self._forecast(), timeout / 2)
 
     def _forecast(self) -> float:
         """Return the time to make the final model of the trials so far."""
-        ranked = rank_results(self.results, self.goal)
+        experiment = self.context.experiment
+        ranked = rank_results(self.results, self.context.goal)
         complete = [result for _, result in ranked if result.is_complete]
         refits = [_refit_seconds(result) for result in complete[:MAX_MEMBERS]]
         single = self.version_seconds + (refits[0] if refits else _trace_seconds())
-        if not may_average(self.experiment, self.goal, len(complete)):
+        if not may_average(self.context, len(complete)):
             return single
         further = sum(refits[1:])
-        is_too_long = further > MAX_SHARE * spent_seconds(self.experiment, self.results)
-        if self.experiment.final == "auto" and is_too_long:
+        is_too_long = further > MAX_SHARE * spent_seconds(experiment, self.results)
+        if experiment.final == "auto" and is_too_long:
             return single
         return single + self.version_seconds + further
 
 
 def make_budget(
-    store: Store,
-    experiment: Experiment,
-    goal: Goal,
-    results: list[tuple[Trial, TrialResult]],
+    store: Store, context: SearchContext, results: list[tuple[Trial, TrialResult]]
 ) -> TimeBudget:
     """Return the budget of a search that begins now."""
-    seconds = _LOADS_PER_VERSION * import_seconds()
+    seconds, experiment = _LOADS_PER_VERSION * import_seconds(), context.experiment
     if experiment.timeout is not None:
         seconds = _recorded_seconds(store, experiment.name) or seconds
-    return TimeBudget(experiment, goal, results, seconds, time.monotonic())
+    return TimeBudget(context, results, seconds, time.monotonic())
 
 
-def may_average(experiment: Experiment, goal: Goal, n_complete: int) -> bool:
-    """Whether an average is considered; "auto" needs some trials and one objective."""
-    if experiment.final != "auto":
-        return experiment.final == "average"
-    return n_complete >= MIN_TRIALS and goal.is_single
+def may_average(context: SearchContext, n_complete: int) -> bool:
+    """Whether an average is considered; "auto" needs some trials and one objective.
+
+    The outputs of a custom task have no mean.
+    """
+    if context.experiment.final != "auto":
+        return context.experiment.final == AVERAGE
+    if context.data.task is Task.CUSTOM:
+        return False
+    return n_complete >= MIN_TRIALS and context.goal.is_single
 
 
 def spent_seconds(

@@ -150,8 +150,7 @@ class Driver:
 
     def _make_budget(self, results: _Results) -> TimeBudget:
         """Return the time limit of the search; the loop adds to ``results``."""
-        context = self.checked.context
-        return make_budget(self.store, context.experiment, context.goal, results)
+        return make_budget(self.store, self.checked.context, results)
 
     def _make_loop(
         self, diagnoser: Diagnoser, results: _Results, budget: TimeBudget

@@ -167,14 +167,11 @@ class _Maker:
     def _plan(self, best: BestTrial) -> FinalPlan | None:
         """Choose the final model; None if only the best trial is considered."""
         n_complete = sum(result.is_complete for _, result in self.budget.results)
-        context = self.context
-        if self.is_smoke_test or not may_average(
-            context.experiment, context.goal, n_complete
-        ):
+        if self.is_smoke_test or not may_average(self.context, n_complete):
             return None
         self.listener.on_phase("choosing the final model by out-of-fold predictions")
         search = find_search(self.store, self.logger.run_id)
-        return Planner(self.store, search, context, self.budget).plan(best)
+        return Planner(self.store, search, self.context, self.budget).plan(best)
 
     def _register_single(self, best: BestTrial, plan: FinalPlan | None) -> FinalModel:
         """Register the best trial, by the gate."""

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ktune.data.dataset import Task
 from ktune.metrics.objectives import make_objective
 from ktune.metrics.ranking import Goal
 from ktune.testing.fakes import make_trial
@@ -29,9 +30,14 @@ def results(n_trials, seconds=10.0, state=TrialState.COMPLETE):
     ]
 
 
+def context(experiment, task=Task.BINARY):
+    data = SimpleNamespace(task=task)
+    return SimpleNamespace(experiment=experiment, goal=GOAL, data=data)
+
+
 def budget(trials, timeout=90.0, final="auto", version_seconds=12.0):
     experiment = SimpleNamespace(timeout_seconds=timeout, final=final, jobs=None)
-    return TimeBudget(experiment, GOAL, trials, version_seconds, started=0.0)
+    return TimeBudget(context(experiment), trials, version_seconds, started=0.0)
 
 
 def test_without_a_limit_nothing_is_kept_free():
@@ -73,9 +79,9 @@ def test_the_last_search_that_recorded_its_end_is_the_forecast(monkeypatch):
     ]
     monkeypatch.setattr(budget_module, "list_searches", lambda *_: searches)
     experiment = SimpleNamespace(name="digits", timeout="90s")
-    assert make_budget(None, experiment, GOAL, []).version_seconds == 21.0
+    assert make_budget(None, context(experiment), []).version_seconds == 21.0
     del searches[1:]
-    assert make_budget(None, experiment, GOAL, []).version_seconds == 17.5
+    assert make_budget(None, context(experiment), []).version_seconds == 17.5
 
 
 def test_the_time_of_an_end_is_recorded_by_version():

@@ -69,13 +69,12 @@ def library(monkeypatch):
 
 def plan(trials, seconds=1.0, **fields):
     found = context(**fields)
-    budget = TimeBudget(found.experiment, found.goal, trials, 5.0, time.monotonic())
+    budget = TimeBudget(found, trials, 5.0, time.monotonic())
     return Planner(None, None, found, budget).plan(best(trials, seconds)).choice
 
 
 def considers(n_complete, **fields):
-    found = context(**fields)
-    return may_average(found.experiment, found.goal, n_complete)
+    return may_average(context(**fields), n_complete)
 
 
 def test_ten_complete_trials_are_needed():
