@@ -26,15 +26,24 @@ class ModelCode:
     Attributes:
         files: Path below one folder to content.
         missing: Why names cannot be imported from there, a sentence each.
+        wanted: Module to the names in it.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    wanted: Mapping[str, set[str]] = field(default_factory=dict)
 
     @property
     def needs_ktune(self) -> bool:
         """Whether a file imports ktune."""
         return any(_imports(text, "ktune") for text in self.files.values())
+
+    def including(self, more: Mapping[str, set[str]]) -> "ModelCode":
+        """Return the code that also defines further names of modules."""
+        modules = {*self.wanted, *more}
+        return collect_code(
+            {m: self.wanted.get(m, set()) | more.get(m, set()) for m in modules}
+        )
 
     def write(self, folder: Path) -> None:
         """Write the files below a folder."""
@@ -71,7 +80,7 @@ def collect_code(wanted: Mapping[str, set[str]]) -> ModelCode:
         elif (file := local_file(module)) is not None:
             found = [(import_path(module, file), file), *imported_files([file])]
             files |= _read(iter(found))
-    return ModelCode(files, tuple(missing))
+    return ModelCode(files, tuple(missing), wanted)
 
 
 def is_entry(module: str) -> bool:

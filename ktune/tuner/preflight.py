@@ -27,13 +27,20 @@ from ktune.data.targets import (
     learns_scaled_targets,
 )
 from ktune.data.watching import watched
-from ktune.errors import DataError, ExperimentError, KtuneError, TrialFailed
+from ktune.errors import (
+    DataError,
+    ExperimentError,
+    KtuneError,
+    ModelLost,
+    TrialFailed,
+)
 from ktune.evaluation.context import SearchContext, make_context
 from ktune.evaluation.model_builder import ModelBuilder
 from ktune.experiment.experiment import Experiment, override
 from ktune.metrics.objectives import of_predictions
 from ktune.metrics.scores import compute_metrics
 from ktune.models.registry.storage import why_not_as_weights, why_not_whole
+from ktune.models.registry.transformer_file import dump_transformer
 from ktune.searchers import make_searcher
 from ktune.searchers.start_values import check_start_values
 from ktune.spaces.hypermodel import own_fit
@@ -285,8 +292,13 @@ def _how_stored(model: Any, builder: ModelBuilder) -> tuple[str, ...]:
     """Return a note where the model is stored as weights alone.
 
     Raises:
-        ExperimentError: No other process could load it at all.
+        ExperimentError: No other process could load it or its preprocessing at all.
     """
+    if not isinstance(builder.experiment.preprocess, str | None):
+        try:
+            dump_transformer(builder.experiment.preprocess)
+        except ModelLost as error:
+            raise ExperimentError(f"{error}.") from error
     reason = why_not_whole(model)
     if not reason:
         return ()

@@ -27,9 +27,13 @@ FILE = """
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import ktune
 
@@ -93,6 +97,19 @@ def own_loss(y, p):
     return keras.losses.sparse_categorical_crossentropy(y, p)
 
 
+def logs(x):
+    return np.log1p(np.abs(x))
+
+
+class Clip(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None):
+        self.highest_ = x.max()
+        return self
+
+    def transform(self, x):
+        return np.minimum(x, self.highest_)
+
+
 def build(hp):
     inputs = keras.Input((4,))
     x = Gate(hp.Int("u", 4, 8))(inputs)
@@ -110,7 +127,12 @@ def build_net(hp):
     return model
 
 
-whole = ktune.Experiment(name="whole", data=(X, y), build=build)
+whole = ktune.Experiment(
+    name="whole",
+    data=(X, y),
+    build=build,
+    preprocess=make_pipeline(FunctionTransformer(logs), Clip()),
+)
 weights = ktune.Experiment(name="weights", data=(X, y), build=build_net)
 """
 

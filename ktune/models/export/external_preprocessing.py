@@ -18,6 +18,8 @@ from ktune.models.export.rows_file import SINGLE_INPUT
 
 TRANSFORMER_FILE = "preprocessing.skops"
 GUIDE_FILE = "preprocessing.json"
+CODE_FOLDER = "preprocessing-code"
+"""Folder of the user's own classes and functions, if the transformer has some."""
 
 
 def write_preprocessing(
@@ -32,16 +34,22 @@ def write_preprocessing(
         reason: Why the preprocessing cannot be embedded.
     """
     shutil.copyfile(transformer, folder / TRANSFORMER_FILE)
+    modules = spec.get("transformer_modules") or {}
+    if modules:
+        code = transformer.parent.parent / "code"
+        shutil.copytree(code, folder / CODE_FOLDER, dirs_exist_ok=True)
     guide = {
         "why": reason,
         "transformer": TRANSFORMER_FILE,
         "trusted_types": spec["trusted_types"],
+        "transformer_modules": modules,
         "columns": spec["columns"],
         "text_columns": spec["text_columns"],
         "categories": spec["categories"],
         "scale": spec["scale"],
         "shift": spec["shift"],
         "use": [
+            *([f"sys.path.insert(0, '{CODE_FOLDER}')"] if modules else []),
             f"transformer = skops.io.load('{TRANSFORMER_FILE}', trusted=trusted_types)",
             "table = table[columns]; text columns as str, all others as float64",
             "rows = transformer.transform(table).astype('float32')",
@@ -62,12 +70,11 @@ def apply_preprocessing(
         rows: A raw table or array, named `SINGLE_INPUT`.
         metadata: Metadata of the exported model.
     """
-    import skops.io
+    from ktune.models.registry.served_model import load_transformer
 
     guide = json.loads((folder / GUIDE_FILE).read_text(encoding="utf-8"))
-    transformer = skops.io.load(
-        folder / metadata["preprocessing"], trusted=guide["trusted_types"]
-    )
+    file = folder / metadata["preprocessing"]
+    transformer = load_transformer(file, folder / CODE_FOLDER, guide)
     fitted = FittedPreprocessing(
         transformer, _as_array(guide["scale"]), _as_array(guide["shift"])
     )

@@ -11,10 +11,12 @@ import pandas as pd
 
 from ktune.data.dataset import Inputs, Task, input_shape
 from ktune.data.output_scale import OutputScale, output_scale
-from ktune.data.preprocessing import FittedPreprocessing, known_categories, text_columns
+from ktune.data.preprocessing import known_categories, text_columns
 from ktune.evaluation.refit import PREDICT_BATCH, predict
+from ktune.experiment.model_code import import_name
 from ktune.models.registry.packaged_model import PackagedModel
 from ktune.models.registry.storage import Storage
+from ktune.models.registry.transformer_file import TransformerFile, dump_transformer
 from ktune.tracking.model_files import InputSchema, ModelFolder
 
 _CODE = Path(__file__).with_name("served_model.py")
@@ -27,10 +29,12 @@ def write_parts(package: PackagedModel, folder: Path, storage: Storage) -> Model
     fitted, example = package.fitted, package.example
     code = folder / "code"
     code.mkdir()
+    transformer = package.fitted.preprocessing.transformer
+    file = None if transformer is None else dump_transformer(transformer)
     return ModelFolder(
         code=_CODE,
-        artifacts=_save_parts(package, folder, storage),
-        code_paths=storage.write_code(code),
+        artifacts=_save_parts(package, folder, storage, file),
+        code_paths=storage.write_code(code, {} if file is None else file.own),
         inputs=input_schema(example),
         outputs=predict(fitted.model, fitted.preprocessing, example),
         example=_input_example(example),
@@ -62,7 +66,9 @@ def input_schema(example: Inputs) -> InputSchema:
     return InputSchema()
 
 
-def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str, Any]:
+def make_spec(
+    package: PackagedModel, transformer: TransformerFile | None
+) -> dict[str, Any]:
     """Return the specification for the served code, as JSON values."""
     preprocessing, example = package.fitted.preprocessing, package.example
     table = example if isinstance(example, pd.DataFrame) else None
@@ -80,7 +86,10 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
         "scale": _plain(preprocessing.scale),
         "shift": _plain(preprocessing.shift),
         "keeps_integers": preprocessing.is_identity,
-        "trusted_types": list(trusted_types),
+        "trusted_types": [] if transformer is None else list(transformer.trusted),
+        "transformer_modules": {}
+        if transformer is None
+        else {module: import_name(module) for module in transformer.own},
         "task": package.task.value,
         "output_scale": scale.value,
         "returns_logits": scale is OutputScale.LOGITS,
@@ -95,25 +104,20 @@ def make_spec(package: PackagedModel, trusted_types: Sequence[str]) -> dict[str,
 
 
 def _save_parts(
-    package: PackagedModel, folder: Path, storage: Storage
+    package: PackagedModel,
+    folder: Path,
+    storage: Storage,
+    transformer: TransformerFile | None,
 ) -> dict[str, str]:
     """Write model, transformer and spec; return artifact name to path."""
     parts = {"model": folder / storage.file, "spec": folder / "spec.json"}
     storage.save(parts["model"])
-    trusted: Sequence[str] = []
-    if package.fitted.preprocessing.transformer is not None:
+    if transformer is not None:
         parts["transformer"] = folder / "transformer.skops"
-        trusted = _save_transformer(package.fitted.preprocessing, parts["transformer"])
-    spec = {**make_spec(package, trusted), **storage.spec}
+        parts["transformer"].write_bytes(transformer.content)
+    spec = {**make_spec(package, transformer), **storage.spec}
     parts["spec"].write_text(json.dumps(spec), "utf-8")
     return {name: str(path) for name, path in parts.items()}
-
-
-def _save_transformer(preprocessing: FittedPreprocessing, path: Path) -> Sequence[str]:
-    import skops.io
-
-    skops.io.dump(preprocessing.transformer, path)
-    return [str(name) for name in skops.io.get_untrusted_types(file=path)]
 
 
 def _output_names(package: PackagedModel) -> list[str]:

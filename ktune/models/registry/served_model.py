@@ -35,12 +35,9 @@ class ServedModel(PythonModel):
         self.fixed_batch_size = _fixed_batch_size(self.model)
         self.transformer = None
         if "transformer" in context.artifacts:
-            import skops.io
-
-            # The trusted types were recorded when the model was saved.
-            self.transformer = skops.io.load(
-                context.artifacts["transformer"], trusted=self.spec["trusted_types"]
-            )
+            file = Path(context.artifacts["transformer"])
+            code = path.parent.parent / "code"
+            self.transformer = load_transformer(file, code, self.spec)
 
     # Annotated, because MLflow warns about predict functions without type hints.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
@@ -160,6 +157,27 @@ class ServedModel(PythonModel):
             floats = numbers.astype(np.float32)
         _refuse_too_large(numbers, floats)
         return floats
+
+
+def load_transformer(file: Path, code: Path, spec: Mapping[str, Any]) -> Any:
+    """Return a fitted scikit-learn transformer.
+
+    Args:
+        file: Its file, written by skops.
+        code: Folder of the modules that came with it.
+        spec: Trusted types, recorded when it was saved; and the modules of the user
+            to the names under which they are imported from the folder.
+    """
+    import skops.io
+
+    modules = spec.get("transformer_modules") or {}
+    found = _import_from(code, set(modules.values())) if modules else {}
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update({name: found[path] for name, path in modules.items()})
+    try:
+        return skops.io.load(file, trusted=spec["trusted_types"])
+    finally:
+        sys.modules.update(before)
 
 
 def load_keras_model(

@@ -40,9 +40,16 @@ class Storage:
     spec: Mapping[str, Any]
     packages: tuple[str, ...] = ()
 
-    def write_code(self, folder: Path) -> list[str]:
-        """Write the code into a folder; return the paths of its entries."""
-        self.code.write(folder)
+    def write_code(
+        self, folder: Path, preprocessing: Mapping[str, set[str]]
+    ) -> list[str]:
+        """Write the code into a folder; return the paths of its entries.
+
+        Args:
+            folder: An empty folder.
+            preprocessing: Module to names that the preprocessing needs.
+        """
+        self.code.including(preprocessing).write(folder)
         return sorted(str(path) for path in folder.iterdir())
 
 
