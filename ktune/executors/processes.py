@@ -26,7 +26,9 @@ class ProcessesExecutor:
 
     Threads are divided among the workers. If there are fewer trials than workers,
     several workers share the folds of a trial. If a worker dies, only its trial fails,
-    and the worker is replaced. The result of a trial does not depend on its workers.
+    and the worker is replaced. The result of a trial does not depend on its workers,
+    except that their number of threads changes the last bits of some operations, see
+    `scripts/check_operations.py`.
 
     Args:
         work: Functions that evaluate a trial; sent to the workers once.

@@ -1,9 +1,13 @@
-"""The same search by every executor: the same trials, the same best one."""
+"""The same search by every executor: the same trials, bit for bit.
+
+The rows have 30 numbers: no operation of such a network depends on the number of
+threads, which is that of the machine here and one in a worker of two, see
+`scripts/check_operations.py`.
+"""
 
 import dataclasses
 import shutil
 
-import numpy as np
 import pytest
 
 import ktune
@@ -98,10 +102,7 @@ def serial(context, tmp_path_factory):
 
 def require_same(found, expected):
     assert sorted(found) == sorted(expected) == list(range(EXPERIMENT.trials))
-    for number, score in expected.items():
-        # The number of threads a process has may show in the last bits.
-        assert found[number] == pytest.approx(score, rel=1e-5)
-    assert max(found, key=found.get) == max(expected, key=expected.get)
+    assert dict(sorted(found.items())) == expected
 
 
 def test_data_that_cannot_be_pickled_do_not_keep_trials_from_other_processes(context):
@@ -124,8 +125,7 @@ def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
     _, shared = executor.wait(lambda _: True)
     alone = work.evaluate(trial)
     assert shared.trainer == alone.trainer == "graph"
-    for name, curve in alone.curves.items():
-        np.testing.assert_allclose(shared.curves[name], curve, rtol=1e-5, err_msg=name)
+    assert shared.curves == alone.curves
     require_same(search(context, executor, tmp_path), serial)
 
 

@@ -11,6 +11,9 @@ from ktune.experiment.environment import KEY_PACKAGES, Environment
 
 _MACHINE = ("platform", "processor", "cpus")
 
+_OF_SUMS = ("processor", "cpus", "threads")
+"""Changes that change the order of sums, and thus the last bits of some operations."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -29,6 +32,11 @@ class Change:
     message: str
     detail: str = ""
     matters: bool = True
+
+    @property
+    def reorders_sums(self) -> bool:
+        """Whether it changes the order of sums: another processor, or more threads."""
+        return self.message.partition(" ")[0] in _OF_SUMS
 
     def as_dict(self) -> dict[str, Any]:
         """Return the change as plain values, with the keys of ``--json``."""

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -85,6 +85,12 @@ class Reproduction:
         result = f"{self.subject}: {self.sameness}"
         if self.sameness is Sameness.CLOSE:
             result += f" of {self.tolerance:g}"
+        if self.sameness is Sameness.CLOSE and _are_of_sums(causes):
+            return (
+                f"{result}. The differences are of the kind that another processor or "
+                "number of threads makes: convolutions, batch normalization and "
+                "products of large matrices then add in another order."
+            )
         if causes:
             return f"{result}. The changes are listed above."
         return (
@@ -176,8 +182,8 @@ class _ReproductionWork:
     def run_again(self, run: RunView) -> list[RunComparison]:
         """Evaluate a trial again, with its trainer and its executor.
 
-        A worker process has fewer threads than this one, which may change the last
-        bits of a convolution.
+        A worker process has fewer threads than this one, which changes the last bits
+        of some operations, see `scripts/check_operations.py`.
         """
         trial, recorded = read_trial(self.store, run)
         self.listener.on_phase(f"training trial {trial.number} again")
@@ -274,6 +280,10 @@ def _changes_to_run_here(experiment: Experiment) -> dict[str, Any]:
         return {}
     jobs = (os.cpu_count() or 1) // max(1, int(experiment.cpus))
     return {"executor": "processes", "ray_address": None, "jobs": max(1, jobs)}
+
+
+def _are_of_sums(changes: Sequence[Change]) -> bool:
+    return bool(changes) and all(change.reorders_sums for change in changes)
 
 
 def _stop_where(recorded: TrialResult) -> Callable[[EpochReport], bool]:
