@@ -1,288 +1,50 @@
 """A search killed at any moment has correct records, and is resumed to the same end.
 
-`kill_server.py` runs searches without training and kills them before a chosen write to
-the study or to MLflow, so also between the two. With KTUNE_LONG_TESTS=1 there are more.
+With KTUNE_LONG_TESTS=1 there are more; `scripts/check_kills.py` tries any number.
 """
 
-import functools
-import json
 import os
-import random
-import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 
-import mlflow
-import optuna
 import pytest
-
-from ktune.tracking import names
+from kill_stories import (
+    check_story,
+    first_resumable,
+    make_project,
+    running_server,
+    undisturbed_by,
+)
 
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
-N_KILLS = {"random": 60, "tpe": 60} if IS_LONG else {"random": 4, "tpe": 3}
-N_SIGNALS = 10 if IS_LONG else 1
+N_SEEDS = 25 if IS_LONG else 5
 STEP = 1 if IS_LONG else 5  # of the writes before which a process is killed
-TRIALS = 6
-FIRST_OF_RESUMED = 11  # the pre-flight makes some writes in a study of no consequence
-FAR = 20  # writes later a process is killed at the latest
-
-FILE = """
-import numpy as np
-import ktune
-from no_training import ScoredModel
-
-def build(hp):
-    units = hp.Int("units", 1, 1000)
-    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
-    if units % 5 == 0:
-        raise ValueError("units may not be a multiple of five")
-    return ScoredModel(0.6 + 0.3 * units / 1000 - rate)
-
-y = np.arange(60) % 2
-experiment = ktune.Experiment(
-    name="nothing", data=(np.random.default_rng(0).normal(size=(60, 3)), y),
-    build=build, cv=2, fit={"epochs": 2, "early_stopping": False}, deterministic=False,
-)
-"""
-SEARCH = ["search", "nothing.py", "-q", "--trials", str(TRIALS), "--sampler"]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The process that runs commands and kills them; a function of a request."""
-    file = tmp_path_factory.mktemp("warm") / "nothing.py"
-    file.write_text(FILE)
-    script = Path(__file__).parents[1] / "helpers" / "kill_server.py"
-    # A fork may not find itself without the threads of a library.
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment = {**os.environ, **threads}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    words = [sys.executable, str(script), str(file)]
-    with subprocess.Popen(words, env=environment, **pipes) as process:
-        assert json.loads(process.stdout.readline()) == {"code": 0}
-
-        def ask(**request):
-            print(json.dumps(request), file=process.stdin, flush=True)
-            return SimpleNamespace(**json.loads(process.stdout.readline()))
-
-        yield ask
-        process.stdin.close()
+    with running_server(tmp_path_factory.mktemp("warm")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def project(server, empty_store, tmp_path_factory):
     """Makes folders with the experiment and an empty store; runs commands in them."""
-
-    def make(name):
-        folder = tmp_path_factory.mktemp(name)
-        (folder / "mlruns").mkdir(parents=True)
-        shutil.copy(empty_store, folder / "mlruns" / "mlflow.db")
-        (folder / "nothing.py").write_text(FILE)
-        return Project(server, folder)
-
-    return make
-
-
-class Project:
-    """A folder with an experiment, and the records of its newest search."""
-
-    def __init__(self, server, folder):
-        self._server = server
-        self.folder = folder
-        self.log = folder / "log.txt"
-
-    def run(self, words, **kill):
-        return self._server(folder=str(self.folder), words=words, **kill)
-
-    def begin(self, sampler, **kill):
-        return self.run([*SEARCH, sampler], **kill)
-
-    def resume(self, **kill):
-        return self.run(["search", "nothing.py", "-q", "--resume"], **kill)
-
-    def records(self):
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
-        [experiment] = client.search_experiments(filter_string="name = 'nothing'")
-        runs = client.search_runs([experiment.experiment_id])
-        search = next(r for r in runs if r.data.tags[names.KIND] == names.SEARCH)
-        run_id = search.info.run_id
-        trials = [r for r in runs if r.data.tags.get(names.PARENT) == run_id]
-        return Books(search, trials, self._study(run_id))
-
-    def assert_has_one_version(self):
-        """Check that one model is registered, and stands where pages look for it."""
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
-        [version] = client.search_model_versions("name = 'nothing'")
-        version = client.get_model_version("nothing", version.version)
-        assert version.aliases == ["champion"]
-        assert version.tags[names.GATE].startswith("champion since")
-        assert version.description.startswith("# ")
-        logged = client.get_logged_model(version.tags[names.LOGGED_MODEL])
-        assert json.loads(logged.tags["mlflow.modelVersions"]) == [
-            {"name": "nothing", "version": int(version.version)}
-        ]
-        folder = Path(logged.artifact_location.removeprefix("file://"))
-        assert (folder / "artifacts" / "model.keras").read_text() == "a model"
-
-    def states(self):
-        """Return the status of every run there is."""
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlruns/mlflow.db")
-        ids = [e.experiment_id for e in client.search_experiments()]
-        return [run.info.status for run in client.search_runs(ids)]
-
-    def _study(self, run_id):
-        journal = self.folder / "mlruns" / "studies" / f"{run_id}.log"
-        backend = optuna.storages.journal.JournalFileBackend(str(journal))
-        storage = optuna.storages.JournalStorage(backend)
-        return optuna.load_study(study_name=None, storage=storage).get_trials()
-
-
-class Books:
-    """What MLflow and Optuna say of one search, each read by its own client."""
-
-    def __init__(self, search, runs, study):
-        self.status = search.info.status
-        self.runs = runs
-        finished = [
-            run
-            for run in runs
-            if run.info.status != "RUNNING"
-            and run.data.tags[names.STATE] != names.INTERRUPTED
-        ]
-        self.finished = {int(r.data.tags[names.TRIAL_NUMBER]): r for r in finished}
-        assert len(self.finished) == len(finished), "a trial is in MLflow twice"
-        assert sorted(self.finished) == list(range(len(finished))), "a gap in MLflow"
-        told = [t for t in study if "state" in t.user_attrs.get("ktune.result", {})]
-        self.told = {t.user_attrs["ktune.number"]: t for t in told}
-        assert len(self.told) == len(told), "a trial was told twice"
-        # MLflow comes first, and is at most one trial ahead.
-        assert len(self.finished) - len(self.told) in (0, 1)
-        for number, trial in self.told.items():
-            self._compare(self.finished[number], trial)
-
-    def _compare(self, run, trial):
-        result = trial.user_attrs["ktune.result"]
-        assert run.data.tags[names.STATE] == result["state"]
-        assert run.data.params == {n: str(v) for n, v in trial.params.items()}
-        # Read from the study alone where the process died before Optuna was told.
-        if trial.state is optuna.trial.TrialState.COMPLETE:
-            assert run.data.metrics["val_accuracy"] == trial.value
-        trial_file = Path(run.info.artifact_uri.removeprefix("file://"), "trial.json")
-        record = json.loads(trial_file.read_text())
-        assert record["result"]["score"] == result["score"]
-
-    def content(self):
-        """What is the same in every search, however often it was killed."""
-        return {
-            number: (
-                run.info.status,
-                run.data.tags[names.STATE],
-                run.data.params,
-                {n: v for n, v in run.data.metrics.items() if n != "fit_seconds"},
-            )
-            for number, run in self.finished.items()
-        }
-
-    def assert_holds(self, earlier):
-        """Check that what was finished earlier has not been touched."""
-        for number, run in earlier.finished.items():
-            assert run.info.run_id == self.finished[number].info.run_id
-            assert run.info.end_time == self.finished[number].info.end_time
-
-    def assert_finished(self):
-        assert self.status == "FINISHED"
-        assert all(run.info.status != "RUNNING" for run in self.runs)
-        assert len(self.told) == len(self.finished)
-        states = [trial.state.name for trial in self.told.values()]
-        assert "RUNNING" not in states
+    return lambda name: make_project(server, tmp_path_factory.mktemp(name), empty_store)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(project):
     """Returns the records of an uninterrupted search by a sampler."""
-
-    @functools.cache
-    def run(sampler):
-        place = project("undisturbed")
-        answer = place.begin(sampler)
-        assert answer.code == 0, place.log.read_text()
-        records = place.records()
-        records.assert_finished()
-        return SimpleNamespace(content=records.content(), writes=answer.writes)
-
-    return run
-
-
-def first_resumable(writes):
-    """Return how many writes come before a study that can be gone on with."""
-    start = writes.index("mlflow log_inputs")
-    return start + writes[start:].index("optuna append_logs") + 2
-
-
-def moment(generator, first):
-    """Return when and how a process is killed: before a write, in one, or whenever."""
-    if generator.random() < 0.2:
-        return {"seconds": generator.uniform(0.1, 0.8)}
-    write = generator.randrange(first, first + FAR)
-    return {"write": write, "how": generator.choice(["kill", "kill", "torn"])}
+    return undisturbed_by(project)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("seed", range(N_SEEDS))
 def test_a_search_killed_anywhere_ends_as_the_undisturbed_one(
-    sampler, project, undisturbed
+    seed, project, undisturbed
 ):
-    wanted = undisturbed(sampler)
-    first = first_resumable(wanted.writes)
-    moments = random.Random(f"kills of {sampler}")
-    n_kills = 0
-    while n_kills < N_KILLS[sampler]:
-        place = project("killed")
-        write = moments.randrange(first, first + FAR)
-        answer = place.begin(sampler, write=write, how="kill")
-        records = None
-        while answer.code != 0:
-            assert answer.code == -signal.SIGKILL, place.log.read_text()
-            n_kills += 1
-            earlier, records = records, place.records()
-            if earlier is not None:
-                records.assert_holds(earlier)
-            answer = place.resume(**moment(moments, FIRST_OF_RESUMED))
-        records = place.records()
-        records.assert_finished()
-        assert records.content() == wanted.content
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["term", "int"])
-def test_a_signal_ends_a_search_with_complete_records(how, project, undisturbed):
-    wanted = undisturbed("random")
-    first = first_resumable(wanted.writes)
-    moments = random.Random(f"signals {how}")
-    n_signals = 0
-    while n_signals < N_SIGNALS:
-        place = project("signalled")
-        write = moments.randrange(first, first + FAR)
-        answer = place.begin("random", write=write, how=how)
-        while answer.code != 0:
-            assert answer.code == 130, place.log.read_text()
-            n_signals += 1
-            assert "--resume" in place.log.read_text()
-            records = place.records()
-            # A signal during the final writes is handled after them.
-            is_over = len(records.finished) == TRIALS and records.status == "FINISHED"
-            assert is_over or records.status == "KILLED"
-            assert "RUNNING" not in place.states()
-            assert len(records.told) == len(records.finished)
-            write = moments.randrange(FIRST_OF_RESUMED, FIRST_OF_RESUMED + FAR)
-            answer = place.resume(write=write, how=how)
-        records = place.records()
-        records.assert_finished()
-        assert records.content() == wanted.content
+    check_story(seed, project, undisturbed)
 
 
 @pytest.mark.parametrize("how", ["kill", "term"])
