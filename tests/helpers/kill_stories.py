@@ -144,7 +144,7 @@ class Project:
         journal = self.folder / "mlruns" / "studies" / f"{run_id}.log"
         backend = optuna.storages.journal.JournalFileBackend(str(journal))
         storage = optuna.storages.JournalStorage(backend)
-        return optuna.load_study(study_name=None, storage=storage).get_trials()
+        return optuna.load_study(study_name="nothing", storage=storage).get_trials()
 
 
 class Books:
