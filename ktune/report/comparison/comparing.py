@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ktune.data.dataset import Task
 from ktune.errors import UnknownReference
-from ktune.metrics.objectives import is_of_model, make_objective
-from ktune.metrics.scores import Objective
+from ktune.metrics.objectives import is_of_model, objective_of_task
+from ktune.metrics.scores import LOSS, Objective
 from ktune.report.comparison.paired_test import (
     Difference,
     adjust_by_holm,
@@ -52,9 +53,10 @@ def _check(contenders: Sequence[Contender]) -> None:
 
 
 def _common_metrics(contenders: Sequence[Contender]) -> list[str]:
-    """Return the metrics of all contenders; the loss only within one search.
+    """Return the metrics of all contenders; losses only within one search.
 
-    Searches may compile their models with different losses.
+    Searches may compile their models with different losses. Metrics of the model count
+    in a custom task, which has no others.
     """
     shared = [
         metric
@@ -62,7 +64,15 @@ def _common_metrics(contenders: Sequence[Contender]) -> list[str]:
         if all(metric in c.view.result.folds[0].validation for c in contenders)
     ]
     is_one_search = len({c.search_id for c in contenders}) == 1
-    return [m for m in shared if is_one_search or not is_of_model(m)]
+    if is_one_search:
+        return shared
+    if _task(contenders) is Task.CUSTOM:
+        return [metric for metric in shared if not metric.endswith(LOSS)]
+    return [metric for metric in shared if not is_of_model(metric)]
+
+
+def _task(contenders: Sequence[Contender]) -> Task:
+    return contenders[0].view.context.task
 
 
 def _objective(contenders: Sequence[Contender], metrics: Sequence[str]) -> Objective:
@@ -72,8 +82,13 @@ def _objective(contenders: Sequence[Contender], metrics: Sequence[str]) -> Objec
             return objective
     if not metrics:
         names = ", ".join(c.label for c in contenders)
+        if _task(contenders) is Task.CUSTOM:
+            raise UnknownReference(
+                f"{names} have no metric in common, and losses of two searches may "
+                "differ. Compile their models with a common metric: metrics=[…]"
+            )
         raise UnknownReference(f"{names} have no metric in common: different tasks?")
-    return make_objective(metrics[0])
+    return objective_of_task(metrics[0], _task(contenders))
 
 
 def _duel(first: Contender, other: Contender, objective: Objective) -> Duel:

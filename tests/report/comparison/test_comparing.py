@@ -5,8 +5,10 @@ import pytest
 from scipy import stats
 from views import classification_view, failed_view
 
+from ktune.data.dataset import Task
 from ktune.diagnosis import diagnose_trial
 from ktune.errors import UnknownReference
+from ktune.metrics.scores import Objective
 from ktune.report.comparison import Contender, compare, render_comparison, scores_table
 from ktune.report.comparison.page import duels_table, sizes_table, values_table
 from ktune.report.comparison.paired_test import corrected_t_test, unpaired_test
@@ -126,3 +128,31 @@ def test_tables_and_page_hold_what_differs():
     page = render_comparison(comparison)
     assert "&lt;b&gt;" in page
     assert "<b>0123" not in page
+
+
+def of_custom_task(label, metrics):
+    """A trial of a search of its own, whose model scores itself."""
+    made = contender(label, GOOD)
+    folds = tuple(
+        replace(f, validation=metrics, train=metrics) for f in made.view.result.folds
+    )
+    context = replace(
+        made.view.context, task=Task.CUSTOM, objective=Objective("loss", "min")
+    )
+    view = replace(
+        made.view, context=context, result=replace(made.view.result, folds=folds)
+    )
+    return replace(made, view=view, search_id=label)
+
+
+def test_custom_tasks_of_two_searches_are_compared_by_metrics_not_losses():
+    one = of_custom_task("A", {"loss": 0.2, "mask_loss": 0.1, "mask_io_u": 0.8})
+    other = of_custom_task("B", {"loss": 0.3, "mask_loss": 0.2, "mask_io_u": 0.7})
+    found = compare([one, other])
+    assert found.metrics == ["mask_io_u"]
+    assert found.objective == Objective("mask_io_u", "max")
+
+
+def test_custom_tasks_without_a_common_metric_are_not_compared():
+    with pytest.raises(UnknownReference, match="Compile their models"):
+        compare([of_custom_task(label, {"loss": 0.2}) for label in "AB"])
