@@ -118,3 +118,27 @@ def test_heavy_models_keep_programs_of_their_own(monkeypatch):
 def test_a_layer_of_one_unit_trains():
     (epoch,) = train(task_of(1), n_epochs=1)
     assert np.isfinite(epoch[0].validation_loss)
+
+
+class BySize(keras.regularizers.Regularizer):
+    """Reads the shape of the weights, as the user's own code may."""
+
+    def __call__(self, weights):
+        return keras.ops.sum(weights) / float(weights.shape[-1])
+
+    def get_config(self):
+        return {}
+
+
+def by_size(x):
+    return x / float(x.shape[-1])
+
+
+def test_code_of_the_user_sees_the_shapes_of_its_model():
+    def build():
+        dense = layers.Dense(5, by_size, kernel_regularizer=BySize())
+        return compiled([dense], (6,))
+
+    assert is_family(build())
+    epochs = train(make_task(build, (6,)), n_epochs=1)
+    assert all(np.isfinite(fold.train_loss) for fold in epochs[0])

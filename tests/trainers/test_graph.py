@@ -326,10 +326,16 @@ class GlobalNoise(layers.Layer):
         return x + keras.random.normal((6,))
 
 
+class Rising(optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return 0.01
+
+
 REFUSED = {
     "train_step": build_own_step,
     "run_eagerly": build_eager,
     "Nadam": lambda: dense(optimizers.Nadam(0.01)),
+    "no config": lambda: dense(optimizers.Adam(Rising())),
     "use_ema": lambda: dense(optimizers.Adam(0.01, use_ema=True)),
     "global": lambda: compiled([GlobalNoise()], (6,)),
 }

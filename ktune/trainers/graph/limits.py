@@ -114,6 +114,10 @@ def _check_optimizer(task: TrainingTask, model: Any) -> str | None:
     )
     if any(getattr(optimizer, attribute, None) for attribute in excluded):
         return "some weights are excluded from weight decay"
+    try:
+        optimizer.get_config()
+    except NotImplementedError as error:
+        return f"the optimizer has no config: {error}"
     return None
 
 

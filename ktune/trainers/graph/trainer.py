@@ -148,10 +148,10 @@ class GraphTraining:
         ]
         data = [self._data(group) for group in indices]
         self._layout = WeightLayout(model.trainable_variables)
-        serves_family = _serves_family(model, task)
+        serves_family, structure = _structure(model, task)
         self._inputs = family_inputs(model) if serves_family else NO_INPUTS
         self._program = _program(
-            model, task, data[0], n_folds=size, serves_family=serves_family
+            model, structure, task, data[0], n_folds=size, serves_family=serves_family
         )
         self._groups = [
             self._group(group, part, starts)
@@ -379,8 +379,21 @@ def _tensors_of(targets: Targets) -> Any:
     return map_arrays(_DEVICE_ARRAYS.tensor, structure_of(targets))
 
 
+def _structure(model: Any, task: TrainingTask) -> tuple[bool, Hashable | None]:
+    """Return whether a program of the model serves its family, and the key for it.
+
+    Code of the user has no key, and may read shapes that a family leaves open.
+    """
+    is_open = _serves_family(model, task)
+    key = structure_key(
+        model, is_open=is_open, has_metrics=task.data.task is Task.CUSTOM
+    )
+    return is_open and key is not None, key
+
+
 def _program(
     model: Any,
+    structure: Hashable | None,
     task: TrainingTask,
     data: tuple[Any, ...],
     *,
@@ -397,9 +410,6 @@ def _program(
         "serves_family": serves_family,
         "scores_itself": task.data.task is Task.CUSTOM,
     }
-    structure = structure_key(
-        model, is_open=serves_family, has_metrics=traits["scores_itself"]
-    )
     if structure is None:
         return EpochProgram(model, **traits)
     specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
