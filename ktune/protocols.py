@@ -214,7 +214,10 @@ class Training(Protocol):
         ...
 
     def model(self, fold_index: int) -> Any:
-        """Return the Keras model of a fold with its current weights."""
+        """Return the Keras model of a fold with its current weights.
+
+        With ``average_weights`` they are the mean over the last third of its epochs.
+        """
         ...
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ class FitSettings:
             weights of classes, by label or class number; others weigh 1.
         resample: None; "over": training rows of rarer classes are repeated at random;
             "under": training rows of more frequent classes are dropped at random.
+        average_weights: Whether the model of an epoch has the mean of the weights
+            after the last third of the epochs so far. It is scored and refitted so.
         callbacks: Keras callbacks, or functions that return a new callback. Each
             fold gets its own.
     """
@@ -31,6 +33,7 @@ class FitSettings:
     early_stopping: int | Literal[False] = 5
     class_weight: Literal["balanced"] | Mapping[Any, float] | None = None
     resample: Literal["over", "under"] | None = None
+    average_weights: bool = False
     callbacks: Sequence[Any] = ()
 
 
@@ -96,6 +99,11 @@ def _wrong_values(settings: Mapping[str, Any]) -> list[str]:
         for name, known in _OPTIONS.items()
         if (problem := _option_problem(name, known, settings.get(name)))
     ]
+    averages = settings.get("average_weights", False)
+    if not isinstance(averages, bool):
+        problems.append(
+            f"`fit` setting 'average_weights' must be True or False; got {averages!r}"
+        )
     callbacks = settings.get("callbacks", ())
     if not isinstance(callbacks, list | tuple):
         problems.append(

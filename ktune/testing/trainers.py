@@ -317,6 +317,45 @@ class TrainerContract:
         model, _ = plain_fit(task, 0, 2)
         assert_close(training.model(0), model)
 
+    def test_averaged_weights_are_scored_and_returned(self) -> None:
+        """The model of an epoch is the mean over the last third of the epochs."""
+        plain = FitSettings(batch_size=16, epochs=4)
+        settings = FitSettings(batch_size=16, epochs=4, average_weights=True)
+        before, _ = self._train(only(make_task(build_mlp, (6,), settings=plain), 0), 3)
+        task = only(make_task(build_mlp, (6,), settings=plain), 0)
+        last, _ = self._train(task, 4)
+        training, scores = self._train(
+            only(make_task(build_mlp, (6,), settings=settings), 0), 4
+        )
+        model = training.model(0)
+        for mean, *ends in zip(
+            model.trainable_variables,
+            before.model(0).trainable_variables,
+            last.model(0).trainable_variables,
+            strict=True,
+        ):
+            expected = np.mean([np.array(end) for end in ends], axis=0)
+            np.testing.assert_allclose(np.array(mean), expected, rtol=1e-4, atol=1e-6)
+        fold = task.folds[0]
+        found = model.predict(_rows(fold.x, fold.validation), verbose=0)
+        np.testing.assert_allclose(
+            scores[-1][0].validation_predictions, found, atol=1e-5
+        )
+
+    def test_statistics_of_averaged_weights_are_measured_anew(self) -> None:
+        """The first layer's inputs have their own mean under the averaged weights."""
+        settings = FitSettings(batch_size=16, epochs=4, average_weights=True)
+        task = only(make_task(build_mlp, (6,), settings=settings), 0)
+        training, _ = self._train(task, 4)
+        model, fold = training.model(0), task.folds[0]
+        inputs = model.layers[0](_rows(fold.x, fold.train))
+        np.testing.assert_allclose(
+            np.array(model.layers[1].moving_mean),
+            np.array(inputs).mean(axis=0),
+            rtol=1e-3,
+            atol=1e-5,
+        )
+
     def test_close_may_be_called_twice(self) -> None:
         """The model of a fold is still available."""
         training, _ = self._train(only(make_task(build_mlp, (6,)), 0), 1)

@@ -3,6 +3,7 @@
 It supports any model, callback and backend. Other trainers are tested against it.
 """
 
+import contextlib
 import math
 import random
 from collections.abc import Mapping
@@ -42,6 +43,12 @@ from ktune.trainers.common import (
     with_stable_names,
 )
 from ktune.trainers.gradient_registry import forget_gradients_of_optimizer_steps
+from ktune.trainers.weight_averaging import (
+    WeightAverage,
+    averaged,
+    copy_variables,
+    flat_weights,
+)
 from ktune.utils.seeds import derive_seed
 
 SCORING_CHUNK = 512
@@ -69,6 +76,7 @@ class KerasFitTraining:
     """
 
     def __init__(self, task: TrainingTask) -> None:
+        self._task = task
         self._folds = [_FoldTraining(task, i) for i in range(len(task.folds))]
         self._epoch = 0
 
@@ -98,8 +106,14 @@ class KerasFitTraining:
         return [score for score in scores if score is not None]
 
     def model(self, fold_index: int) -> Any:
-        """Return the Keras model of a fold."""
-        return self._folds[fold_index].model
+        """Return the Keras model of a fold, with averaged weights if they are set."""
+        fold = self._folds[fold_index]
+        if fold.average is None:
+            return fold.model
+        model = build_model(self._task, fold_index)
+        with fold.averaged_weights():
+            copy_variables(fold.model, model)
+        return model
 
     def close(self) -> None:
         """Call the last hooks of callbacks, and release the traced graphs."""
@@ -119,6 +133,7 @@ class _FoldTraining:
         callbacks = make_callbacks(task.settings.callbacks, task.folder_of(self._fold))
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
+        self.average = WeightAverage() if task.settings.average_weights else None
         self._fixed_size = fixed_batch_size(self.model)
         self._targets = encode_targets(
             self._fold.y,
@@ -140,15 +155,24 @@ class _FoldTraining:
         self.callbacks.begin_epoch(epoch)
         logs, returned = self._fit(epoch)
         require_finite(logs["loss"], f"training loss of fold {self._fold.index}")
+        if self.average is not None:
+            self.average.add(flat_weights(self.model))
         if not len(self._fold.validation):
             self.callbacks.end_epoch(epoch, logs)
             return None
         is_custom = self._task.data.task is Task.CUSTOM
-        score, validation_logs = (
-            self._own_score(returned) if is_custom else self._score(returned)
-        )
+        with self.averaged_weights():
+            score, validation_logs = (
+                self._own_score(returned) if is_custom else self._score(returned)
+            )
         self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
         return score
+
+    def averaged_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Let the model have averaged weights for the block, if they are set."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return averaged(self.model, self.average, self._fold.x, self._fold.train)
 
     def _fit(self, epoch: int) -> tuple[dict[str, float], dict[str, float]]:
         """Train one epoch; return Keras's logs, and the scores a `fit` returned."""

@@ -47,6 +47,12 @@ from ktune.trainers.graph.program import EpochArguments, EpochProgram, ProgramSt
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
 from ktune.trainers.graph.weight_layout import WeightLayout
+from ktune.trainers.weight_averaging import (
+    WeightAverage,
+    has_statistics,
+    renew_statistics,
+    set_flat_weights,
+)
 
 MAX_PROGRAMS = 16
 """Programs kept for later trials; one of a small model takes some 20 MiB."""
@@ -142,6 +148,13 @@ class GraphTraining:
         self._callbacks = (
             FoldCallbacks(task, self._targets) if task.settings.callbacks else None
         )
+        self._averages = None
+        self._statistics_models: list[Any] = []
+        if task.settings.average_weights:
+            self._averages = [WeightAverage() for _ in task.folds]
+            if has_statistics(model):
+                folds = range(len(task.folds))
+                self._statistics_models = [build_model(task, k) for k in folds]
         size = len(task.folds) if _share_program_call(model, task) else 1
         indices = [
             range(first, first + size) for first in range(0, len(task.folds), size)
@@ -187,11 +200,15 @@ class GraphTraining:
         return scores
 
     def model(self, fold_index: int) -> Any:
-        """Return a Keras model with a fold's present weights."""
-        if self._callbacks is not None:
+        """Return a Keras model with a fold's present or averaged weights."""
+        if self._callbacks is not None and self._averages is None:
             return self._callbacks.models[fold_index]
         model = build_model(self.task, fold_index)
         set_weights(model, *self._state_of(fold_index))
+        if self._averages is not None:
+            set_flat_weights(model, self._averages[fold_index].mean())
+            fold = self.task.folds[fold_index]
+            renew_statistics(model, fold.x, fold.train)
         return model
 
     def close(self) -> None:
@@ -210,11 +227,43 @@ class GraphTraining:
         group.state, losses, outputs = self._program.run_epoch(
             self._arguments(group, orders)
         )
+        if self._averages is not None:
+            outputs = self._score_averages(group, self._averages) or outputs
         if self._is_custom:
             return losses, tf.nest.map_structure(lambda part: part.numpy(), outputs)
         return losses, [
             [(rows.numpy(), float(loss)) for rows, loss in fold] for fold in outputs
         ]
+
+    def _score_averages(
+        self, group: _Group, averages: Sequence[WeightAverage]
+    ) -> list[Any]:
+        """Add the present weights to the averages; score these by an empty epoch."""
+        for k, weights in zip(group.indices, group.state.weights.numpy(), strict=True):
+            averages[k].add(weights)
+        if group.scored is None:
+            return []
+        means = np.stack([averages[k].mean() for k in group.indices])
+        rest = [
+            self._renewed(k, mean, values)
+            for k, mean, values in zip(
+                group.indices, means, group.state.rest, strict=True
+            )
+        ]
+        state = replace(group.state, weights=tf.constant(means), rest=rest)
+        nothing = [np.zeros(0, np.int32) for _ in group.indices]
+        arguments = replace(self._arguments(group, nothing), state=state)
+        _, _, outputs = self._program.run_epoch(arguments)
+        return outputs
+
+    def _renewed(self, fold_index: int, weights: np.ndarray, rest: Any) -> list[Any]:
+        """Return a fold's other variables with statistics of these weights."""
+        if not self._statistics_models:
+            return list(rest)
+        model, fold = self._statistics_models[fold_index], self.task.folds[fold_index]
+        set_weights(model, weights, [value.numpy() for value in rest])
+        renew_statistics(model, fold.x, fold.train)
+        return [tf.convert_to_tensor(v.numpy()) for v in model.non_trainable_variables]
 
     def _arguments(self, group: _Group, orders: list[np.ndarray]) -> EpochArguments:
         return EpochArguments(
