@@ -371,11 +371,29 @@ def _newest(store: Store, experiment: str | None = None) -> RunView:
     found = list_searches(store, experiment)
     if not found:
         where = f"of {experiment!r} " if experiment else ""
+        remedy = _restoring(store, experiment) or " yet. Run one: ktune search FILE"
         raise UnknownReference(
-            f"there is no search {where}in {store.location.shown} yet. "
-            "Run one: ktune search FILE"
+            f"there is no search {where}in {store.location.shown}{remedy}"
         )
     return found[0]
+
+
+def _restoring(store: Store, experiment: str | None) -> str:
+    """Return how to restore the newest deleted search; "" if none was deleted."""
+    from mlflow.entities import ViewType
+
+    for ids, query in _queries(_experiments(store), experiment):
+        deleted = store.client.search_runs(
+            ids,
+            filter_string=query,
+            run_view_type=ViewType.DELETED_ONLY,
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        if ids and deleted:
+            command = f"mlflow runs restore --run-id {deleted[0].info.run_id}"
+            return f": it was deleted in MLflow. Restore the newest one: {command}"
+    return ""
 
 
 def _by_prefix(store: Store, prefix: str) -> RunView:

@@ -278,3 +278,13 @@ def test_models_left_pending_by_a_kill_are_deleted(store, search):
     assert delete_pending_models(store, search.run_id) == 1
     left = store.client.search_logged_models([experiment_id])
     assert {model.model_id for model in left} == {m.model_id for m in made[1:]}
+
+
+def test_a_search_that_was_deleted_is_an_error_with_the_command_that_restores_it(
+    store, search
+):
+    store.client.delete_run(search.run_id)
+    for reference in ("digits", None):
+        with pytest.raises(UnknownReference) as caught:
+            find_search(store, reference)
+        assert f"restore --run-id {search.run_id}" in str(caught.value)

@@ -1,10 +1,12 @@
 """Roll back to the previous champion, without loading or training a model."""
 
+from ktune.errors import UnknownReference
 from ktune.models.promotion.promotion import Promotion
 from ktune.models.registry.alias_changes import roll_back
 from ktune.models.registry.card import write_card
+from ktune.tracking.model_registry import find_champion
 from ktune.tracking.reader import find_search
-from ktune.tracking.store import opened_store
+from ktune.tracking.store import Store, opened_store
 
 
 def rollback(
@@ -21,7 +23,7 @@ def rollback(
         UnknownReference: There is no earlier champion.
     """
     with opened_store(tracking_uri) as store:
-        name = find_search(store, reference).experiment
+        name = _model_of(store, reference)
         change = roll_back(store, name)
         write_card(store, name, change.version)
     return Promotion(
@@ -32,3 +34,13 @@ def rollback(
         before=change.before,
         is_new_version=False,
     )
+
+
+def _model_of(store: Store, reference: str | None) -> str:
+    """Return the name of a model; its searches may be deleted in MLflow."""
+    try:
+        return find_search(store, reference).experiment
+    except UnknownReference:
+        if reference is None or find_champion(store, reference) is None:
+            raise
+        return reference

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ktune.errors import UnknownReference
+from ktune.models.promotion import rolling_back
 from ktune.models.registry.alias_changes import (
     AliasChange,
     ChampionChanged,
@@ -213,3 +214,13 @@ def test_on_a_server_a_change_that_a_kill_cut_off_is_passed_over(server, monkeyp
     tag_model(server, "m", "ktune.move.0001", record(3, "2026-01-01T00:00:00+00:00"))
     during_sleep(monkeypatch, lambda: None)
     assert move(server, 1).before is None
+
+
+def test_a_rollback_needs_the_name_of_the_model_only(model, monkeypatch):
+    """Its searches may be deleted in MLflow."""
+    move(model, 1)
+    move(model, 2)
+    monkeypatch.setattr(rolling_back, "write_card", lambda *_: None)
+    assert rolling_back.rollback("m", tracking_uri=model.location.uri).version == 1
+    with pytest.raises(UnknownReference):
+        rolling_back.rollback("n", tracking_uri=model.location.uri)
