@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +96,7 @@ def _check_name(name: Any) -> str | None:
         return None
     return (
         "`name` must be text of letters, digits, spaces and . _ - that starts with a "
-        f"letter or digit, at most 100 long; got {name!r}"
+        f"letter or digit, at most 100 long; got {reprlib.repr(name)}"
     )
 
 

@@ -68,6 +68,7 @@ def test_good_values_are_taken(field, value):
         ("name", " a", "`name` must be text"),
         ("name", "a\n", "`name` must be text"),
         ("name", "a" * 101, "at most 100 long"),
+        ("name", "a" * 5000, f"got '{12 * 'a'}...{13 * 'a'}'"),
         ("name", 3, "got 3"),
         ("data", None, "`data` must be arrays"),
         ("build", "cnn", "`build` must be a function build(hp)"),
