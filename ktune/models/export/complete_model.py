@@ -74,7 +74,10 @@ def unrolled(model: Any) -> Any:
 
     if not any(_is_recurrent(layer) for layer in _layers(model)):
         return model
-    copy = keras.models.clone_model(model, clone_function=_unroll, recursive=True)
+    # A recurrent layer makes its cell from a config, which may be of a user's class.
+    classes = {type(layer).__name__: type(layer) for layer in _layers(model)}
+    with keras.saving.custom_object_scope(classes):
+        copy = keras.models.clone_model(model, clone_function=_unroll, recursive=True)
     copy.set_weights(model.get_weights())
     return copy
 
