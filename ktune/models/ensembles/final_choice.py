@@ -2,8 +2,9 @@
 
 Members and weights come from the out-of-fold predictions of the trials, by log loss or
 squared error; the test rows take no part. The gain is measured row by row on folds that
-took no part in the choice of members. The best trial was chosen on all folds, which
-favours it.
+took no part in the choice: on each fold, the mean and the single model that the other
+folds choose are compared. The best trial itself was chosen on all folds, which would
+favour it by as much as an average gains.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ktune.models.ensembles.members import refits_of
 from ktune.models.ensembles.selection import (
     NestedEstimate,
     all_folds,
+    best_single,
     choose_greedily,
     estimate_of,
     predict_nested,
@@ -65,13 +67,13 @@ def choose_final(library: Library, objective: Objective, *, wanted: str) -> Fina
             wanted,
         )
     nested = predict_nested(library, choose_greedily)
-    if nested is None:
+    alone = predict_nested(library, best_single)
+    if nested is None or alone is None:
         return _alone_or_refits(library, "one hold-out cannot estimate a mean", wanted)
-    best = library.predictions[0]
-    gain = paired_gain(library.losses(best), library.losses(nested), library.weights)
+    gain = paired_gain(library.losses(alone), library.losses(nested), library.weights)
     summary = (
-        f"{library.metric} out of fold, a mean over {len(parts)} trials against trial "
-        f"{library.runs[0].number} alone: {gain}"
+        f"{library.metric} out of fold, a mean over {len(parts)} trials against the "
+        f"best one alone: {gain}"
     )
     if problem := _problem(library, nested, gain, objective, wanted):
         return _alone_or_refits(library, f"{summary}, {problem}", wanted)
