@@ -5,7 +5,7 @@ the metrics that the model is compiled with score a trial. The objective is one 
 the intersection over union. ``ktune predict shapes FILE -o masks.npz`` writes masks.
 
 Expect an intersection over union above 0.9 after eight epochs; the best constant guess,
-no disc anywhere, has 0. A search takes about a minute.
+no disc anywhere, has 0. A search takes one to two minutes.
 
     python -m ktune search experiments/shapes.py
 """
