@@ -192,6 +192,11 @@ def test_lambda_layers_with_different_closures_differ():
     assert results[0] != results[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*includes a `lambda`:UserWarning")
+def test_a_program_is_not_shared_with_a_lambda_as_activation():
+    assert structure_key(compiled([layers.Dense(4, lambda x: x)], (6,))) is None
+
+
 def test_half_precision_computation_trains():
     policy = "mixed_bfloat16"
     task = make_task(lambda: dense(dtype=policy), (6,))

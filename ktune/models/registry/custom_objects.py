@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from ktune.utils.lambda_config import holds_lambda
+
 _OF_TRAINING = ("compile_config", "build_config")
 _DEPTH = 6
 """Levels of attributes in which functions are looked for."""
@@ -42,6 +44,7 @@ def find_custom_objects(
     """
     found: dict[str, CustomObject] = {}
     functions = _functions(model)
+    classes = {(c.__module__, c.__name__): c for c in map(type, _layers(model))}
     for node in _nodes(config_of(model), with_training):
         if node["class_name"] == "function":
             # Keras writes the name of a function, not the module.
@@ -50,7 +53,7 @@ def find_custom_objects(
                 found[key] = CustomObject(key, function.__module__, name)
         elif _is_custom(node):
             key = node["registered_name"] or node["class_name"]
-            found[key] = _describe(key, node)
+            found[key] = _describe(key, node, classes)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -88,15 +91,21 @@ def obstacle(model: Any) -> str:
                 cls.from_config(config)
         except Exception as error:
             return _lacks_config(_culprit(error) or cls, error)
-    return _obstacle_to_training(model)
+    return _obstacle_in_parts(model)
 
 
-def _obstacle_to_training(model: Any) -> str:
-    """Return why the loss, metrics or optimizer cannot be written; "" if they can."""
+def _obstacle_in_parts(model: Any) -> str:
+    """Return why a part of a layer, or the optimizer, cannot be written."""
     try:
-        config_of(model)
+        config = config_of(model)
     except Exception as error:
         return _lacks_config(_culprit(error) or type(model), error)
+    if holds_lambda(config, ignored=_OF_TRAINING):
+        return (
+            "a layer holds a Python lambda, such as its activation, which Keras does "
+            "not load in safe mode: write a named function, `def scaled(x): return "
+            "...`, and `activation=scaled`"
+        )
     return ""
 
 
@@ -203,9 +212,12 @@ def _is_part(part: Any) -> bool:
     return hasattr(part, "__dict__") and not is_data and not isinstance(part, type)
 
 
-def _describe(key: str, node: Mapping[str, Any]) -> CustomObject:
+def _describe(
+    key: str, node: Mapping[str, Any], classes: Mapping[tuple[str, str], type]
+) -> CustomObject:
     import keras
 
-    registered = keras.saving.get_registered_object(key)
-    name = getattr(registered, "__qualname__", None) or node["class_name"]
+    known = keras.saving.get_registered_object(key)
+    known = known or classes.get((node["module"], node["class_name"]))
+    name = getattr(known, "__qualname__", None) or node["class_name"]
     return CustomObject(key, str(node["module"]), str(name))

@@ -10,6 +10,7 @@ from ktune.data.compiled_loss import compiled_loss
 from ktune.data.model_outputs import auto_name
 from ktune.trainers.graph.family import family_config
 from ktune.trainers.graph.optimizer_numbers import input_names
+from ktune.utils.lambda_config import holds_lambda
 
 _HIDDEN_STATE = {
     "Lambda",  # its function may read anything
@@ -68,6 +69,8 @@ def structure_key(
 
 def is_transparent(config: Any) -> bool:
     """Whether a serialised configuration names only stateless objects of Keras."""
+    if holds_lambda(config):
+        return False
     return all(
         (module is None or module == "keras" or module.startswith("keras."))
         and registered_name is None

@@ -106,6 +106,7 @@ def test_the_loss_is_needed_for_training_alone():
             lambda: keras.layers.Dense(2, kernel_regularizer=Orthogonal(0.1)),
             '`def get_config(self): return {"factor": self.factor}` to Orthogonal',
         ),
+        (lambda: keras.layers.Dense(2, lambda x: 2 * x), "`activation=scaled`"),
         (lambda: keras.layers.Lambda(lambda x: 2 * x), "`keras.layers.Lambda(scaled)`"),
     ],
 )
@@ -118,3 +119,12 @@ def test_an_obstacle_is_one_sentence_with_the_line_to_write(layer, line):
 def test_an_optimizer_without_config_is_an_obstacle_too():
     told = obstacle(model(optimizer=keras.optimizers.SGD(Rising(0.1))))
     assert '`def get_config(self): return {"top": self.top}` to Rising' in told
+
+
+def test_a_class_inside_a_function_is_found_by_its_full_name():
+    class Local(Plain):
+        pass
+
+    found = find_custom_objects(model(Local(3)))
+    assert [o.name for o in found] == [Local.__qualname__]
+    assert "<locals>" in Local.__qualname__
