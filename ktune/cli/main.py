@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KtuneError as error:
         say(f"{type(error).__name__}: {error}", file=sys.stderr)
         return MISTAKE
-    except KeyboardInterrupt:
-        say("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        say(str(error) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has closed the pipe, so stdout must not be flushed.

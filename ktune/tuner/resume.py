@@ -311,6 +311,7 @@ def advise_on_resume(
     Raises:
         ServerUnavailable: The server is unavailable; the message has the advice.
         ClusterLost: The Ray cluster is lost; the message has the command.
+        KeyboardInterrupt: Ctrl-C outside the trials; the message has the command.
     """
     try:
         with store_errors(store.location):
@@ -324,6 +325,11 @@ def advise_on_resume(
             f"{error}. Finished trials are recorded; to continue, start the cluster "
             f"again and run: {command}"
         ) from error
+    except KeyboardInterrupt as error:
+        advice = f"Finished trials are recorded; to continue: {command}"
+        if logger.n_pending:
+            advice = _pending_message(logger, command)
+        raise KeyboardInterrupt(f"interrupted. {advice}") from error
     except BaseException:
         if logger.n_pending:
             notify(_pending_message(logger, command))

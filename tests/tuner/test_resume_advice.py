@@ -52,12 +52,21 @@ def test_without_queued_records_none_are_mentioned(logger, end):
     logger.n_pending = 0
     message, _ = end(requests.ConnectionError("reset by peer"), ServerUnavailable)
     assert "records are queued" not in message
-    assert end(KeyboardInterrupt(), KeyboardInterrupt)[1] == []
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SearchAborted("all alike")])
-def test_another_error_is_kept_and_queued_records_are_mentioned(end, error):
-    _, (messages,) = end(error, type(error))
+@pytest.mark.parametrize("n_pending", [0, 2])
+def test_an_interrupt_outside_the_trials_has_the_command_that_continues(
+    logger, end, n_pending
+):
+    logger.n_pending = n_pending
+    message, _ = end(KeyboardInterrupt(), KeyboardInterrupt)
+    assert message.startswith("interrupted. ")
+    assert ("2 records are queued" in message) == bool(n_pending)
+    assert COMMAND in message
+
+
+def test_another_error_is_kept_and_queued_records_are_mentioned(end):
+    _, (messages,) = end(SearchAborted("all alike"), SearchAborted)
     assert messages.startswith("2 records are queued here")
     assert COMMAND in messages
 
