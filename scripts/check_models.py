@@ -245,7 +245,7 @@ def search(model: str, rows: np.ndarray) -> dict[str, str]:
         expected = predict_in_batches(result.model, given, size)
         np.save(f"{model}_here.npy", expected)
         store = open_store()
-        with open_model(store, find_model(store, model)) as opened:
+        with open_model(store, find_model(store, f"{model}@champion")) as opened:
             shutil.copytree(opened.folder, model)
     except (KtuneError, ValueError) as error:
         return {"error": str(error).splitlines()[0]}
@@ -311,7 +311,7 @@ def export(model: str) -> dict[str, str]:
 
     store, folder = open_store(), Path(f"exported_{model}")
     try:
-        with open_model(store, find_model(store, model)) as opened:
+        with open_model(store, find_model(store, f"{model}@champion")) as opened:
             done = export_model(store, opened, choose_exporters(FORMATS), folder)
     except (ExportRefused, KtuneError) as error:
         return {"export": str(error).splitlines()[0]}

@@ -103,9 +103,17 @@ def _rows_of_search(store: Store, run_id: str, model: StoredModel) -> RealRows:
 
 def _recorded_rows(model: StoredModel, reason: str) -> RealRows:
     rows = model.example
-    if not isinstance(rows, pd.DataFrame | Mapping):
-        rows = np.asarray(rows)
+    if isinstance(rows, Mapping):
+        rows = {name: _as_numbers(part) for name, part in rows.items()}
+    elif not isinstance(rows, pd.DataFrame):
+        rows = _as_numbers(rows)
     return _plain_rows(rows, f"rows recorded with the model ({reason})")
+
+
+def _as_numbers(rows: Any) -> np.ndarray:
+    """Return an array; MLflow reads rows of several inputs back as Python objects."""
+    array = np.asarray(rows)
+    return np.array(array.tolist()) if array.dtype == object else array
 
 
 def _plain_rows(rows: Any, origin: str) -> RealRows:
