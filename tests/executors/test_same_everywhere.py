@@ -23,6 +23,8 @@ from ktune.searchers import make_searcher
 from ktune.testing.fakes import make_trial
 from ktune.tuner.loop import SearchLoop
 
+pytestmark = pytest.mark.slow
+
 
 def build(hp):
     import keras
@@ -114,7 +116,6 @@ def test_data_that_cannot_be_pickled_do_not_keep_trials_from_other_processes(con
     pack(work_with(dataclasses.replace(context, experiment=experiment)).evaluate)
 
 
-@pytest.mark.slow
 def test_in_two_processes_that_share_the_folds_of_a_trial_or_not(
     context, serial, tmp_path
 ):
@@ -142,7 +143,6 @@ class Accident(Listener):
             self._cluster.remove_node(self._cluster.second, allow_graceful=False)
 
 
-@pytest.mark.slow
 def test_on_a_ray_cluster_that_loses_a_machine_on_the_way(
     serial, cluster, tmp_path, empty_store
 ):

@@ -18,6 +18,8 @@ import_keras()
 import keras  # noqa: E402
 from keras import layers  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.random((40, 6, 6, 1)).astype("float32")
 TARGETS = {"mask": (X > 0.5).astype("uint8"), "bright": X.mean(axis=(1, 2, 3))}

@@ -11,6 +11,8 @@ from sklearn.datasets import load_breast_cancer
 import ktune
 from ktune.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(small_search, tmp_path_factory):
@@ -25,7 +27,6 @@ def in_project(project, monkeypatch):
     return uri
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["greedy", "stacking", "bagging"])
 def test_an_ensemble_is_one_registered_keras_model(method, capsys):
     assert main(["ensemble", "small", "--method", method, "--json"]) == 0

@@ -14,6 +14,8 @@ from ktune.experiment.loading import load_experiment
 from ktune.listener import Listener
 from ktune.tracking.reader import read_file
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = """
 import keras
 from keras import layers

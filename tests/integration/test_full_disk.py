@@ -14,6 +14,8 @@ from ktune.experiment.loading import load_experiment
 from ktune.listener import Listener
 from ktune.tuner.search import search
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 import keras
 from keras import layers
@@ -69,7 +71,6 @@ def run(**given):
     return search(load_experiment("tiny.py"), **given)
 
 
-@pytest.mark.slow
 def test_a_search_that_runs_out_of_room_goes_on_when_there_is_some(device):
     with pytest.raises(StoreError, match=r"no space is left .*Free space .*--resume"):
         run(listener=Filler(device))

@@ -17,6 +17,8 @@ from ktune.spaces.hyperparameters import default_values
 from ktune.tuner.preflight import preflight
 from ktune.tuner.search import search
 
+pytestmark = pytest.mark.slow
+
 ENGINES = ("optuna", "kerastuner")
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 
@@ -108,7 +110,6 @@ def run(tmp_path, store):
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_getting_started_example_searches(run, engine):
     result = run(build_getting_started, images(60, 8, 1), engine=engine)
@@ -118,7 +119,6 @@ def test_the_getting_started_example_searches(run, engine):
     assert result.test
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_conditional_scope_example_searches(run, engine):
     with without_refit():
@@ -127,7 +127,6 @@ def test_the_conditional_scope_example_searches(run, engine):
     assert set(result.trials["model_type"]) <= {"mlp", "cnn"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_hypermodel_with_its_own_fit_is_honoured(run, engine):
     hypermodel = TunesItsFit()
@@ -152,7 +151,6 @@ def test_a_hypermodel_that_never_calls_model_fit_is_refused(run):
         run(Loop(), images(60, 4, 1), fit=None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES if IS_LONG else ["optuna"])
 def test_applications_build_and_take_a_batch(engine, tmp_path):
     augment = HyperImageAugment(input_shape=(32, 32, 3))
@@ -182,7 +180,6 @@ def test_applications_build_and_take_a_batch(engine, tmp_path):
     assert dict(trial.values) == default_values(ready.context.builder.declare)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "grid", "bayesian", "hyperband"])
 def test_each_oracle_searches_from_end_to_end(run, sampler):
     def build(hp):

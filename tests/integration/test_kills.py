@@ -15,6 +15,8 @@ from kill_stories import (
     undisturbed_by,
 )
 
+pytestmark = pytest.mark.slow
+
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 N_SEEDS = 25 if IS_LONG else 5
 STEP = 1 if IS_LONG else 5  # of the writes before which a process is killed
@@ -39,7 +41,6 @@ def undisturbed(project):
     return undisturbed_by(project)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(N_SEEDS))
 def test_a_search_killed_anywhere_ends_as_the_undisturbed_one(
     seed, project, undisturbed
@@ -63,7 +64,6 @@ def test_a_search_that_ends_before_its_first_trial_does_not_block_others(
     assert place.records().content() == wanted.content
 
 
-@pytest.mark.slow
 def test_a_search_killed_while_it_registers_makes_one_version(project):
     wanted = project("registered")
     answer = wanted.begin("random", registers=True)
@@ -78,7 +78,6 @@ def test_a_search_killed_while_it_registers_makes_one_version(project):
         place.assert_has_one_version()
 
 
-@pytest.mark.slow
 def test_a_search_that_goes_on_and_finds_nothing_better_makes_no_second_version(
     project,
 ):

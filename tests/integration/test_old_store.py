@@ -22,6 +22,8 @@ from ktune.tracking.store import opened_store
 from ktune.tuner.reproduction.comparison import Sameness, compare_numbers
 from ktune.tuner.reproduction.reproducing import _ReproductionWork
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = Path(__file__).parents[1] / "data_files" / "store-0.1.0.tar.xz"
 SEARCH = "5dee101c2e284474ab7eddc4aa520243"
 

@@ -23,6 +23,8 @@ from ktune.models.registry.stored_model import open_model
 from ktune.protocols import ExportJob
 from ktune.tracking.store import open_store
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 import os
 
@@ -174,7 +176,6 @@ def searched(tmp_path_factory):
     return folder, open_store(uri), results, notes
 
 
-@pytest.mark.slow
 def test_both_are_registered_and_the_preflight_says_which_is_weights(searched):
     _, _, results, notes = searched
     assert {result.registration.alias for result in results.values()} == {"champion"}
@@ -183,7 +184,6 @@ def test_both_are_registered_and_the_preflight_says_which_is_weights(searched):
     assert '`def get_config(self): return {**super().get_config(), "hp"' in told[0]
 
 
-@pytest.mark.slow
 def test_mlflow_alone_loads_them_where_ktune_is_not_installed(searched):
     folder, store, results, _ = searched
     rows = np.random.default_rng(0).normal(3, 1, (7, 4))

@@ -16,6 +16,8 @@ from ktune.errors import ExperimentError, UnknownReference
 from ktune.evaluation.recorded import read_recorded, rebuild, recorded_partition
 from ktune.tuner.reproduction.comparison import Sameness
 
+pytestmark = pytest.mark.slow
+
 IS_LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 
 

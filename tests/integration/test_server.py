@@ -18,6 +18,8 @@ from sklearn.datasets import load_breast_cancer
 from ktune.cli.main import main
 from ktune.tuner.progress import PlainListener
 
+pytestmark = pytest.mark.slow
+
 LONG = bool(os.environ.get("KTUNE_LONG_TESTS"))
 
 EXPERIMENT = """
@@ -132,7 +134,6 @@ def scores(search: SimpleNamespace) -> dict[str, float]:
     }
 
 
-@pytest.mark.slow
 def test_a_search_outlives_its_server(server, after_trial, capsys):
     """Killed and restarted in mid-search, then killed for longer than the search."""
     after_trial.update({0: server.kill, 2: server.start})
@@ -232,7 +233,6 @@ if LONG:
     VERBS.append("export small --to keras -o exported")
 
 
-@pytest.mark.slow
 def test_every_verb_works_with_a_server_on_postgresql(on_postgres, capsys):
     assert main(["search", "small.py", "--trials", "3"]) == 0
     assert "registered: model 'small' version 1" in capsys.readouterr().out.lower()

@@ -23,6 +23,8 @@ from ktune.searchers import database
 from ktune.tracking.store import open_store, quiet_mlflow
 from ktune.tuner.search import load
 
+pytestmark = pytest.mark.slow
+
 GRACE = 4
 DRIVER = f"""
 import sys, time
@@ -157,7 +159,6 @@ def searched(project, postgres):
     return found
 
 
-@pytest.mark.slow
 def test_a_killed_drivers_trial_is_run_again_and_no_other(searched):
     assert searched.code == 0
     trials = trials_of(searched.url, searched.run_id)
@@ -175,7 +176,6 @@ def test_a_killed_drivers_trial_is_run_again_and_no_other(searched):
     )
 
 
-@pytest.mark.slow
 def test_every_trial_stands_in_mlflow_once_below_one_search(searched):
     client, runs = records()
     (search,) = [r for r in runs if r.data.tags["ktune.kind"] == "search"]
@@ -197,7 +197,6 @@ def test_every_trial_stands_in_mlflow_once_below_one_search(searched):
     assert set(view.space) == {"units", "rate"}
 
 
-@pytest.mark.slow
 def test_the_password_of_the_database_is_recorded_nowhere(searched, project):
     _, runs = records()
     (search,) = [r for r in runs if r.data.tags["ktune.kind"] == "search"]
@@ -207,7 +206,6 @@ def test_the_password_of_the_database_is_recorded_nowhere(searched, project):
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
-@pytest.mark.slow
 def test_who_joins_too_late_or_wrongly_changes_nothing(searched, project, capsys):
     assert main([*searched.words, "--resume"]) == 0
     client, runs = records()

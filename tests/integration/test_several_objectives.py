@@ -13,6 +13,8 @@ from ktune.cli.main import main
 from ktune.listener import Listener
 from ktune.metrics.ranking import Goal
 
+pytestmark = pytest.mark.slow
+
 
 def build(hp):
     import keras
@@ -45,7 +47,6 @@ def searched(tmp_path_factory):
     return uri, result
 
 
-@pytest.mark.slow
 def test_the_front_is_tagged_and_the_rule_is_recorded(searched):
     uri, result = searched
     client = mlflow.MlflowClient(uri, uri)
@@ -126,7 +127,6 @@ def test_another_rule_can_be_given_when_the_search_goes_on(searched):
     assert again.best.score == pytest.approx(scores.max())
 
 
-@pytest.mark.slow
 def test_the_report_draws_the_front(searched, tmp_path):
     _, result = searched
     report = result.report()

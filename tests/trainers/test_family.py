@@ -19,6 +19,8 @@ from ktune.trainers.graph import trainer as graph  # noqa: E402
 from ktune.trainers.graph.family import is_family  # noqa: E402
 from ktune.trainers.graph.trainer import GraphTrainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 layers, regularizers = keras.layers, keras.regularizers
 
 
@@ -64,7 +66,6 @@ MEMBERS = {
 }
 
 
-@pytest.mark.slow
 def test_members_of_a_family_share_a_program_and_keep_their_bits():
     graph.forget_programs()
     first = {name: bits(train(task)) for name, task in MEMBERS.items()}
@@ -85,7 +86,6 @@ def test_a_member_agrees_with_plain_fit():
     assert_close(training.model(0), expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "task",
     [task_of(3), task_of(3, 20, activation="tanh"), task_of(3, 20, rate=0.0)],
