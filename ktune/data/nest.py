@@ -45,8 +45,8 @@ def map_arrays(function: Callable[[Any], Any], structure: Any) -> Any:
     """Return the same structure with the result of a function for every array.
 
     Example:
-        >>> map_arrays(len, {"mask": [1, 2], "label": np.zeros(3)})
-        {'mask': [1, 1], 'label': 3}
+        >>> map_arrays(len, {"mask": [np.zeros(2), np.zeros(1)], "label": np.zeros(3)})
+        {'mask': [2, 1], 'label': 3}
     """
     if isinstance(structure, Mapping):
         return {key: map_arrays(function, part) for key, part in structure.items()}

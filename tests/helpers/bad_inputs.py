@@ -171,7 +171,7 @@ DATA = {
     "complex numbers": ("e = make(data=(X * 1j, y))", "complex128"),
     "objects": ("e = make(data=(np.array([[{}]] * 60), y))", "other objects"),
     "NaN targets": ("e = make(data=(X, np.full(60, np.nan)))", "target"),
-    "targets of three axes": ("e = make(data=(X, np.zeros((60, 2, 2))))", "(60, 2, 2)"),
+    "targets of three axes": ("e = make(data=(X, np.zeros((60, 2, 2))))", "(32, 2, 2)"),
     "infinite features": ("e = make(data=(X + np.inf, y))", "inf"),
     "one class": ("e = make(data=(X, y * 0))", "class"),
     "a class only tested": ("e = make(data=(X, y, X, y + 5))", "none of the 3 classes"),
@@ -224,8 +224,8 @@ DATA = {
         "thousands=','",
     ),
     "a csv without header": ("e = csv(ROWS)", "header=None"),
-    "a list of inputs": ("e = make(data=([X, X], y))", "one per input of the model"),
-    "several targets": ("e = make(data=(X, {'p': y, 'q': y}))", "data=(X, y['p'])"),
+    "a list of inputs": ("e = make(data=([X, X], y))", "expects 1 input"),
+    "several targets": ("e = make(data=(X, {'p': y, 'q': y}))", "differ in form"),
     "raw texts": ("e = make(data=(['a b c'] * 60, y))", "kind='sequence'"),
     "a dataset without end": (
         "import tensorflow as tf\n"

@@ -67,7 +67,7 @@ def test_a_trial_goes_all_the_way_and_back(client, small_search, capsys):
     steadier = promoted(capsys, worst, "--n-refits", "2")
     assert (steadier["version"], steadier["alias"]) == (3, "challenger")
     card = client.get_model_version("small", "3").description
-    assert "the mean of 2 refits, one Keras model" in card
+    assert "the mean of 2 refits of trial" in card
 
     assert main(["promote", "small", "--rollback"]) == 2
     assert "first champion" in capsys.readouterr().err

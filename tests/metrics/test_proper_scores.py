@@ -7,6 +7,8 @@ from ktune.data.dataset import Task
 from ktune.metrics.proper_scores import paired_gain, proper_metric, row_losses
 from ktune.metrics.scores import compute_metrics
 
+TASKS = [task for task in Task if task is not Task.CUSTOM]
+
 
 def case(task, seed):
     rng = np.random.default_rng(seed)
@@ -20,7 +22,7 @@ def case(task, seed):
     return rng.integers(0, 3, 30), raw / raw.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_the_mean_of_the_losses_is_the_metric_of_the_same_name(task, has_weights):
     y, predictions = case(task, 0)
@@ -31,7 +33,7 @@ def test_the_mean_of_the_losses_is_the_metric_of_the_same_name(task, has_weights
     assert np.average(losses, weights=weights) == pytest.approx(found, rel=1e-6)
 
 
-@given(st.integers(0, 1000), st.sampled_from(list(Task)))
+@given(st.integers(0, 1000), st.sampled_from(TASKS))
 def test_a_mean_of_predictions_loses_no_more_than_they_do_on_average(seed, task):
     y, first = case(task, seed)
     _, second = case(task, seed + 1)

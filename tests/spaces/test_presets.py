@@ -65,7 +65,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", N_OUTPUTS)
 @pytest.mark.parametrize(("preset", "shape"), CASES, ids=lambda case: str(case)[:12])
 def test_every_sampled_configuration_builds_with_the_output_of_the_task(
     preset, shape, task

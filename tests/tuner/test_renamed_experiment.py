@@ -52,6 +52,7 @@ def test_an_experiment_of_the_new_name_does_not_resume_it(store, search):
 def test_further_trials_stand_beside_the_earlier_ones(store, search):
     start = SimpleNamespace(
         experiment=SimpleNamespace(name="digits"),
+        goal=SimpleNamespace(tie_breaker="log_loss"),
         class_names=(),
         sources={},
         storage="",
