@@ -344,14 +344,16 @@ class TrainerContract:
 
     def test_statistics_of_averaged_weights_are_measured_anew(self) -> None:
         """The first layer's inputs have their own mean under the averaged weights."""
+        from keras import ops
+
         settings = FitSettings(batch_size=16, epochs=4, average_weights=True)
         task = only(make_task(build_mlp, (6,), settings=settings), 0)
         training, _ = self._train(task, 4)
         model, fold = training.model(0), task.folds[0]
         inputs = model.layers[0](_rows(fold.x, fold.train))
         np.testing.assert_allclose(
-            np.array(model.layers[1].moving_mean),
-            np.array(inputs).mean(axis=0),
+            ops.convert_to_numpy(model.layers[1].moving_mean),
+            ops.convert_to_numpy(inputs).mean(axis=0),
             rtol=1e-3,
             atol=1e-5,
         )
