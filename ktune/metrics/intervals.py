@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from ktune.data.dataset import Task
 from ktune.metrics.calibration import CALIBRATION_ERROR
@@ -115,6 +114,8 @@ def jackknife_error(
     order = np.random.default_rng(derive_seed(seed, "jackknife")).permutation(n_rows)
     left_out = np.array_split(order, n_groups)
     found = [scores(np.setdiff1d(order, group)) for group in left_out]
+    from scipy import stats  # takes long; readers do without
+
     t = float(stats.t.ppf(0.975, n_groups - 1))
     errors = {}
     for name in found[0]:

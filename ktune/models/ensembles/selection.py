@@ -8,16 +8,18 @@ Source:
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.models.ensembles.blend import Blend, LinearStack, Mean, side_by_side
-from ktune.models.ensembles.library import Library
 
-Choose: TypeAlias = Callable[[Library, Sequence[int]], Blend]
+if TYPE_CHECKING:  # reading a search must not wait for scikit-learn
+    from ktune.models.ensembles.library import Library
+
+Choose: TypeAlias = Callable[["Library", Sequence[int]], Blend]
 """Makes a blend of a library from the rows of some folds only."""
 
 MAX_PICKS = 10
@@ -49,12 +51,12 @@ class NestedEstimate:
         return float(np.std(self.scores, ddof=1))
 
 
-def best_single(library: Library, folds: Sequence[int]) -> Mean:
+def best_single(library: "Library", folds: Sequence[int]) -> Mean:
     """Select the best single model on these folds."""
     return Mean((_rank(library, folds)[0],), (1.0,))
 
 
-def choose_greedily(library: Library, folds: Sequence[int]) -> Mean:
+def choose_greedily(library: "Library", folds: Sequence[int]) -> Mean:
     """Repeatedly add the model that improves the score on these folds most.
 
     The first members are the best models, as many as have the best mean. A model may
@@ -79,7 +81,7 @@ def choose_greedily(library: Library, folds: Sequence[int]) -> Mean:
     return Mean(tuple(counts), shares)
 
 
-def _best_start(library: Library, folds: Sequence[int]) -> list[int]:
+def _best_start(library: "Library", folds: Sequence[int]) -> list[int]:
     """Return the best models whose mean is better than that of fewer or more."""
     ranked = _rank(library, folds)[:MAX_MEMBERS]
     sums = np.cumsum(library.predictions[ranked], axis=0, dtype=np.float64)
@@ -87,13 +89,13 @@ def _best_start(library: Library, folds: Sequence[int]) -> list[int]:
     return ranked[: 1 + int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]
 
 
-def _pool(library: Library, picks: Sequence[int]) -> list[int]:
+def _pool(library: "Library", picks: Sequence[int]) -> list[int]:
     """Return the models that may be added: at last only those that are members."""
     members = list(dict.fromkeys(picks))
     return members if len(members) == MAX_MEMBERS else [*range(len(library.runs))]
 
 
-def stack(library: Library, folds: Sequence[int]) -> LinearStack:
+def stack(library: "Library", folds: Sequence[int]) -> LinearStack:
     """Fit a linear model to the predictions of the best models for these folds.
 
     Raises:
@@ -110,7 +112,7 @@ def stack(library: Library, folds: Sequence[int]) -> LinearStack:
     return LinearStack(members, kernel, bias, library.task)
 
 
-def predict_nested(library: Library, choose: Choose) -> np.ndarray | None:
+def predict_nested(library: "Library", choose: Choose) -> np.ndarray | None:
     """Predict each fold with the selection on the other folds, shape (rows, …).
 
     No row takes part in both selection and prediction, so a score is unbiased. None
@@ -127,24 +129,24 @@ def predict_nested(library: Library, choose: Choose) -> np.ndarray | None:
     return found
 
 
-def estimate_nested(library: Library, choose: Choose) -> NestedEstimate | None:
+def estimate_nested(library: "Library", choose: Choose) -> NestedEstimate | None:
     """Estimate a selection by `predict_nested`; None with fewer than two folds."""
     predictions = predict_nested(library, choose)
     return None if predictions is None else estimate_of(library, predictions)
 
 
-def estimate_of(library: Library, predictions: np.ndarray) -> NestedEstimate:
+def estimate_of(library: "Library", predictions: np.ndarray) -> NestedEstimate:
     """Return the mean loss of every fold for predictions of all rows."""
     scores = [-library.score(predictions, [k]) for k in range(len(library.folds))]
     return NestedEstimate(tuple(scores))
 
 
-def all_folds(library: Library) -> range:
+def all_folds(library: "Library") -> range:
     """Return all folds of a library."""
     return range(len(library.folds))
 
 
-def _rank(library: Library, folds: Sequence[int]) -> list[int]:
+def _rank(library: "Library", folds: Sequence[int]) -> list[int]:
     """Return the models by score on these folds, best first."""
     scores = [library.score(part, folds) for part in library.predictions]
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
