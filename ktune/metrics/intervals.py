@@ -108,14 +108,14 @@ def jackknife_error(
         Shao & Tu, The Jackknife and Bootstrap (1995), section 2.3: the delete-d
         jackknife.
     """
+    from scipy import stats  # takes long; readers of searches do without
+
     if n_rows < LEAST_ROWS:
         return {}
     n_groups = min(MOST_GROUPS, n_rows)
     order = np.random.default_rng(derive_seed(seed, "jackknife")).permutation(n_rows)
     left_out = np.array_split(order, n_groups)
     found = [scores(np.setdiff1d(order, group)) for group in left_out]
-    from scipy import stats  # takes long; readers do without
-
     t = float(stats.t.ppf(0.975, n_groups - 1))
     errors = {}
     for name in found[0]:

@@ -27,23 +27,12 @@ from ktune.metrics.ranking import front_of_results, rank_results
 from ktune.metrics.scores import LATENCY
 from ktune.models.ensembles.ensembling import version_tag
 from ktune.models.ensembles.final_choice import FinalChoice
-from ktune.models.ensembles.members import (
-    MemberTrainer,
-)
-from ktune.models.registry.champion import (
-    Candidate,
-    find_or_register,
-    register_best,
-)
+from ktune.models.ensembles.members import MemberTrainer
+from ktune.models.registry.champion import Candidate, find_or_register, register_best
 from ktune.tracking import names
 from ktune.tracking.champion_lock import champion_lock
 from ktune.tracking.connectivity import is_unavailable
-from ktune.tracking.final_record import (
-    AVERAGE,
-    SINGLE,
-    FinalRecord,
-    formula,
-)
+from ktune.tracking.final_record import AVERAGE, SINGLE, FinalRecord, formula
 from ktune.tracking.model_files import delete_pending_models
 from ktune.tracking.model_registry import SINGLE_BEST, Registration, give_alias
 from ktune.tracking.reader import find_search
@@ -51,12 +40,7 @@ from ktune.tracking.records import MetricPoint
 from ktune.tracking.search_logger import SearchLogger
 from ktune.tracking.store import Store
 from ktune.tuner.budget import TimeBudget, may_average
-from ktune.tuner.final_plan import (
-    BestTrial,
-    FinalPlan,
-    Planner,
-    costs_of,
-)
+from ktune.tuner.final_plan import BestTrial, FinalPlan, Planner, costs_of
 
 
 @dataclass(frozen=True, eq=False)

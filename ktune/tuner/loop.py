@@ -85,6 +85,7 @@ class SearchLoop:
         self._trial_timeout = trial_timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._reserve = reserve
+        self._reserved = 0.0 if timeout is None else reserve()
         self._running: dict[int, Trial] = {}
         self._started: dict[int, float] = {}
         self._reported: dict[int, float] = {}
@@ -185,6 +186,8 @@ class SearchLoop:
             self._track(trial, result)
             self._searcher.tell(trial, result)
             self._count(result)
+        if self._deadline is not None:  # it ranks all trials: not at every epoch
+            self._reserved = self._reserve()
         self._listener.on_trial_end(trial, result)
         self._abort_if_all_failed()
 
@@ -215,7 +218,7 @@ class SearchLoop:
         """Whether time is up, or will be before the next epoch ends."""
         if self._deadline is None:
             return False
-        left = self._deadline - self._reserve() - time.monotonic()
+        left = self._deadline - self._reserved - time.monotonic()
         return left <= 0 or left < next_seconds
 
     def _as_only_result(self, trial: Trial, result: TrialResult) -> TrialResult:

@@ -95,16 +95,16 @@ def test_rules_for_classes_say_why_they_do_not_apply():
 
 
 @pytest.mark.parametrize(
-    ("constant", "losses", "told"),
+    ("constant", "losses", "reason"),
     [
         (None, falling(0.2), "of a constant prediction is not known"),
         (CONSTANT, [1.0, -0.5, -0.9], "falls below 0"),
     ],
 )
-def test_without_a_level_of_no_skill_rules_say_why(constant, losses, told):
+def test_without_a_level_of_no_skill_rules_say_why(constant, losses, reason):
     reasons = diagnose_trial(view(losses, losses, constant=constant)).not_applicable
-    assert told in reasons["KT001"]
-    assert told in reasons["KT003"]
+    assert reason in reasons["KT001"]
+    assert reason in reasons["KT003"]
 
 
 @pytest.mark.parametrize(("loss", "is_worse"), [(1.2, True), (0.25, False)])

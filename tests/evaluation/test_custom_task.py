@@ -160,8 +160,8 @@ MISTAKES = {
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistakes_of_a_custom_task_have_one_message(case):
-    data, build, fields, told = MISTAKES[case]
-    with pytest.raises(ExperimentError, match="(?s)" + told):
+    data, build, fields, message = MISTAKES[case]
+    with pytest.raises(ExperimentError, match="(?s)" + message):
         prepared(data, build, **fields)
 
 

@@ -108,7 +108,7 @@ class Project:
         search = next(r for r in runs if r.data.tags[names.KIND] == names.SEARCH)
         run_id = search.info.run_id
         trials = [r for r in runs if r.data.tags.get(names.PARENT) == run_id]
-        return Books(search, trials, self._study(run_id))
+        return StoredSearch(search, trials, self._study(run_id))
 
     def assert_has_one_version(self):
         """Check that one model is registered, and stands where pages look for it."""
@@ -132,7 +132,7 @@ class Project:
         assert is_over or records.status == "KILLED", records.status
         assert is_over or "--resume" in self.log.read_text(), self.log.read_text()
         assert "RUNNING" not in self.states()
-        assert len(records.told) == len(records.finished)
+        assert len(records.in_study) == len(records.finished)
 
     def states(self):
         """Return the status of every run there is."""
@@ -147,8 +147,8 @@ class Project:
         return optuna.load_study(study_name="nothing", storage=storage).get_trials()
 
 
-class Books:
-    """What MLflow and Optuna say of one search, each read by its own client."""
+class StoredSearch:
+    """The records of one search in MLflow and Optuna, each read by its own client."""
 
     def __init__(self, search, runs, study):
         self.status = search.info.status
@@ -162,19 +162,19 @@ class Books:
         self.finished = {int(r.data.tags[names.TRIAL_NUMBER]): r for r in finished}
         assert len(self.finished) == len(finished), "a trial is in MLflow twice"
         assert sorted(self.finished) == list(range(len(finished))), "a gap in MLflow"
-        told = [t for t in study if "state" in t.user_attrs.get("ktune.result", {})]
-        self.told = {t.user_attrs["ktune.number"]: t for t in told}
-        assert len(self.told) == len(told), "a trial was told twice"
+        known = [t for t in study if "state" in t.user_attrs.get("ktune.result", {})]
+        self.in_study = {t.user_attrs["ktune.number"]: t for t in known}
+        assert len(self.in_study) == len(known), "the study has a trial twice"
         # MLflow comes first, and is at most one trial ahead.
-        assert len(self.finished) - len(self.told) in (0, 1)
-        for number, trial in self.told.items():
+        assert len(self.finished) - len(self.in_study) in (0, 1)
+        for number, trial in self.in_study.items():
             self._compare(self.finished[number], trial)
 
     def _compare(self, run, trial):
         result = trial.user_attrs["ktune.result"]
         assert run.data.tags[names.STATE] == result["state"]
         assert run.data.params == {n: str(v) for n, v in trial.params.items()}
-        # Read from the study alone where the process died before Optuna was told.
+        # Read from the study alone where the process died before Optuna had the result.
         if trial.state is optuna.trial.TrialState.COMPLETE:
             assert run.data.metrics["val_accuracy"] == trial.value
         trial_file = Path(run.info.artifact_uri.removeprefix("file://"), "trial.json")
@@ -202,8 +202,8 @@ class Books:
     def assert_finished(self):
         assert self.status == "FINISHED"
         assert all(run.info.status != "RUNNING" for run in self.runs)
-        assert len(self.told) == len(self.finished)
-        states = [trial.state.name for trial in self.told.values()]
+        assert len(self.in_study) == len(self.finished)
+        states = [trial.state.name for trial in self.in_study.values()]
         assert "RUNNING" not in states
 
 

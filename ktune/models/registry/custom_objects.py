@@ -31,12 +31,16 @@ class CustomObject:
 
 
 def find_custom_objects(
-    model: Any, *, with_training: bool = False
+    model: Any,
+    config: Mapping[str, Any] | None = None,
+    *,
+    with_training: bool = False,
 ) -> tuple[CustomObject, ...]:
     """Return the custom objects in the config of a model.
 
     Args:
         model: A Keras model that has a config.
+        config: The result of `config_of`, if it is at hand.
         with_training: Also those of its loss, metrics and optimizer.
 
     Raises:
@@ -45,7 +49,7 @@ def find_custom_objects(
     found: dict[str, CustomObject] = {}
     functions = _functions(model)
     classes = {(c.__module__, c.__name__): c for c in map(type, _layers(model))}
-    for node in _nodes(config_of(model), with_training):
+    for node in _nodes(config or config_of(model), with_training):
         if node["class_name"] == "function":
             # Keras writes the name of a function, not the module.
             if (function := functions.get(node["config"])) is not None:

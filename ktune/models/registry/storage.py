@@ -16,6 +16,7 @@ from ktune.experiment.experiment import Experiment
 from ktune.experiment.model_code import ModelCode, collect_code, import_name, is_entry
 from ktune.models.registry.custom_objects import (
     CustomObject,
+    config_of,
     find_custom_objects,
     obstacle,
 )
@@ -101,11 +102,12 @@ def whole_parts(model: Any) -> tuple[tuple[CustomObject, ...], ModelCode]:
         return (), ModelCode()
     if reason := obstacle(model):
         raise ModelLost(reason)
-    objects = find_custom_objects(model)
+    config = config_of(model)  # large models take long to serialise
+    objects = find_custom_objects(model, config)
     code = collect_code(_by_module(objects))
     if code.missing:
         raise ModelLost(f"{code.missing[0]}: move it to the top level of the file")
-    everything = find_custom_objects(model, with_training=True)
+    everything = find_custom_objects(model, config, with_training=True)
     with_training = collect_code(_by_module(everything))
     # Predictions do not need the loss, so a loss without a file is left out.
     return (objects, code) if with_training.missing else (everything, with_training)

@@ -16,6 +16,7 @@ import numpy as np
 from ktune.protocols import TrainingTask
 from ktune.trainers.common import build_model
 from ktune.trainers.seeding import seeds_drawn, would_draw
+from ktune.trainers.weight_averaging import set_flat_weights
 
 Start: TypeAlias = tuple[np.ndarray, list[Any]]
 """A model's flat trainable weights, and the values of its other variables."""
@@ -52,11 +53,7 @@ def start_of(model: Any) -> Start:
 
 def set_weights(model: Any, weights: np.ndarray, rest: list[Any]) -> None:
     """Set the values of `start_of` in a model."""
-    position = 0
-    for variable in model.trainable_variables:
-        size = int(np.prod(variable.shape))
-        variable.assign(weights[position : position + size].reshape(variable.shape))
-        position += size
+    set_flat_weights(model, weights)
     for variable, value in zip(model.non_trainable_variables, rest, strict=True):
         variable.assign(value)
 

@@ -51,7 +51,6 @@ from ktune.trainers.weight_averaging import (
     WeightAverage,
     has_statistics,
     renew_statistics,
-    set_flat_weights,
 )
 
 MAX_PROGRAMS = 16
@@ -204,9 +203,11 @@ class GraphTraining:
         if self._callbacks is not None and self._averages is None:
             return self._callbacks.models[fold_index]
         model = build_model(self.task, fold_index)
-        set_weights(model, *self._state_of(fold_index))
+        weights, rest = self._state_of(fold_index)
         if self._averages is not None:
-            set_flat_weights(model, self._averages[fold_index].mean())
+            weights = self._averages[fold_index].mean()
+        set_weights(model, weights, rest)
+        if self._averages is not None:
             fold = self.task.folds[fold_index]
             renew_statistics(model, fold.x, fold.train)
         return model
