@@ -175,9 +175,8 @@ def train_again(
 def _train(
     context: SearchContext, trial: Trial, fold: PreparedFold, seed: int, epochs: int
 ) -> tuple[Any, TargetScaling | None]:
-    task = make_task(
-        context.builder, trial, [fold], [seed], epochs=epochs, early_stopping=False
-    )
+    # `epochs` of the settings is the length of a schedule; a refit stops earlier.
+    task = make_task(context.builder, trial, [fold], [seed])
     training = choose_trainer(context.experiment.trainer, task).start(task)
     try:
         for _ in range(epochs):

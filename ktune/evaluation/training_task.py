@@ -1,7 +1,6 @@
 """Make the task of a trainer: the folds of a trial, or the one fold of its refit."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ktune.data.preprocessing import PreparedFold, prepare_folds
@@ -10,6 +9,7 @@ from ktune.evaluation.context import SearchContext
 from ktune.evaluation.costs import check_memory
 from ktune.evaluation.model_builder import ModelBuilder
 from ktune.protocols import TrainingTask
+from ktune.trainers.learning_rate_schedule import require_one_schedule
 from ktune.trial import Trial
 from ktune.utils.seeds import derive_seed
 
@@ -25,7 +25,6 @@ def make_task(
     trial: Trial,
     folds: Sequence[PreparedFold],
     seeds: Sequence[int],
-    **settings: Any,
 ) -> TrainingTask:
     """Return the task of a trial on some folds; building a model checks the memory.
 
@@ -34,14 +33,14 @@ def make_task(
         trial: The values to train with.
         folds: The folds, not resampled yet.
         seeds: The seed of every fold.
-        **settings: Fields of `FitSettings` that replace those of the trial.
     """
-    fit_settings = replace(builder.settings_of(trial), **settings)
+    fit_settings = builder.settings_of(trial)
     available = builder.memory()
 
     def build() -> Any:
         model = builder.model(trial.values)
         check_memory(model, task, available, jobs=builder.experiment.jobs or 1)
+        require_one_schedule(fit_settings, model)
         return model
 
     task = TrainingTask(

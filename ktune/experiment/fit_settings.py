@@ -22,6 +22,8 @@ class FitSettings:
             weights of classes, by label or class number; others weigh 1.
         resample: None; "over": training rows of rarer classes are repeated at random;
             "under": training rows of more frequent classes are dropped at random.
+        learning_rate_schedule: None: the learning rate is constant; "cosine": it falls
+            to nearly 0 over ``epochs``, by half a cosine.
         average_weights: Whether the model of an epoch has the mean of the weights
             after the last third of the epochs so far. It is scored and refitted so.
         callbacks: Keras callbacks, or functions that return a new callback. Each
@@ -33,11 +35,16 @@ class FitSettings:
     early_stopping: int | Literal[False] = 5
     class_weight: Literal["balanced"] | Mapping[Any, float] | None = None
     resample: Literal["over", "under"] | None = None
+    learning_rate_schedule: Literal["cosine"] | None = None
     average_weights: bool = False
     callbacks: Sequence[Any] = ()
 
 
-_OPTIONS = {"class_weight": ("balanced",), "resample": ("over", "under")}
+_OPTIONS = {
+    "class_weight": ("balanced",),
+    "resample": ("over", "under"),
+    "learning_rate_schedule": ("cosine",),
+}
 """Values of settings that may also be None, or "none" for ``hp.Choice``, which does not
 accept None."""
 

@@ -317,6 +317,22 @@ class TrainerContract:
         model, _ = plain_fit(task, 0, 2)
         assert_close(training.model(0), model)
 
+    def test_learning_rate_follows_the_schedule(self) -> None:
+        """The rate of each epoch is that of Keras's scheduler with this factor."""
+        import keras
+
+        settings = FitSettings(batch_size=16, epochs=4, learning_rate_schedule="cosine")
+        task = only(make_task(build_mlp, (6,), settings=settings), 0)
+        training, _ = self._train(task, 3)  # a refit stops at the best epoch
+
+        def rate_of(epoch: int, rate: float) -> float:
+            initial = float(build_mlp().optimizer.learning_rate)
+            return initial * 0.5 * (1 + np.cos(np.pi * epoch / 4))
+
+        scheduler = keras.callbacks.LearningRateScheduler(rate_of)
+        model, _ = plain_fit(task, 0, 3, callbacks=[scheduler])
+        assert_close(training.model(0), model)
+
     def test_averaged_weights_are_scored_and_returned(self) -> None:
         """The model of an epoch is the mean over the last third of the epochs."""
         plain = FitSettings(batch_size=16, epochs=4)
@@ -379,7 +395,9 @@ def only(task: TrainingTask, index: int) -> TrainingTask:
     return TrainingTask(task.build, [fold], task.settings, [seed], task.data)
 
 
-def plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
+def plain_fit(
+    task: TrainingTask, index: int, epochs: int, callbacks: Sequence[Any] = ()
+) -> tuple[Any, Any]:
     """Train one fold with plain Keras; also return its final losses."""
     import keras
 
@@ -394,6 +412,9 @@ def plain_fit(task: TrainingTask, index: int, epochs: int) -> tuple[Any, Any]:
             class_weight=_class_weight(fold) if task.settings.class_weight else None,
             shuffle=False,
             verbose=0,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=list(callbacks),
         )
     if not len(fold.validation):
         return model, None

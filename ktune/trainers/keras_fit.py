@@ -43,6 +43,7 @@ from ktune.trainers.common import (
     with_stable_names,
 )
 from ktune.trainers.gradient_registry import forget_gradients_of_optimizer_steps
+from ktune.trainers.learning_rate_schedule import rate_factor
 from ktune.trainers.weight_averaging import (
     WeightAverage,
     averaged,
@@ -133,6 +134,7 @@ class _FoldTraining:
         callbacks = make_callbacks(task.settings.callbacks, task.folder_of(self._fold))
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
+        self._initial_rate = float(self.model.optimizer.learning_rate)
         self.average = WeightAverage() if task.settings.average_weights else None
         self._fixed_size = fixed_batch_size(self.model)
         self._targets = encode_targets(
@@ -152,6 +154,7 @@ class _FoldTraining:
     def run_epoch(self, epoch: int) -> FoldEpoch | None:
         """Train one epoch and score it; None without validation rows."""
         _seed_globally(self._seed, epoch)
+        self._set_learning_rate(epoch)
         self.callbacks.begin_epoch(epoch)
         logs, returned = self._fit(epoch)
         require_finite(logs["loss"], f"training loss of fold {self._fold.index}")
@@ -167,6 +170,12 @@ class _FoldTraining:
             )
         self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
         return score
+
+    def _set_learning_rate(self, epoch: int) -> None:
+        settings = self._task.settings
+        if settings.learning_rate_schedule is not None:
+            rate = self._initial_rate * rate_factor(settings, epoch)
+            self.model.optimizer.learning_rate = rate
 
     def averaged_weights(self) -> contextlib.AbstractContextManager[None]:
         """Let the model have averaged weights for the block, if they are set."""

@@ -47,6 +47,7 @@ from ktune.trainers.graph.program import EpochArguments, EpochProgram, ProgramSt
 from ktune.trainers.graph.start import build_first, set_weights
 from ktune.trainers.graph.structure import structure_key
 from ktune.trainers.graph.weight_layout import WeightLayout
+from ktune.trainers.learning_rate_schedule import rate_factor
 from ktune.trainers.weight_averaging import (
     WeightAverage,
     has_statistics,
@@ -277,7 +278,8 @@ class GraphTraining:
         )
 
     def _settings(self, group: _Group) -> np.ndarray:
-        rates = [self._learning_rates[k] for k in group.indices]
+        factor = rate_factor(self.task.settings, self._epoch)
+        rates = [factor * self._learning_rates[k] for k in group.indices]
         return self._program.settings(rates, self._optimizer_config)
 
     def _scores(self, index: int, raw: list[Any]) -> list[FoldEpoch]:
