@@ -238,9 +238,9 @@ class Trainer(Protocol):
 class Executor(Protocol):
     """A way to evaluate trials: in this process, in others, or on other machines.
 
-    An executor with workers on this machine may have a method ``declare(hp)`` that runs
-    `Work.declare` in one of them, so that the builder never runs in the driver. Each
-    hyperparameter that the builder requests gets its value from ``hp.propose``.
+    An executor with workers has a method ``declare(hp)`` that runs `Work.declare` in
+    one of them, so that the builder never runs in the driver. Each hyperparameter that
+    the builder requests gets its value from ``hp.propose``.
     """
 
     @property

@@ -36,7 +36,7 @@ def make_executor(experiment: Experiment, work: Work) -> Executor:
             trial_timeout=experiment.trial_timeout_seconds,
         )
     executor: Executor = _ray_module("ray").RayExecutor(
-        work.evaluate,
+        work,
         experiment.jobs,
         address=experiment.ray_address,
         cpus=experiment.cpus,

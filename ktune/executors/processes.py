@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ktune.errors import ExperimentError
+from ktune.executors.declaring import Declared, Proposer
 from ktune.executors.failures import TIMEOUT_FACTOR
 from ktune.executors.serialization import serialize
-from ktune.executors.worker import Declared, Proposal, WorkerReady, WorkerSetup
+from ktune.executors.worker import WorkerReady, WorkerSetup
 from ktune.executors.worker_process import WorkerProcess
 from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
@@ -99,15 +100,17 @@ class ProcessesExecutor:
         If the builder ends or hangs there, the declaration ends, and the evaluation of
         the trial will do the same and report it.
         """
+        proposer = Proposer(hp)
         worker = self._idle_worker()
         worker.start_declaring()
         try:
-            self._answer(worker, hp)
+            self._answer(worker, proposer)
         except _WorkerLost:
             self._replace(worker)
             if not worker.is_ready:  # not the builder's fault; no trial will start
                 assert self._declare_here is not None
                 self._declare_here(hp)
+        proposer.raise_failure()
 
     def _idle_worker(self) -> WorkerProcess:
         idle = self._idle_workers()
@@ -116,23 +119,14 @@ class ProcessesExecutor:
         self._workers.append(self._start())
         return self._workers[-1]
 
-    def _answer(self, worker: WorkerProcess, hp: Any) -> None:
+    def _answer(self, worker: WorkerProcess, proposer: Proposer) -> None:
         """Answer the requests of a builder until it ends.
 
         Raises:
             _WorkerLost: The worker died, or the builder hangs.
         """
-        failure: BaseException | None = None
         while not isinstance(message := self._next_message(worker), Declared):
-            proposal = Proposal(None)
-            if failure is None:
-                try:
-                    proposal = Proposal(hp.propose(message))
-                except BaseException as error:
-                    failure = error
-            worker.send(proposal)
-        if failure is not None:
-            raise failure
+            worker.send(proposer.answer(message))
 
     def _next_message(self, worker: WorkerProcess) -> Any:
         while True:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import ray
 
 from ktune.errors import ClusterLost, ExperimentError
+from ktune.executors.declaring import Declared, Proposer
 from ktune.executors.failures import TIMEOUT_FACTOR, timed_out, worker_died
 from ktune.executors.ray_cluster import (
     CHECK_SECONDS,
@@ -21,12 +22,23 @@ from ktune.executors.ray_cluster import (
 from ktune.executors.ray_worker import Message, RaySetup, RayWorker
 from ktune.executors.serialization import pack
 from ktune.experiment.sources import local_sources, read_sources
-from ktune.protocols import Report
+from ktune.protocols import Report, Work
 from ktune.trial import EpochReport, Trial, TrialResult
 from ktune.utils.runtime import environment_of_worker
 
 MAX_RETRIES = 2
 """Number of restarts of a trial that loses its worker."""
+
+MAX_DECLARATIONS = 2
+"""Number of times a builder runs for its values if it loses its worker."""
+
+
+class _WorkerLost(Exception):
+    """A worker died, alone or with its machine."""
+
+
+class _BuilderHangs(Exception):
+    """A builder does not request values or end in time."""
 
 
 @dataclass(eq=False)
@@ -55,7 +67,7 @@ class _Worker:
     reply: Any
     is_ready: bool = False
     run: _Run | None = None
-    started: float = 0.0
+    started: float | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -63,12 +75,19 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the start of its trial."""
-        return time.monotonic() - self.started if self.run else 0.0
+        """Wall time since the start of its trial or builder."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
 
     def start(self, run: _Run) -> None:
         self.run, self.started = run, time.monotonic()
         self.reply = self.actor.start.remote(run.trial)
+
+    def start_declaring(self) -> None:
+        self.started = time.monotonic()
+        self.reply = self.actor.declare.remote()
+
+    def end(self) -> None:
+        self.run, self.started = None, None
 
 
 class RayExecutor:
@@ -79,7 +98,7 @@ class RayExecutor:
     worker repeatedly fails. The result of a trial does not depend on its machine.
 
     Args:
-        evaluate: Evaluates a trial; sent to the workers once.
+        work: Functions that evaluate a trial; sent to the workers once.
         n_workers: Number of parallel trials. None: as many as the cluster can hold.
         address: Address of the cluster, see `ray_cluster.connected`.
         cpus: CPUs (and threads) per worker; may be a fraction.
@@ -93,7 +112,7 @@ class RayExecutor:
 
     def __init__(
         self,
-        evaluate: Callable[[Trial, Report], TrialResult],
+        work: Work,
         n_workers: int | None = None,
         *,
         address: str | None = None,
@@ -101,7 +120,7 @@ class RayExecutor:
         gpus: float = 0,
         trial_timeout: float | None = None,
     ) -> None:
-        pickled, buffers = pack(evaluate)
+        pickled, buffers = pack(work)
         self._connection = ExitStack()
         self._connection.enter_context(connected(address, cpus=cpus, gpus=gpus))
         self.n_workers = n_workers or count_workers(cpus, gpus)
@@ -134,7 +153,8 @@ class RayExecutor:
             self._check_cluster()
             self._assign_trials()
             by_reply = {w.reply: w for w in self._workers if not w.is_idle}
-            reply, _ = ray.wait(list(by_reply), timeout=self._poll_timeout())
+            timeout = self._poll_timeout(self._workers)
+            reply, _ = ray.wait(list(by_reply), timeout=timeout)
             for reference in reply:
                 done = self._listen(by_reply[reference], report)
                 if done is not None:
@@ -142,6 +162,31 @@ class RayExecutor:
             for worker in self._workers:
                 if self._hangs(worker):
                     return self._fail_trial(worker, timed_out(worker.seconds))
+
+    def declare(self, hp: Any) -> None:
+        """Run the builder in an idle worker, with the values that ``hp`` proposes here.
+
+        If its worker is lost, alone or with its machine, the builder runs once more.
+        If it is lost again or the builder hangs, the declaration ends, and the
+        evaluation of the trial will do the same and report it.
+
+        Raises:
+            ExperimentError: Workers cannot start.
+            ClusterLost: A process of Ray that the driver needs has died.
+        """
+        proposer = Proposer(hp)
+        for _ in range(MAX_DECLARATIONS):
+            worker = self._idle_worker()
+            try:
+                self._answer(worker, proposer)
+                break
+            except _BuilderHangs:
+                self._replace(worker)
+                break
+            except _WorkerLost:
+                self._replace(worker)
+                proposer.restart()
+        proposer.raise_failure()
 
     def close(self) -> None:
         """End all workers; running trials are dropped."""
@@ -171,42 +216,92 @@ class RayExecutor:
             if worker.is_idle and self._queue:
                 worker.start(self._queue.popleft())
 
+    def _idle_worker(self) -> _Worker:
+        """Return an idle worker; wait for one that starts."""
+        while not (idle := [w for w in self._workers if w.is_idle]):
+            self._check_cluster()
+            starting = {w.reply: w for w in self._workers if not w.is_ready}
+            replies, _ = ray.wait(list(starting), timeout=CHECK_SECONDS)
+            for reference in replies:
+                self._finish_start(starting[reference])
+        return idle[0]
+
+    def _finish_start(self, worker: _Worker) -> None:
+        """Receive the first reply of a worker; replace a worker that is lost.
+
+        Raises:
+            ExperimentError: Workers cannot start.
+        """
+        try:
+            self._receive(worker)
+        except _WorkerLost as error:
+            self._n_failed_starts += 1
+            if self._n_failed_starts > MAX_RETRIES * self.n_workers:
+                raise _cannot_start(str(error)) from error
+            self._replace(worker)
+        else:
+            worker.is_ready, self._n_failed_starts = True, 0
+
+    def _answer(self, worker: _Worker, proposer: Proposer) -> None:
+        """Answer the requests of a builder until it ends.
+
+        Raises:
+            _WorkerLost: The worker was lost.
+            _BuilderHangs: The builder hangs.
+        """
+        worker.start_declaring()
+        while not isinstance(message := self._next_message(worker), Declared):
+            worker.reply = worker.actor.proceed.remote(proposer.answer(message))
+        worker.end()
+
+    def _next_message(self, worker: _Worker) -> Message:
+        while not ray.wait([worker.reply], timeout=self._poll_timeout([worker]))[0]:
+            self._check_cluster()
+            if self._hangs(worker):
+                raise _BuilderHangs
+        return self._receive(worker)
+
+    def _receive(self, worker: _Worker) -> Message:
+        """Return the reply of a worker.
+
+        Raises:
+            ExperimentError: It cannot start.
+            _WorkerLost: It was lost.
+        """
+        try:
+            return ray.get(worker.reply)
+        except ray.exceptions.RayTaskError as error:
+            raise _cannot_start(str(error)) from error
+        except ray.exceptions.RayError as error:
+            raise _WorkerLost(_short_message(error)) from error
+
     def _listen(
         self, worker: _Worker, report: Report
     ) -> tuple[Trial, TrialResult] | None:
         """Receive a reply; return the trial and its result if it was the last."""
-        try:
-            message: Message | None = ray.get(worker.reply)
-        except ray.exceptions.RayTaskError as error:
-            raise _cannot_start(str(error)) from error
-        except ray.exceptions.RayError as error:
-            return self._handle_lost_worker(worker, _short_message(error))
         run = worker.run
         if run is None:
-            worker.is_ready, self._n_failed_starts = True, 0
-        elif isinstance(message, EpochReport):
+            self._finish_start(worker)
+            return None
+        try:
+            message = self._receive(worker)
+        except _WorkerLost as error:
+            return self._handle_lost_worker(worker, run, str(error))
+        if isinstance(message, EpochReport):
             worker.reply = worker.actor.proceed.remote(run.answer(message, report))
-        else:
-            assert message is not None
-            worker.run = None
-            return run.trial, message
-        return None
+            return None
+        worker.end()
+        return run.trial, message
 
     def _handle_lost_worker(
-        self, worker: _Worker, reason: str
+        self, worker: _Worker, run: _Run, reason: str
     ) -> tuple[Trial, TrialResult] | None:
         """Replace a lost worker; restart its trial, or let it fail after retries."""
-        run = worker.run
-        if run is None:
-            self._n_failed_starts += 1
-            if self._n_failed_starts > MAX_RETRIES * self.n_workers:
-                raise _cannot_start(reason)
-        elif run.n_lost == MAX_RETRIES:
+        if run.n_lost == MAX_RETRIES:
             message = f"it lost its worker {MAX_RETRIES + 1} times; last: {reason}"
             return self._fail_trial(worker, worker_died(message))
-        else:
-            run.n_lost += 1
-            self._queue.appendleft(run)
+        run.n_lost += 1
+        self._queue.appendleft(run)
         self._replace(worker)
         return None
 
@@ -221,12 +316,12 @@ class RayExecutor:
         ray.kill(worker.actor)
         self._workers[self._workers.index(worker)] = self._start()
 
-    def _poll_timeout(self) -> float:
+    def _poll_timeout(self, workers: Iterable[_Worker]) -> float:
         """Return the seconds until the next check, or the first timeout of a worker."""
         if self._trial_timeout is None:
             return CHECK_SECONDS
         limit = TIMEOUT_FACTOR * self._trial_timeout
-        first = min(limit - worker.seconds for worker in self._workers)
+        first = min(limit - worker.seconds for worker in workers)
         return min(CHECK_SECONDS, max(0.0, first))
 
     def _hangs(self, worker: _Worker) -> bool:

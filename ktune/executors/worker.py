@@ -14,9 +14,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
 
+from ktune.executors.declaring import Declared, Proposal, run_builder
 from ktune.executors.serialization import Serialization, deserialize
 from ktune.protocols import Work
-from ktune.trial import EpochReport, Trial, Value
+from ktune.trial import EpochReport, Trial
 from ktune.utils.runtime import import_keras, set_determinism, set_threads
 
 
@@ -61,27 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Declaration:
-    """Message that asks a worker to run the builder for values of the driver.
-
-    The worker sends each hyperparameter that the builder requests, and receives a
-    `Proposal`; at its end it sends `Declared`.
-    """
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The value of a hyperparameter; None: stop the builder."""
-
-    value: Value | None
-
-
-@dataclass(frozen=True)
-class Declared:
-    """Message of a worker whose builder has requested all its values, or has raised."""
-
-
-class _Stopped(BaseException):
-    """Stops a builder; an ``except Exception`` in it lets it pass."""
+    """Message that asks a worker to run the builder; see `declaring`."""
 
 
 @dataclass(frozen=True)
@@ -113,20 +94,13 @@ def serve(connection: Connection) -> None:
 
 
 def _declare(work: Work, driver: Connection) -> None:
-    # Imported here, after Keras.
-    from ktune.spaces.hyperparameters import ProposingHyperParameters
-
-    def propose(hyperparameter: Any) -> Value:
+    def request(hyperparameter: Any) -> Proposal:
         driver.send(hyperparameter)
         proposal: Proposal = driver.recv()
-        if proposal.value is None:
-            raise _Stopped
-        return proposal.value
+        return proposal
 
     assert work.declare is not None
-    # The evaluation of the trial raises the same exception and reports it.
-    with contextlib.suppress(Exception, SystemExit, _Stopped):
-        work.declare(ProposingHyperParameters(propose))
+    run_builder(work.declare, request)
     driver.send(Declared())
 
 

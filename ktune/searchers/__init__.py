@@ -36,7 +36,6 @@ def make_searcher(
     start_from: Sequence[Mapping[str, Value]] = (),
     find_result: "Callable[[int], TrialResult | None] | None" = None,
     counts_attempts: bool = False,
-    evaluates_here: bool = True,
 ) -> "Searcher":
     """Return the searcher of an experiment.
 
@@ -55,9 +54,8 @@ def make_searcher(
             values keep their defaults.
         find_result: Returns the result of a trial by its number, if it was recorded.
             A search that died before `tell` is completed with it.
-        counts_attempts: Whether ``declare`` runs the builder in this process, so that
+        counts_attempts: Whether this process runs the builder and the trials, so that
             a trial that ends it must not be repeated for ever.
-        evaluates_here: Whether this process evaluates the trials, too.
 
     Raises:
         ExperimentError: The sampler needs a package that is not installed.
@@ -70,7 +68,6 @@ def make_searcher(
     study = _study(path, study_name or experiment.name)
     trial_store = study.open_trial_store(goal, find_result)
     trial_store.attempts = study.attempts() if counts_attempts else None
-    trial_store.evaluates_here = evaluates_here
     searcher: Searcher = engine(
         declare,
         trial_store=trial_store,

@@ -9,7 +9,7 @@ from ktune.trial import TrialResult
 
 if TYPE_CHECKING:
     from ktune.metrics.ranking import Goal
-    from ktune.searchers.attempts import AttemptFile
+    from ktune.searchers.attempts import Attempts
     from ktune.searchers.trial_store import TrialStore
 
 FindResult: TypeAlias = Callable[[int], TrialResult | None]
@@ -43,8 +43,8 @@ class DrivenStudy(OtherDrivers, Protocol):
         """
         ...
 
-    def attempts(self) -> "AttemptFile | None":
-        """Return the file with the trial at work; None if there is none."""
+    def attempts(self) -> "Attempts | None":
+        """Return the record of the trial at work; None if there is none."""
         ...
 
     def space(self) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ One driver writes all records of a trial, as in a study with a single driver. It
 while it holds the lock, so that numbers are consecutive, no configuration is tried
 twice and the number of trials is exact; it evaluates, tracks and tells without the
 lock. Whenever a driver acquires the lock, it recovers the trials of dead drivers: a
-trial with a result in MLflow is finished, any other is repeated under its number.
+trial with a result in MLflow is finished, any other is repeated under its number. A
+trial at which two drivers died is recorded as failed.
 
 The last working driver finalizes the search (refit, registration, report). The drivers
 determine it under the lock, too.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ktune.errors import StoreError
 from ktune.protocols import DriverCounts
+from ktune.searchers.attempts import SharedAttempts
 from ktune.searchers.database import Database, database_errors
 from ktune.searchers.discovery import Declare
 from ktune.searchers.driven_study import FindResult
@@ -72,6 +74,7 @@ class SharedStudy:
             with database_errors(self._base.url):
                 yield
         finally:
+            self._remove_attempt()
             self._drivers.leave()
             self._base.engine.dispose()
 
@@ -120,8 +123,18 @@ class SharedStudy:
         """
         self._drivers.check_in()
 
-    def attempts(self) -> None:
-        """Return None: other drivers repeat the trials of a dead one."""
+    def attempts(self) -> SharedAttempts | None:
+        """Return the records of the drivers in the study; None before it is open."""
+        if self._trial_store is None:
+            return None
+        return SharedAttempts(self._trial_store.study, self._drivers)
+
+    def _remove_attempt(self) -> None:
+        """Record that the trial at work has not ended this driver."""
+        # The error that ends the session reports a database that is unavailable.
+        with contextlib.suppress(StoreError), database_errors(self._base.url), quiet():
+            if attempts := self.attempts():
+                attempts.remove()
 
     def space(self) -> Mapping[str, Any]:
         """Return the parameters as JSON, since reports do not read the database."""

@@ -9,6 +9,7 @@ ktune adds user attributes to Optuna's record:
 
 ===================== ========================================================
 study                 ``ktune.parameter:<key>``: a `Parameter`
+study                 ``ktune.attempt:<driver>``: an `Attempt`, if there are several
 trial                 ``ktune.number``: ktune's number of the trial
 trial                 ``ktune.values``: exact values by name, in order of requests
 trial                 ``ktune.path``: the key of each of these values
@@ -35,7 +36,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState as OptunaState
 
 from ktune.errors import StoreError
-from ktune.searchers.attempts import AttemptFile
+from ktune.searchers.attempts import Attempts
 from ktune.searchers.configuration import Configuration
 from ktune.searchers.constraints import make_tpe
 from ktune.searchers.journal import BatchedJournal
@@ -101,7 +102,6 @@ class TrialStore:
         lost: Trials to repeat, as a crash interrupted them.
         attempts: Counts the processes that a trial has ended; None if workers run the
             builder.
-        evaluates_here: Whether this process evaluates the trials, too.
     """
 
     def __init__(
@@ -113,8 +113,7 @@ class TrialStore:
         self.study = study
         self._journal = journal
         self.lost: list[TrialRecord] = []
-        self.attempts: AttemptFile | None = None
-        self.evaluates_here = True
+        self.attempts: Attempts | None = None
         self._drivers = drivers
         self._slots: dict[int, Slot] = {}  # running trials by number
         self._keys: dict[Parameter, str] = {}
@@ -210,10 +209,8 @@ class TrialStore:
         """
         driver = self._drivers.number if self._drivers else None
         record = trial_attributes(trial, configuration, note or {}, driver)
-        if self.attempts is not None and self.evaluates_here:
+        if self.attempts is not None:
             self.attempts.note(trial.number, configuration)
-        elif self.attempts is not None:
-            self.attempts.remove()
         with quiet():
             slot = slot or self._enqueue(configuration)
             with self._batch():

@@ -204,7 +204,6 @@ class Driver:
                 start_from=context.experiment.start_from,
                 find_result=self._find_result(),
                 counts_attempts=not hasattr(executor, "declare"),
-                evaluates_here=context.experiment.chosen_executor == "serial",
             )
 
     def _find_result(self) -> Callable[[int], TrialResult | None] | None:

@@ -13,6 +13,7 @@ from ktune.errors import ClusterLost, ExperimentError
 from ktune.executors import connected, make_executor
 from ktune.experiment.experiment import Experiment
 from ktune.protocols import Work
+from ktune.searchers.discovery import discover
 from ktune.testing.executors import (
     TABLE,
     ExecutorContract,
@@ -43,10 +44,9 @@ def cluster():
         ray.shutdown()
 
 
-def executor_of(evaluate, **fields):
-    return make_executor(
-        Experiment(**EXPERIMENT, executor="ray", **fields), Work(evaluate)
-    )
+def executor_of(evaluate, declare=None, **fields):
+    experiment = Experiment(**EXPERIMENT, executor="ray", **fields)
+    return make_executor(experiment, Work(evaluate, declare=declare))
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,46 @@ def eventful(tmp_path_factory):
 
 def tuple_of(report):
     return report.trial_number, report.epoch
+
+
+def make_declare():
+    """Return a builder; some of its values end or block the process."""
+
+    def declare(hp):
+        units = hp.Int("units", 1, 9)
+        if units == 2:
+            os._exit(1)
+        if units == 3:
+            time.sleep(600)
+        hp.Choice("pid", [str(os.getpid())])
+
+    return declare
+
+
+@pytest.mark.slow
+def test_a_builder_requests_values_in_a_worker_and_ends_there(monkeypatch):
+    monkeypatch.setattr("ktune.executors.ray.MAX_DECLARATIONS", 1)
+    executor = executor_of(
+        make_evaluate(TABLE), make_declare(), jobs=1, trial_timeout=2.0
+    )
+
+    def found_for(units):
+        found = {}
+
+        def propose(key, parameter):
+            found[key] = units if key == "units" else parameter.default
+            return found[key]
+
+        discover(executor.declare, propose, lambda parameter: parameter.name)
+        return found
+
+    assert found_for(2) == {"units": 2}
+    assert found_for(3) == {"units": 3}
+    found = found_for(1)
+    assert list(found) == ["units", "pid"]
+    assert found["pid"] != str(os.getpid())
+    assert run_trials(executor, 0)[0].score == TABLE.sum()
+    executor.close()
 
 
 @pytest.mark.slow

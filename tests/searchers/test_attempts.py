@@ -102,19 +102,6 @@ def test_workers_may_end_without_limit(start):
     assert not any(trial.has_ended_process for trial in asked)
 
 
-def test_the_driver_of_a_cluster_counts_what_the_builder_ends(start):
-    """Ray runs the builder in the driver and evaluates trials on other machines."""
-    asked = [start(Builder(), evaluates_here=False).ask() for _ in range(4)]
-    assert not any(trial.has_ended_process for trial in asked)
-
-
-def test_a_builder_that_ends_the_driver_of_a_cluster_costs_two_attempts(start):
-    more = {"evaluates_here": False, "start_from": [{"units": 5}]}
-    trials, n_deaths = run(start, Builder(deadly={5}), 3, **more)
-    assert n_deaths == 2
-    assert trials[1][0].has_ended_process
-
-
 def test_an_orderly_end_is_no_attempt(tmp_path):
     study = LocalStudy(tmp_path / "study.log", "study")
 

@@ -56,7 +56,7 @@ def drive(url):
     name = next(NAMES)
     joined = []
 
-    def join(*, declare=declare, find_result=None, sampler="tpe", seed=0):
+    def join(*, declare=declare, sampler="tpe", seed=0, **more):
         base = Database(check_url(url))
         study = SharedStudy(base, name, declare, is_new=not joined)
         attendance = study.session()
@@ -72,9 +72,14 @@ def drive(url):
         )
         with study.lock():
             searcher = make_searcher(
-                experiment, declare, goal=GOAL, path=study, find_result=find_result
+                experiment,
+                declare,
+                goal=GOAL,
+                path=study,
+                counts_attempts=True,
+                **more,
             )
-        return SimpleNamespace(study=study, searcher=searcher)
+        return SimpleNamespace(study=study, searcher=searcher, session=attendance)
 
     yield join
     for attendance, base in joined:
@@ -192,6 +197,70 @@ def test_the_trial_of_a_dead_driver_is_run_again_with_its_values(drive):
         first.study.check_in()
     with pytest.raises(StoreError, match="sent no heartbeat"):
         ask(first)
+
+
+class ProcessEnded(BaseException):
+    """Stands for ``os._exit``: nothing in this process handles it."""
+
+
+def deadly(hp):
+    if hp.Int("units", 8, 64) == 50:
+        raise ProcessEnded
+    hp.Boolean("bias")
+
+
+@both
+def test_a_trial_at_which_two_drivers_died_is_to_be_recorded_as_failed(drive):
+    bystander = drive()
+    other = ask(bystander)
+    asked = []
+    for _ in range(3):
+        driver = drive()
+        asked.append(ask(driver))
+        die(driver)
+    assert {trial.number for trial in asked} == {1}
+    assert [trial.has_ended_process for trial in asked] == [False, False, True]
+    last = ask(bystander)
+    assert (last.number, last.has_ended_process) == (1, True)
+    for trial in (other, last):
+        bystander.searcher.tell(trial, complete(0.5))
+    following = ask(bystander)
+    assert (following.number, following.has_ended_process) == (2, False)
+
+
+def test_a_builder_that_ended_two_drivers_is_not_run_for_these_values_again(drive):
+    more = {"declare": deadly, "start_from": [{"units": 50}]}
+    first = drive(**more)
+    first.searcher.tell(ask(first), complete(0.5))
+    for driver in (first, drive(**more)):
+        with pytest.raises(ProcessEnded):
+            ask(driver)
+        die(driver)
+    third = drive(**more)
+    ended = ask(third)
+    assert (ended.number, ended.values) == (1, {"units": 50})
+    assert ended.has_ended_process
+    third.searcher.tell(ended, failed())
+    following = ask(third)
+    assert (following.number, following.has_ended_process) == (2, False)
+
+
+def test_a_driver_that_leaves_or_has_recorded_its_trial_has_not_died_of_it(drive):
+    def leave(driver):
+        driver.session.__exit__(None, None, None)
+
+    def die_after_training(driver):
+        driver.study.attempts().remove()  # as the search does before it records
+        die(driver)
+
+    asked = []
+    for end in (leave, die_after_training, leave, die):
+        driver = drive()
+        asked.append(ask(driver))
+        end(driver)
+    asked.append(ask(drive()))
+    assert {trial.number for trial in asked} == {0}
+    assert not any(trial.has_ended_process for trial in asked)
 
 
 def test_a_recorded_trial_of_a_dead_driver_is_finished_not_repeated(drive):
