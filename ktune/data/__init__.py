@@ -17,6 +17,7 @@ from ktune.data.csv_reader import read_csv
 from ktune.data.dataset_source import Batches
 from ktune.data.excel_reader import read_excel
 from ktune.data.fashion_mnist_source import FashionMnist
+from ktune.data.image_column import ImageColumn
 from ktune.data.image_folder_source import ImageFolder
 from ktune.data.loading import load_data
 from ktune.data.mnist_source import Mnist
@@ -28,6 +29,7 @@ from ktune.data.table_format import TableFormat
 from ktune.data.table_source import Table
 
 __all__ = [
+    "ImageColumn",
     "TableFormat",
     "arrays",
     "breast_cancer",
@@ -113,11 +115,13 @@ def table(
     groups: str | None = None,
     time: str | None = None,
     weights: str | None = None,
+    images: str | ImageColumn | None = None,
     name: str = "table",
     task: str | None = None,
 ) -> Table:
     """A DataFrame in memory; arguments as on `Table`."""
-    return Table(frame, target, test, drop, groups, time, name, task, weights)
+    columns = (target, test, drop, groups, time)
+    return Table(frame, *columns, name, task, weights, images)
 
 
 def csv(
@@ -129,6 +133,7 @@ def csv(
     groups: str | None = None,
     time: str | None = None,
     weights: str | None = None,
+    images: str | ImageColumn | None = None,
     separator: str | None = None,
     decimal: str | None = None,
     thousands: str | None = None,
@@ -159,7 +164,7 @@ def csv(
         text=_words(text),
     )
     columns = (_column(target), test, _columns(drop), groups, time)
-    return TableFile(path, read_csv, *columns, name, task, written, weights)
+    return TableFile(path, read_csv, *columns, name, task, written, weights, images)
 
 
 def excel(
@@ -172,6 +177,7 @@ def excel(
     groups: str | None = None,
     time: str | None = None,
     weights: str | None = None,
+    images: str | ImageColumn | None = None,
     header: bool | None = True,
     names: Sequence[str] = (),
     missing: Sequence[str] = (),
@@ -193,7 +199,8 @@ def excel(
         sheet=sheet,
     )
     columns = (_column(target), test, _columns(drop), groups, time)
-    return TableFile(path, read_excel, *columns, name, task, written, weights)
+    how = (name, task, written, weights, images)
+    return TableFile(path, read_excel, *columns, *how)
 
 
 def parquet(
@@ -205,12 +212,14 @@ def parquet(
     groups: str | None = None,
     time: str | None = None,
     weights: str | None = None,
+    images: str | ImageColumn | None = None,
     name: str | None = None,
     task: str | None = None,
 ) -> TableFile:
     """A parquet file; arguments as on `TableFile`."""
     columns = (target, test, drop, groups, time)
-    return TableFile(path, read_parquet, *columns, name, task, weights=weights)
+    further: dict[str, Any] = {"weights": weights, "images": images}
+    return TableFile(path, read_parquet, *columns, name, task, **further)
 
 
 def dataset(

@@ -12,6 +12,7 @@ from ktune.data.dataset import Dataset, Inputs, Kind, Task, count_rows, take_row
 from ktune.data.features import as_inputs, check_row_counts, check_same_form
 from ktune.data.model_inputs import by_position
 from ktune.data.nest import structure_of
+from ktune.data.table_and_images import table_of
 from ktune.data.unsupported import check_forms, count_given
 from ktune.errors import DataError
 from ktune.utils.text import did_you_mean
@@ -177,7 +178,8 @@ def _with_test_set(
 
 
 def _feature_names(x: Inputs) -> tuple[str, ...]:
-    return tuple(x.columns) if isinstance(x, pd.DataFrame) else ()
+    table = table_of(x)
+    return () if table is None else tuple(table.columns)
 
 
 def _check_both(x_test: Any, y_test: Any, name: str) -> None:

@@ -12,8 +12,9 @@ import pandas as pd
 from ktune.data.large_arrays import take
 from ktune.data.nest import Nest, parts_of
 
-Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, np.ndarray]
-"""Rows of features: one array, one table, or one array per named model input."""
+Inputs: TypeAlias = np.ndarray | pd.DataFrame | Mapping[str, Any]
+"""Rows of features: one array, one table, or one array per named model input; a table
+has images beside it, see `ktune.data.table_and_images`."""
 
 Targets: TypeAlias = Any
 """Rows of targets: one array; a `Nest` of arrays for a custom task with several."""
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     IMAGE = "image"
     SEQUENCE = "sequence"
     SEVERAL = "several"
+    TABLE_AND_IMAGES = "table_and_images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Dataset:
         task: Task of ``y``.
         kind: Kind of ``x``.
         class_names: In the order of the class numbers; empty for regression.
-        feature_names: Columns of a table; empty for other data.
+        feature_names: Columns of the table; empty for other data.
         x_test: Features of the test set of the source; None: no such test set.
         y_test: Targets of that test set, encoded like ``y``.
         groups: One label for each row; rows of a group are never split. None: no
@@ -117,7 +119,7 @@ class Dataset:
         optional = (self.times, self.weights, self.weights_test)
         parts += [part for part in optional if part is not None]
         for part in parts:
-            _hash_part(hasher, part)
+            hash_part(hasher, part)
         return hasher.hexdigest()[:16]
 
 
@@ -152,7 +154,7 @@ def take_rows(x: Inputs, rows: np.ndarray) -> Inputs:
     if isinstance(x, pd.DataFrame):
         return x.iloc[rows]
     if isinstance(x, Mapping):
-        return {name: take(part, rows) for name, part in x.items()}
+        return {name: take_rows(part, rows) for name, part in x.items()}
     return take(x, rows)
 
 
@@ -166,11 +168,12 @@ def count_rows(x: Inputs) -> int:
 def input_shape(x: Inputs) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
     """Return the shape of one row; for several inputs, by input name."""
     if isinstance(x, Mapping):
-        return {name: part.shape[1:] for name, part in x.items()}
+        return {name: tuple(part.shape[1:]) for name, part in x.items()}
     return tuple(x.shape[1:])
 
 
-def _hash_part(hasher: "hashlib._Hash", part: Any) -> None:
+def hash_part(hasher: "hashlib._Hash", part: Any) -> None:
+    """Add the content of features or targets to a hash."""
     if isinstance(part, Nest):
         part = part.parts
     if part is None:
@@ -180,9 +183,9 @@ def _hash_part(hasher: "hashlib._Hash", part: Any) -> None:
             hasher.update(str(name).encode())
             _hash_array(hasher, part[name].to_numpy())
     elif isinstance(part, Mapping):
-        for name, array in part.items():
+        for name, one in part.items():
             hasher.update(name.encode())
-            _hash_array(hasher, array)
+            hash_part(hasher, one)
     else:
         _hash_array(hasher, part)
 

@@ -8,6 +8,7 @@ The kind inferred from the features, unless ``kind=`` is set:
 | an array of rank 4; of rank 3 and type uint8 | image |
 | an array of rank 3 of any other type | sequence |
 | a dict of arrays | several |
+| a dict of a table and images, from a source with ``images=`` | table_and_images |
 
 An integer array of rank 2 is an array of tokens only with ``kind="sequence"``.
 """
@@ -21,6 +22,7 @@ import pandas as pd
 
 from ktune.data.coding import as_plain_array
 from ktune.data.dataset import Inputs, Kind, count_rows
+from ktune.data.table_and_images import TABLE, check_table_and_images
 from ktune.errors import DataError
 from ktune.utils.text import count_of
 
@@ -39,6 +41,9 @@ def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, K
     Raises:
         DataError: The features are empty, ragged, infinite, or of an unsupported type.
     """
+    if kind is Kind.TABLE_AND_IMAGES:
+        check_table_and_images(x, name=name)
+        return {**x, TABLE: as_table(x[TABLE], name=name)}, kind
     if isinstance(x, Mapping):
         return _as_several(x, name), Kind.SEVERAL
     if isinstance(x, pd.DataFrame) and kind in (None, Kind.TABULAR):
@@ -116,7 +121,7 @@ def check_same_form(x: Inputs, x_test: Inputs, *, name: str) -> Inputs:
     if isinstance(x, pd.DataFrame) and isinstance(x_test, pd.DataFrame):
         return _in_order_of(x, x_test, name)
     if isinstance(x, Mapping) and isinstance(x_test, Mapping):
-        return {key: _same_shape(x[key], x_test.get(key), key, name) for key in x}
+        return {key: _same_part(x[key], x_test.get(key), key, name) for key in x}
     return _same_shape(np.asarray(x), np.asarray(x_test), "the test features", name)
 
 
@@ -264,6 +269,12 @@ def _in_order_of(x: pd.DataFrame, x_test: pd.DataFrame, name: str) -> pd.DataFra
                 "table, and text in the other."
             )
     return x_test[list(x.columns)]
+
+
+def _same_part(train: Any, test: Any, what: str, name: str) -> Any:
+    if isinstance(train, pd.DataFrame):
+        return _in_order_of(train, test, name)
+    return _same_shape(train, test, what, name)
 
 
 def _same_shape(

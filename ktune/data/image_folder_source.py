@@ -1,9 +1,7 @@
 """Images in folders, one folder for each class."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,15 +10,9 @@ import numpy as np
 from ktune.data.assembly import assemble
 from ktune.data.dataset import Dataset
 from ktune.data.files import check_folder
-from ktune.data.image_files import (
-    Decoded,
-    ImageForm,
-    decode,
-    find_images,
-    pillow_set_up,
-)
+from ktune.data.image_files import Decoded, decode_all, find_images, image_form
+from ktune.data.image_pixels import ImageForm
 from ktune.data.large_arrays import empty, take
-from ktune.data.watching import counted
 from ktune.errors import DataError
 from ktune.utils.text import did_you_mean
 
@@ -77,21 +69,13 @@ class ImageFolder:
         return replace(dataset, notes=notes, source_digest=digest.hexdigest())
 
     def _form(self) -> ImageForm:
-        size = (self.size, self.size) if isinstance(self.size, int) else self.size
-        is_size = len(size) == 2 and all(
-            isinstance(n, int) and 1 <= n <= 4096 for n in size
-        )
-        if not is_size:
-            raise DataError(
-                "image_folder: size must be (height, width) in pixels, at most 4096; "
-                f"got {self.size!r}."
-            )
+        form = image_form(self.size, self.greyscale, name="image_folder")
         if self.on_corrupt not in ON_CORRUPT:
             raise DataError(
                 "image_folder: on_corrupt must be 'refuse' or 'skip'; got "
                 f"{self.on_corrupt!r}." + did_you_mean(str(self.on_corrupt), ON_CORRUPT)
             )
-        return ImageForm(*size, greyscale=self.greyscale)
+        return form
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +111,7 @@ def _read(
     is_good = np.zeros(len(files), bool)
     corrupt, hasher = [], hashlib.sha256()
     paths = [path for path, _ in files]
-    for row, image in enumerate(_decode_all(paths, form)):
+    for row, image in enumerate(decode_all(paths, form)):
         if image.pixels is None:
             corrupt.append(image)
             continue
@@ -144,13 +128,6 @@ def _read(
         x, y = take(x, np.flatnonzero(is_good)), y[is_good]
         _check_classes_left(folder, y, class_names)
     return _Images(folder, x, y, class_names, hasher.hexdigest(), tuple(corrupt))
-
-
-def _decode_all(paths: Sequence[Path], form: ImageForm) -> Iterator[Decoded]:
-    # Threads suffice: Pillow releases the GIL while it decodes and resizes.
-    with pillow_set_up(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        images = pool.map(lambda path: decode(path, form), paths)
-        yield from counted(images, total=len(paths), what="decoding images")
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

@@ -13,42 +13,25 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    OneHotEncoder,
-    StandardScaler,
-)
 
 from ktune.data.dataset import Inputs, Kind, Targets, take_rows
 from ktune.data.folds import Fold, Partition
 from ktune.data.large_arrays import chunks, empty
+from ktune.data.table_transformer import plain_table, table_transformer
 from ktune.data.targets import TargetScaling, fit_target_scaling
 from ktune.errors import DataError, ExperimentError
 
-MISSING = "(missing)"
-"""The category of missing values."""
-
-MOST_CATEGORIES = 100
-"""Maximum number of categories for one-hot encoding; columns with more are hashed."""
-
-N_HASHES = 128
-"""Number of columns of a hashed column."""
-
-WORDS_OF_TEXT = 4.0
-"""Mean number of words from which different values are free text."""
-
 FULL_SCALES = (1.0, 255.0, 65535.0)
 """Largest pixel value: of scaled images, of 8 bits, of 16 bits."""
+
+
+_FITTED = (Kind.TABULAR, Kind.SEQUENCE, Kind.TABLE_AND_IMAGES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +44,33 @@ class FittedPreprocessing:
         transformer: A fitted scikit-learn transformer.
         scale: Factor: a number, or one for each feature (last axis).
         shift: Summand, likewise.
+        parts: The preprocessing of each of several inputs; the others are unchanged.
     """
 
     transformer: Any = None
     scale: np.ndarray | float | None = None
     shift: np.ndarray | float | None = None
+    parts: Mapping[str, "FittedPreprocessing"] = field(default_factory=dict)
 
     @property
     def is_identity(self) -> bool:
         """Whether rows are only converted to another number type."""
-        return self.transformer is None and self.scale is None
+        return self.transformer is None and self.scale is None and not self.parts
+
+    def part(self, name: str) -> "FittedPreprocessing":
+        """Return the preprocessing of one of several inputs."""
+        return self.parts.get(name, FittedPreprocessing())
+
+    @property
+    def transformers(self) -> tuple[Any, ...]:
+        """All fitted scikit-learn transformers."""
+        every = (self, *self.parts.values())
+        return tuple(p.transformer for p in every if p.transformer is not None)
 
     def transform(self, x: Inputs) -> Inputs:
         """Return the rows as inputs of the model, floats as float32."""
         if isinstance(x, Mapping):
-            return {name: as_model_numbers(part) for name, part in x.items()}
+            return {name: self.part(name).transform(x[name]) for name in x}
         if self.transformer is not None:
             x = _dense(self._transformed(plain_table(x)))
         numbers = as_model_numbers(x)
@@ -140,15 +135,25 @@ def prepare_folds(
     shared: Inputs | None = None
     prepared = []
     for fold in partition.folds:
-        if shared is None:
+        if shared is None or needs_fit(preprocess, kind):
             fitted = fit_preprocessing(
                 preprocess, partition.x, partition.y, fold.train, kind
             )
-            x = fitted.transform(partition.x)
-            if not needs_fit(preprocess, kind):
-                shared = x
-        prepared.append(_prepared_fold(fold, x, partition))
+            shared = _transform(fitted, partition.x, shared)
+        prepared.append(_prepared_fold(fold, shared, partition))
     return tuple(prepared)
+
+
+def _transform(fitted: FittedPreprocessing, x: Inputs, before: Inputs | None) -> Inputs:
+    """Transform all rows; inputs with nothing to fit are those of the fold before."""
+    if not isinstance(x, Mapping) or not isinstance(before, Mapping):
+        return fitted.transform(x)
+    return {
+        name: before[name]
+        if fitted.part(name).transformer is None
+        else fitted.part(name).transform(x[name])
+        for name in x
+    }
 
 
 def prepare_refit(
@@ -175,7 +180,7 @@ def needs_fit(preprocess: Any, kind: Kind) -> bool:
     """Whether the preprocessing is fitted to rows."""
     if preprocess is None:
         return False
-    return preprocess != "auto" or kind in (Kind.TABULAR, Kind.SEQUENCE)
+    return preprocess != "auto" or kind in _FITTED
 
 
 def fit_preprocessing(
@@ -201,52 +206,32 @@ def fit_preprocessing(
         )
     if preprocess is None or kind is Kind.SEVERAL:
         return FittedPreprocessing()
+    if kind is Kind.TABLE_AND_IMAGES:
+        return _fit_parts(preprocess, x, y, rows)
     if preprocess != "auto":
         return _fit_transformer(clone(preprocess), x, y, rows)
     if kind is Kind.IMAGE:
         return _pixel_scale(np.asarray(x))
     if kind is Kind.SEQUENCE:
         return _standardise_last_axis(np.asarray(x)[rows])
-    return _fit_transformer(_table_transformer(x), x, y, rows)
+    return _fit_transformer(table_transformer(x), x, y, rows)
 
 
-def plain_table(table: Any) -> Any:
-    """Return rows in the form for transformers, independent of their number type.
-
-    Numbers become float64, so that a model registered with float32 rows gives
-    identical predictions for float64 rows; categories become text, missing ones NaN.
-    """
-    if not isinstance(table, pd.DataFrame):
-        return table.astype(np.float64) if table.dtype.kind in "fiub" else table
-    text = text_columns(table)
-    return table.assign(
-        **{
-            name: table[name].astype(object).map(_as_category).astype(object)
-            if name in text
-            else table[name].astype(np.float64)
-            for name in table.columns
-        }
-    )
-
-
-def _as_category(value: Any) -> Any:
-    """Return a category as text; 1, 1.0 and "1" are the same category."""
-    if pd.isna(value):
-        return np.nan
-    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value)) if is_whole else str(value)
-
-
-def text_columns(table: pd.DataFrame) -> list[str]:
-    """Return the names of the columns with categories."""
-    return [str(name) for name in table.columns if is_text(table[name])]
-
-
-def is_text(column: pd.Series) -> bool:
-    """Whether a column has categories, not numbers."""
-    return not (
-        pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-    )
+def _fit_parts(
+    preprocess: Any, x: Any, y: Targets, rows: np.ndarray
+) -> FittedPreprocessing:
+    """Fit the preprocessing of the table; "auto" scales the images beside it."""
+    kinds = {
+        name: Kind.TABULAR if isinstance(part, pd.DataFrame) else Kind.IMAGE
+        for name, part in x.items()
+    }
+    parts = {
+        name: fit_preprocessing(
+            preprocess if kind is Kind.TABULAR else "auto", x[name], y, rows, kind
+        )
+        for name, kind in kinds.items()
+    }
+    return FittedPreprocessing(parts=parts)
 
 
 def as_model_numbers(x: Any) -> np.ndarray:
@@ -318,103 +303,6 @@ def _standardise_last_axis(x: np.ndarray) -> FittedPreprocessing:
     is_constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
     scale = 1.0 / np.where(is_constant, 1.0, deviation)
     return FittedPreprocessing(scale=scale, shift=-mean * scale)
-
-
-_CATEGORIES = "categories"
-
-
-def known_categories(transformer: Any) -> dict[str, list[str]]:
-    """Return the categories of each column that ``"auto"`` has encoded.
-
-    Empty for a user's own transformer, which handles unknown categories itself.
-    """
-    parts = getattr(transformer, "transformers_", ())
-    for name, part, columns in parts:
-        if name == _CATEGORIES and hasattr(part, "steps"):
-            encoder = part.steps[-1][1]
-            return {
-                str(column): [str(c) for c in categories if c != MISSING]
-                for column, categories in zip(columns, encoder.categories_, strict=True)
-            }
-    return {}
-
-
-def _table_transformer(x: Inputs) -> Any:
-    numbers = make_pipeline(
-        SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
-    )
-    if not isinstance(x, pd.DataFrame):
-        return numbers
-    table = plain_table(x)
-    text = text_columns(table)
-    for name in text:
-        _check_no_free_text(table[name])
-    others = [name for name in table.columns if name not in text]
-    parts = [("numbers", numbers, others)] if others else []
-    few = [name for name in text if not is_hashed(table[name])]
-    if few:
-        parts.append((_CATEGORIES, _category_encoder(table[few]), few))
-    # One hasher for each column, so that equal words of two columns do not collide.
-    parts += [(f"hashed {name}", _hasher(), [name]) for name in text if name not in few]
-    return ColumnTransformer(parts)
-
-
-def is_hashed(column: pd.Series) -> bool:
-    """Whether a column has too many categories for one-hot encoding."""
-    return int(column.nunique()) > MOST_CATEGORIES
-
-
-def _check_no_free_text(column: pd.Series) -> None:
-    """Refuse free text, whose values are nearly all different categories.
-
-    Raises:
-        ExperimentError: The column has free text.
-    """
-    known = column.dropna()
-    n_different = int(known.nunique())
-    if n_different <= max(MOST_CATEGORIES, len(known) // 2):
-        return
-    n_words = float(np.mean([len(str(text).split()) for text in known.head(1000)]))
-    if n_words >= WORDS_OF_TEXT:
-        raise ExperimentError(
-            f"column {column.name!r} holds free text ({n_different} different texts of "
-            f"{n_words:.0f} words), which `preprocess='auto'` does not learn from. "
-            "Drop it, or give a ColumnTransformer with TfidfVectorizer as `preprocess`."
-        )
-
-
-def _category_encoder(columns: pd.DataFrame) -> Any:
-    """Return a one-hot encoder of all categories, so that folds have equal columns."""
-    categories = [sorted(set(columns[name].dropna()) | {MISSING}) for name in columns]
-    return make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=MISSING),
-        OneHotEncoder(
-            categories=categories, handle_unknown="ignore", sparse_output=False
-        ),
-    )
-
-
-def _hasher() -> Any:
-    """Return a hasher of categories into a fixed number of columns.
-
-    The hash is the same on all machines and works for new categories. All parts are
-    from scikit-learn, so the model loads without ktune.
-
-    Source:
-        Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML
-        2009, arXiv 0902.2206.
-    """
-    return make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=MISSING),
-        FunctionTransformer(np.ravel),
-        HashingVectorizer(
-            token_pattern=r"(?s).+",  # all of it is one token
-            lowercase=False,
-            norm=None,
-            n_features=N_HASHES,
-            dtype=np.float32,
-        ),
-    )
 
 
 def _dense(x: Any) -> np.ndarray:

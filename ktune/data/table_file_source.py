@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from ktune.data.csv_reader import Expected
 from ktune.data.dataset import Dataset
+from ktune.data.image_column import ImageColumn
 from ktune.data.table_format import MISSING, ReadTable, TableFormat
 from ktune.data.table_source import Table, as_list
 from ktune.errors import DataError
@@ -45,6 +46,9 @@ class TableFile:
         format: Table format of the user.
         weights: Name of a column with the weight of each row in training and scores,
             which is no feature; the table of the test set may lack it.
+        images: Name of a column with the path of an image in each row, relative to
+            the folder of the file, or an `ImageColumn`; the model then has two inputs,
+            ``table`` and ``images``.
     """
 
     path: str | Path
@@ -58,6 +62,7 @@ class TableFile:
     task: str | None = None
     format: TableFormat = field(default_factory=TableFormat)
     weights: str | None = None
+    images: str | ImageColumn | None = None
 
     def load(self) -> Dataset:
         """Read the file, and split and validate features and targets."""
@@ -73,13 +78,15 @@ class TableFile:
             name=self.name or path.name,
             task=self.task,
             weights=self.weights,
+            images=self.images,
+            folders=(path.parent, Path(self.test or path).expanduser().parent),
         )
         _check_targets(path, read, as_list(self.target))
         dataset = table.load()
         return replace(
             dataset,
             notes=(*dataset.notes, *read.notes),
-            reading=None if read.format is None else read.format.as_dict(),
+            reading=_reading(read, dataset),
         )
 
     def _read_test(self, train: ReadTable) -> pd.DataFrame | None:
@@ -93,6 +100,12 @@ class TableFile:
         read = self.read(path, given, Expected(number_columns(train.frame)))
         _check_targets(path, read, as_list(self.target))
         return read.frame
+
+
+def _reading(read: ReadTable, dataset: Dataset) -> dict[str, Any] | None:
+    """Return how to read new rows in the same way."""
+    of_file = {} if read.format is None else read.format.as_dict()
+    return {**of_file, **(dataset.reading or {})} or None
 
 
 def number_columns(frame: pd.DataFrame) -> tuple[str, ...]:

@@ -1,17 +1,29 @@
 """A DataFrame in memory."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ktune.data.assembly import assemble
 from ktune.data.coding import shorten
-from ktune.data.dataset import Dataset
+from ktune.data.dataset import Dataset, Kind, hash_part
 from ktune.data.files import header_hint
+from ktune.data.image_column import (
+    ImageColumn,
+    RowImages,
+    as_image_column,
+    read_row_images,
+)
+from ktune.data.table_and_images import IMAGES, TABLE, table_of
 from ktune.errors import DataError
 from ktune.utils.text import count_of, did_you_mean
+
+IMAGE_COLUMN = "image_column"
+"""Key of ``Dataset.reading`` for the name of the column of paths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +44,9 @@ class Table:
             from the targets, see `ktune.data.coding`.
         weights: Name of a column with the weight of each row in training and scores,
             which is no feature; the table of the test set may lack it.
+        images: Name of a column with the path of an image in each row, or an
+            `ImageColumn`; the model then has two inputs, ``table`` and ``images``.
+        folders: Folders of relative paths to images, of ``frame`` and of ``test``.
     """
 
     frame: pd.DataFrame
@@ -43,17 +58,56 @@ class Table:
     name: str = "table"
     task: str | None = None
     weights: str | None = None
+    images: str | ImageColumn | None = None
+    folders: tuple[Path, Path] = (Path(), Path())
 
     def load(self) -> Dataset:
-        """Split and validate features, targets and groups."""
+        """Split and validate features, targets and groups; decode images."""
+        column = as_image_column(self.images)
+        return self._tables() if column is None else self._with_images(column)
+
+    def _with_images(self, column: ImageColumn) -> Dataset:
+        table = self._features(self.frame)
+        images = [self._read_images(column, self.frame, self.folders[0])]
+        x = {TABLE: table.drop(columns=column.column), IMAGES: images[0].pixels}
+        x_test = None
+        if self.test is not None:
+            test = self._features(self.test)
+            images.append(self._read_images(column, self.test, self.folders[1]))
+            x_test = {
+                TABLE: test.drop(columns=column.column),
+                IMAGES: images[1].pixels,
+            }
+        dataset = self._assemble(x, x_test, Kind.TABLE_AND_IMAGES)
+        return replace(
+            dataset,
+            source_digest=_digest(dataset, images),
+            reading={IMAGE_COLUMN: column.column},
+        )
+
+    def _read_images(
+        self, column: ImageColumn, frame: pd.DataFrame, folder: Path
+    ) -> RowImages:
+        check_column(frame, column.column, name=self.name)
+        if column.folder is not None:
+            folder = Path(column.folder).expanduser()
+        paths = frame[column.column]
+        return read_row_images(paths, column.form, folder, name=self.name)
+
+    def _tables(self) -> Dataset:
+        test = None if self.test is None else self._features(self.test)
+        return self._assemble(self._features(self.frame), test, None)
+
+    def _assemble(self, x: Any, x_test: Any, kind: Kind | None) -> Dataset:
         test = self.test
         dataset = assemble(
-            self._features(self.frame),
+            x,
             self._targets(self.frame),
             name=self.name,
-            x_test=None if test is None else self._features(test),
+            x_test=x_test,
             y_test=None if test is None else self._targets(test),
             task=self.task,
+            kind=kind,
             groups=None if self.groups is None else self.frame[self.groups],
             times=None if self.time is None else self.frame[self.time],
             weights=self._weights(self.frame),
@@ -86,6 +140,14 @@ class Table:
         return frame[list(self.target)]
 
 
+def _digest(dataset: Dataset, images: Sequence[RowImages]) -> str:
+    """Return a hash of the tables and of the files of the images."""
+    hasher = hashlib.sha256(repr([part.digest for part in images]).encode())
+    for x in (dataset.x, dataset.x_test):
+        hash_part(hasher, table_of(x))
+    return hasher.hexdigest()
+
+
 def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
     """Check that a table has exactly one column of a name.
 
@@ -108,8 +170,8 @@ def check_column(frame: pd.DataFrame, column: str, *, name: str) -> None:
 
 def describe(dataset: Dataset, targets: Sequence[str]) -> str:
     """Return a sentence about a table: rows, target, kinds of columns."""
-    frame = dataset.x
-    assert isinstance(frame, pd.DataFrame)
+    frame = table_of(dataset.x)
+    assert frame is not None
     text = [name for name in frame.columns if frame[name].dtype == object]
     numbers = [name for name in frame.columns if name not in set(text)]
     kinds = []
@@ -119,6 +181,9 @@ def describe(dataset: Dataset, targets: Sequence[str]) -> str:
         )
     if text:
         kinds.append(f"{len(text)} of categories ({_counts_text(frame, text)})")
+    if isinstance(dataset.x, Mapping):
+        shape = "×".join(map(str, dataset.x[IMAGES].shape[1:]))
+        kinds.append(f"an image of {shape} in each row")
     listed = ", ".join(repr(name) for name in targets)
     outcome = (
         f"{dataset.task.value}, {dataset.n_outputs} classes "

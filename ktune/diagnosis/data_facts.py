@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from ktune.data.dataset import Inputs, Targets, Task
 from ktune.data.folds import Partition
 from ktune.data.nest import parts_of
+from ktune.data.table_and_images import has_table_beside, table_of
 from ktune.diagnosis.view import DataFacts
 
 MOST_ROWS = 2000
@@ -69,9 +70,10 @@ def _best_feature(
 
 
 def _columns(x: Inputs, feature_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the columns of a table as numbers; {} for other data."""
-    if isinstance(x, pd.DataFrame):
-        return {str(name): _as_numbers(x[name]) for name in x.columns}
+    """Return the columns of the table as numbers; {} for other data."""
+    table = table_of(x)
+    if table is not None:
+        return {str(name): _as_numbers(table[name]) for name in table.columns}
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype.kind not in "biuf":
         return {}
     names = list(feature_names)
@@ -106,7 +108,7 @@ def _skill_alone(column: np.ndarray, y: np.ndarray, task: Task, seed: int) -> fl
 
 def _repeats_by_chance(x: Inputs) -> bool:
     """Whether duplicates are expected because few different rows are possible."""
-    columns = _columns(x, ())
+    columns = {} if has_table_beside(x) else _columns(x, ())
     if not columns or len(columns) > MOST_FEATURES:
         return False
     logarithm = sum(np.log(len(np.unique(column))) for column in columns.values())
@@ -126,7 +128,9 @@ def _row_keys(x: Inputs, y: Targets) -> np.ndarray:
 def _parts(x: Inputs) -> list[np.ndarray | pd.Series]:
     if isinstance(x, pd.DataFrame):
         return [x.iloc[:, index] for index in range(x.shape[1])]
-    return [x] if isinstance(x, np.ndarray) else list(x.values())
+    if isinstance(x, np.ndarray):
+        return [x]
+    return [one for part in x.values() for one in _parts(part)]
 
 
 def _flat_columns(part: np.ndarray | pd.Series) -> list[np.ndarray]:

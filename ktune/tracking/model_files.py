@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ktune.data.table_and_images import has_table_beside, joined
 from ktune.errors import DataError, StoreError
 from ktune.tracking.store import Store, all_pages, quiet_mlflow
 
@@ -277,6 +278,8 @@ def predict_rows(pyfunc: Any, rows: Any) -> Any:
     """
     from mlflow.exceptions import MlflowException
 
+    if has_table_beside(rows):
+        rows = joined(rows)
     try:
         with quiet_mlflow():
             outputs = pyfunc.predict(rows)

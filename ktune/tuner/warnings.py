@@ -8,7 +8,8 @@ import pandas as pd
 from ktune.data.assembly import weights_as_text
 from ktune.data.dataset import Dataset, Task
 from ktune.data.number_text import numbers_as_text
-from ktune.data.preprocessing import N_HASHES, is_hashed, text_columns
+from ktune.data.table_and_images import table_of
+from ktune.data.table_transformer import N_HASHES, is_hashed, text_columns
 from ktune.evaluation.context import SearchContext
 
 IMBALANCED_FROM = 4.0
@@ -29,8 +30,9 @@ def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
             f"Rows have weights ({weights_as_text(dataset.weights)}): they count in "
             "training and in every score that takes weights; `loss` is scored without."
         )
-    if context.experiment.preprocess == "auto" and isinstance(dataset.x, pd.DataFrame):
-        yield from _many_categories(dataset.x)
+    table = table_of(dataset.x)
+    if context.experiment.preprocess == "auto" and table is not None:
+        yield from _many_categories(table)
     if dataset.task.is_classification:
         yield from _accuracy_on_imbalanced(dataset, context)
         yield from _classes_not_validated(dataset, context)

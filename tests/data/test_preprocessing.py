@@ -13,13 +13,13 @@ from sklearn.preprocessing import (
 from ktune.data.dataset import Kind
 from ktune.data.folds import Fold, Partition
 from ktune.data.preprocessing import (
-    N_HASHES,
     FittedPreprocessing,
     fit_preprocessing,
     needs_fit,
     prepare_folds,
     prepare_refit,
 )
+from ktune.data.table_transformer import N_HASHES
 from ktune.errors import DataError, ExperimentError
 
 RNG = np.random.default_rng(0)

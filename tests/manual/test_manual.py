@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
 import ktune
 import ktune.tracking.names
@@ -95,6 +96,9 @@ def tables(tmp_path, monkeypatch):
     ]
     for name in ("customers.csv", "rare.csv"):
         Path(name).write_text("\n".join([header, *rows]))
+    Image.new("RGB", (8, 8)).save("photo.png")
+    sales = [f"{i},photo.png,{i % 2}" for i in range(40)]
+    Path("shop.csv").write_text("\n".join(["price,photo,sold", *sales]))
     monkeypatch.setattr(mnist_source, "download", lambda *_: None)
 
 

@@ -25,7 +25,7 @@ class InputForm:
 
 def complete_model(
     model: Any,
-    blocks: Sequence[Block],
+    blocks: Mapping[str, Sequence[Block]],
     inputs: Mapping[str, InputForm],
     output_names: Sequence[str] = (),
 ) -> Any:
@@ -36,7 +36,8 @@ def complete_model(
 
     Args:
         model: The trained model; its layers are used, not copied.
-        blocks: Preprocessing, as `embedded_preprocessing.embed` returns it.
+        blocks: Preprocessing of each input, as `embedded_preprocessing.embed` returns
+            it; the other inputs are unchanged.
         inputs: The inputs of the complete model by name.
         output_names: Names of several outputs; empty for one.
     """
@@ -46,10 +47,10 @@ def complete_model(
         name: keras.Input(form.shape, dtype=form.dtype, name=name)
         for name, form in inputs.items()
     }
-    if list(inputs) != [SINGLE_INPUT]:
-        return keras.Model(tensors, _named(model(tensors), output_names))
-    rows = tensors[SINGLE_INPUT]
-    outputs = model(preprocess(rows, blocks))
+    prepared = {n: preprocess(t, blocks.get(n, ())) for n, t in tensors.items()}
+    is_single = list(inputs) == [SINGLE_INPUT]
+    outputs = model(prepared[SINGLE_INPUT] if is_single else prepared)
+    rows = tensors[SINGLE_INPUT] if is_single else tensors
     return keras.Model(rows, _named(outputs, output_names))
 
 

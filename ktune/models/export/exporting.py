@@ -212,9 +212,7 @@ def _prepare(model: StoredModel, rows: RealRows) -> Prepared:
     code, spec = model.code, model.spec
     return prepare(
         model=code.model,
-        preprocessing=FittedPreprocessing(
-            code.transformer, _as_array(spec["scale"]), _as_array(spec["shift"])
-        ),
+        preprocessing=_preprocessing(code, spec),
         columns=model.columns,
         name=model.found.name,
         output_names=spec.get("output_names") or (),
@@ -226,6 +224,17 @@ def _prepare(model: StoredModel, rows: RealRows) -> Prepared:
             "returns_logits": bool(spec["returns_logits"]),
             "threshold": model.threshold,
         },
+    )
+
+
+def _preprocessing(code: Any, spec: Mapping[str, Any]) -> FittedPreprocessing:
+    scale, shift = _as_array(spec["scale"]), _as_array(spec["shift"])
+    fitted = FittedPreprocessing(code.transformer, scale, shift)
+    if not spec.get("table_input"):
+        return fitted
+    images = FittedPreprocessing(scale=_as_array(spec["images_scale"]))
+    return FittedPreprocessing(
+        parts={spec["table_input"]: fitted, spec["images_input"]: images}
     )
 
 

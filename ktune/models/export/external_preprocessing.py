@@ -43,6 +43,7 @@ def write_preprocessing(
         "transformer": TRANSFORMER_FILE,
         "trusted_types": spec["trusted_types"],
         "transformer_modules": modules,
+        "input": spec.get("table_input") or SINGLE_INPUT,
         "columns": spec["columns"],
         "text_columns": spec["text_columns"],
         "categories": spec["categories"],
@@ -67,7 +68,7 @@ def apply_preprocessing(
 
     Args:
         folder: Folder of the files.
-        rows: A raw table or array, named `SINGLE_INPUT`.
+        rows: Raw tables and arrays by name of the input.
         metadata: Metadata of the exported model.
     """
     from ktune.models.registry.served_model import load_transformer
@@ -78,10 +79,24 @@ def apply_preprocessing(
     fitted = FittedPreprocessing(
         transformer, _as_array(guide["scale"]), _as_array(guide["shift"])
     )
-    raw = rows[SINGLE_INPUT]
+    name = guide["input"]
+    raw = rows[name]
     if isinstance(raw, pd.DataFrame):
         raw = raw[guide["columns"]]
-    return {SINGLE_INPUT: np.asarray(fitted.transform(raw))}
+    return dict(transformed({**rows, name: raw}, name, fitted))
+
+
+def transformed(rows: Any, name: str, part: FittedPreprocessing) -> Any:
+    """Return rows of which one input is preprocessed.
+
+    Args:
+        rows: Raw rows: one table or array, or one of each input by name.
+        name: Name of the input.
+        part: Its preprocessing.
+    """
+    if not isinstance(rows, Mapping):
+        return part.transform(rows)
+    return {**rows, name: np.asarray(part.transform(rows[name]))}
 
 
 def _as_array(number: Any) -> Any:

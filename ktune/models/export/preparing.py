@@ -12,7 +12,7 @@ from ktune.models.export.complete_model import (
     unrolled,
 )
 from ktune.models.export.embedded_preprocessing import NotEmbeddable, embed
-from ktune.models.export.external_preprocessing import TRANSFORMER_FILE
+from ktune.models.export.external_preprocessing import TRANSFORMER_FILE, transformed
 from ktune.models.export.rows_file import SINGLE_INPUT, as_arrays
 from ktune.protocols import ExportJob
 
@@ -53,13 +53,15 @@ def prepare(
         facts: Known metadata, see `ktune.models.export.metadata`.
         output_names: Names of several outputs; empty for one.
     """
-    reason = ""
-    try:
-        blocks = embed(preprocessing, columns)
-    except NotEmbeddable as error:
-        blocks, reason = (), str(error)
-        rows = preprocessing.transform(rows)
-    inputs = _input_forms(model, rows, is_own_input=not blocks)
+    blocks, reason = {}, ""
+    for name_of_input, part in _parts(preprocessing, rows).items():
+        try:
+            blocks[name_of_input] = embed(part, columns)
+        except NotEmbeddable as error:
+            reason = str(error)
+            rows = transformed(rows, name_of_input, part)
+    is_own_input = not any(blocks.values())
+    inputs = _input_forms(model, rows, is_own_input=is_own_input)
     metadata = {
         **facts,
         "inputs": {
@@ -82,6 +84,15 @@ def prepare(
         example=example,
     )
     return Prepared(job, preprocessing, reason)
+
+
+def _parts(
+    preprocessing: FittedPreprocessing, rows: Inputs
+) -> Mapping[str, FittedPreprocessing]:
+    """Return the preprocessing of each input by its name."""
+    if isinstance(rows, Mapping):
+        return {name: preprocessing.part(name) for name in rows}
+    return {SINGLE_INPUT: preprocessing}
 
 
 def _input_forms(

@@ -103,7 +103,9 @@ def _rows_of_search(store: Store, run_id: str, model: StoredModel) -> RealRows:
 
 def _recorded_rows(model: StoredModel, reason: str) -> RealRows:
     rows = model.example
-    if isinstance(rows, Mapping):
+    if model.spec.get("table_input"):
+        rows = model.code.raw_inputs(rows)
+    elif isinstance(rows, Mapping):
         rows = {name: _as_numbers(part) for name, part in rows.items()}
     elif not isinstance(rows, pd.DataFrame):
         rows = _as_numbers(rows)
@@ -126,11 +128,14 @@ def _filled_up(test: Inputs, others: Inputs) -> Inputs:
     lacking = COMPARED_ROWS - count_rows(test)
     if lacking <= 0:
         return spread(test, COMPARED_ROWS)
-    more = spread(others, lacking)
-    if isinstance(test, pd.DataFrame) and isinstance(more, pd.DataFrame):
+    return _one_after_another(test, spread(others, lacking))
+
+
+def _one_after_another(test: Any, more: Any) -> Any:
+    if isinstance(test, pd.DataFrame):
         return pd.concat([test, more], ignore_index=True)
-    if isinstance(test, Mapping) and isinstance(more, Mapping):
-        return {name: np.concatenate([test[name], more[name]]) for name in test}
+    if isinstance(test, Mapping):
+        return {name: _one_after_another(test[name], more[name]) for name in test}
     return np.concatenate([np.asarray(test), np.asarray(more)])
 
 

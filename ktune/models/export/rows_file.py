@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Inputs
+from ktune.data.table_and_images import TABLE, table_of
 
 SINGLE_INPUT = "rows"
 """Name of the input of a model with a single input."""
+
+
+_TABLE_BESIDE = "rows-table.parquet"
 
 
 def write_rows_file(rows: Inputs, folder: Path) -> Path:
@@ -21,6 +25,9 @@ def write_rows_file(rows: Inputs, folder: Path) -> Path:
         return path
     path = folder / "rows.npz"
     arrays: dict[str, Any] = dict(as_arrays(rows))
+    if isinstance(rows, Mapping) and (table := table_of(rows)) is not None:
+        table.to_parquet(folder / _TABLE_BESIDE)
+        del arrays[TABLE]
     np.savez(path, **arrays)
     return path
 
@@ -29,8 +36,10 @@ def read_rows_file(path: Path) -> dict[str, Any]:
     """Return the rows of a file by input name; a table has `SINGLE_INPUT`."""
     if path.suffix == ".parquet":
         return {SINGLE_INPUT: pd.read_parquet(path)}
+    beside = path.with_name(_TABLE_BESIDE)
+    table = {TABLE: pd.read_parquet(beside)} if beside.is_file() else {}
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+        return {**table, **{name: file[name] for name in file.files}}
 
 
 def as_arrays(rows: Inputs) -> Mapping[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Convert rows of a file to the form that a registered model expects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.files import header_hint
+from ktune.data.image_column import read_row_images
+from ktune.data.image_pixels import ImageForm
+from ktune.data.table_source import IMAGE_COLUMN
 from ktune.errors import DataError
 from ktune.models.prediction.images import read_images
 from ktune.models.prediction.reading import NewRows, choose_array, read_rows
@@ -53,6 +56,8 @@ def load_rows(
     if path.is_dir():
         return _images(path, spec)
     read = read_rows(path, spec, written or {})
+    if spec.get("table_input"):
+        return _table_and_images(read, path.parent, spec)
     if spec["input_names"]:
         return _several(read, spec)
     if isinstance(read.content, pd.DataFrame):
@@ -82,6 +87,26 @@ def _table(read: NewRows, table: pd.DataFrame, columns: list[str]) -> FittedRows
     unused = (f"not used by the model: {_listed(ignored)}",) if ignored else ()
     _check_not_empty(read.name, len(table))
     return FittedRows(read.name, table[columns], notes=(*read.notes, *unused))
+
+
+def _table_and_images(
+    read: NewRows, folder: Path, spec: Mapping[str, Any]
+) -> FittedRows:
+    """Decode the images of a table whose rows have paths, relative to its folder."""
+    images = spec["images_input"]
+    column = (spec["reading"] or {}).get(IMAGE_COLUMN, images)
+    if not isinstance(read.content, pd.DataFrame):
+        raise DataError(
+            f"{read.name}: the model takes a table with images. Give a csv, xlsx or "
+            f"parquet file whose column {column!r} has the path of an image in each "
+            "row."
+        )
+    fitted = _table(read, read.content, [*spec["columns"], column])
+    height, width, channels = spec["input_shape"][images]
+    form = ImageForm(height, width, greyscale=channels == 1)
+    decoded = read_row_images(fitted.rows[column], form, folder, name=read.name)
+    rows = {spec["table_input"]: fitted.rows[spec["columns"]], images: decoded.pixels}
+    return replace(fitted, rows=rows)
 
 
 def _numbers_of_table(

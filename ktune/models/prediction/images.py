@@ -5,13 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ktune.data.image_files import (
-    SUFFIXES,
-    ImageForm,
-    decode,
-    find_images,
-    pillow_set_up,
-)
+from ktune.data.image_files import SUFFIXES, decode, find_images
+from ktune.data.image_pixels import ImageForm, pillow_set_up
 from ktune.errors import DataError
 
 

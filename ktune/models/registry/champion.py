@@ -30,6 +30,7 @@ from ktune.models.registry.untouched import rows_for_both
 from ktune.tracking import names
 from ktune.tracking.champion_lock import champion_lock
 from ktune.tracking.connectivity import is_unavailable
+from ktune.tracking.model_files import predict_rows
 from ktune.tracking.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -354,7 +355,7 @@ def _predictions_of_served(
             f"data have {class_names}"
         )
     predictions = as_predictions(
-        model.predict(x), context.data.task, scale=scale_of_spec(spec)
+        predict_rows(model, x), context.data.task, scale=scale_of_spec(spec)
     )
     threshold = version.tags.get(names.THRESHOLD)
     return _cut(predictions, context, None if threshold is None else float(threshold))

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ktune.data import image_pixels
 from ktune.data.dataset import Inputs, Task, input_shape
 from ktune.data.output_scale import OutputScale, output_scale
-from ktune.data.preprocessing import known_categories, text_columns
+from ktune.data.table_and_images import (
+    IMAGES,
+    TABLE,
+    as_request,
+    has_table_beside,
+    table_of,
+)
+from ktune.data.table_transformer import known_categories, text_columns
 from ktune.evaluation.refit import PREDICT_BATCH, predict
 from ktune.experiment.model_code import import_name
 from ktune.models.registry.packaged_model import PackagedModel
@@ -20,6 +28,9 @@ from ktune.models.registry.transformer_file import TransformerFile, dump_transfo
 from ktune.tracking.model_files import InputSchema, ModelFolder
 
 _CODE = Path(__file__).with_name("served_model.py")
+DECODER = "ktune_image_pixels"
+"""Module of the decoder of images, in the folder of the code."""
+
 _MOST_COLUMNS = 100
 _NEEDED = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "scikit-learn", "skops")
 
@@ -29,8 +40,9 @@ def write_parts(package: PackagedModel, folder: Path, storage: Storage) -> Model
     fitted, example = package.fitted, package.example
     code = folder / "code"
     code.mkdir()
-    transformer = package.fitted.preprocessing.transformer
-    file = None if transformer is None else dump_transformer(transformer)
+    transformers = package.fitted.preprocessing.transformers
+    file = dump_transformer(transformers[0]) if transformers else None
+    decoder = _copy_decoder(example, code)
     return ModelFolder(
         code=_CODE,
         artifacts=_save_parts(package, folder, storage, file),
@@ -38,8 +50,17 @@ def write_parts(package: PackagedModel, folder: Path, storage: Storage) -> Model
         inputs=input_schema(example),
         outputs=predict(fitted.model, fitted.preprocessing, example),
         example=_input_example(example),
-        requirements=requirements(storage.packages),
+        requirements=requirements((*storage.packages, *decoder)),
     )
+
+
+def _copy_decoder(example: Inputs, code: Path) -> tuple[str, ...]:
+    """Copy the decoder of images, if the model needs it; return its packages."""
+    if not has_table_beside(example):
+        return ()
+    source = Path(image_pixels.__file__)
+    (code / f"{DECODER}.py").write_bytes(source.read_bytes())
+    return ("pillow",)
 
 
 def requirements(more: Sequence[str] = ()) -> list[str]:
@@ -57,6 +78,8 @@ def input_schema(example: Inputs) -> InputSchema:
     unnamed columns accept arrays as well as tables. Wide tables are tensors too,
     because MLflow checks columns at 2 µs per cell.
     """
+    if has_table_beside(example):
+        return InputSchema(columns=[*example[TABLE].columns, IMAGES])
     if isinstance(example, pd.DataFrame) and text_columns(example):
         return InputSchema(columns=[str(name) for name in example.columns])
     if isinstance(example, Mapping):
@@ -71,16 +94,17 @@ def make_spec(
 ) -> dict[str, Any]:
     """Return the specification for the served code, as JSON values."""
     preprocessing, example = package.fitted.preprocessing, package.example
-    table = example if isinstance(example, pd.DataFrame) else None
-    several = isinstance(example, Mapping)
+    table = table_of(example)
+    several, transformers = isinstance(example, Mapping), preprocessing.transformers
     n_outputs = len(package.class_names)
     scale = output_scale(package.fitted.model, package.task, n_outputs)
     return {
         "columns": [] if table is None else [str(name) for name in table.columns],
         "text_columns": [] if table is None else text_columns(table),
-        "categories": known_categories(preprocessing.transformer),
+        "categories": known_categories(transformers[0]) if transformers else {},
         "input_names": list(example) if several else [],
         "output_names": _output_names(package),
+        **(_beside_table(package) if has_table_beside(example) else {}),
         "input_shape": _row_shape(example),
         "input_type": _number_type(example),
         "scale": _plain(preprocessing.scale),
@@ -100,6 +124,17 @@ def make_spec(
         else package.fitted.threshold.value,
         "batch_size": PREDICT_BATCH,
         "reading": None if package.reading is None else dict(package.reading),
+    }
+
+
+def _beside_table(package: PackagedModel) -> dict[str, Any]:
+    """Return the names of the inputs of a table and images, and how to decode these."""
+    scale = package.fitted.preprocessing.part(IMAGES).scale
+    return {
+        "table_input": TABLE,
+        "images_input": IMAGES,
+        "images_scale": _plain(scale),
+        "decoder": DECODER,
     }
 
 
@@ -143,6 +178,8 @@ def _number_type(example: Inputs) -> str:
 
 
 def _input_example(example: Inputs) -> Any:
+    if has_table_beside(example):
+        return as_request(example)
     return dict(example) if isinstance(example, Mapping) else example
 
 

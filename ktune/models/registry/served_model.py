@@ -33,6 +33,7 @@ class ServedModel(PythonModel):
         self.spec = json.loads(path.read_text("utf-8"))
         self.model = load_keras_model(path.parent, self.spec)
         self.fixed_batch_size = _fixed_batch_size(self.model)
+        self.decoder = _decoder(path.parent.parent / "code", self.spec)
         self.transformer = None
         if "transformer" in context.artifacts:
             file = Path(context.artifacts["transformer"])
@@ -42,8 +43,10 @@ class ServedModel(PythonModel):
     # Annotated, because MLflow warns about predict functions without type hints.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Return the outputs of the Keras model for raw rows; several by name."""
-        if self.spec["input_names"]:
-            features: Any = self._named_inputs(model_input)
+        if self.spec.get("table_input"):
+            features: Any = self._table_and_images(model_input)
+        elif self.spec["input_names"]:
+            features = self._named_inputs(model_input)
         elif self.spec["columns"]:
             features = self._numbers(self._table(model_input))
         else:
@@ -80,6 +83,46 @@ class ServedModel(PythonModel):
             )
             for name in self.spec["input_names"]
         }
+
+    def raw_inputs(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Return the table and the decoded images of rows with both."""
+        name = self.spec["images_input"]
+        if name not in rows:
+            raise _refusal(f"column {name!r} is missing; {self._images_wanted}")
+        images = [self._image(*cell) for cell in enumerate(rows[name])]
+        table = self._table(rows.drop(columns=name))
+        shape = tuple(self.spec["input_shape"][name])
+        pixels = np.reshape(np.array(images, np.uint8), (len(images), *shape))
+        return {self.spec["table_input"]: table, name: pixels}
+
+    def _table_and_images(self, data: Any) -> dict[str, np.ndarray]:
+        raw = self.raw_inputs(data)
+        table, images = self.spec["table_input"], self.spec["images_input"]
+        scale = self.spec["images_scale"]
+        pixels = raw[images]
+        if scale is not None:
+            pixels = pixels.astype(np.float32) * np.float32(scale)
+        return {table: self._numbers(raw[table]), images: pixels}
+
+    def _image(self, row: int, cell: Any) -> np.ndarray:
+        height, width, channels = self.spec["input_shape"][self.spec["images_input"]]
+        form = self.decoder.ImageForm(height, width, channels == 1)
+        try:
+            pixels: np.ndarray = self.decoder.decode_cell(cell, form)
+        except self.decoder.BadImage as error:
+            name = self.spec["images_input"]
+            raise _refusal(
+                f"column {name!r}, row {row}: {error}; {self._images_wanted}"
+            ) from error
+        return pixels
+
+    @property
+    def _images_wanted(self) -> str:
+        shape = tuple(self.spec["input_shape"][self.spec["images_input"]])
+        return (
+            "give each row the content of an image file as base64 text, or an array of "
+            f"pixels from 0 to 255 of shape {shape}"
+        )
 
     def _array(self, data: Any) -> np.ndarray:
         if isinstance(data, pd.DataFrame):
@@ -157,6 +200,12 @@ class ServedModel(PythonModel):
             floats = numbers.astype(np.float32)
         _refuse_too_large(numbers, floats)
         return floats
+
+
+def _decoder(code: Path, spec: Mapping[str, Any]) -> Any:
+    """Return the module that decodes images; None if the model takes none."""
+    name = spec.get("decoder")
+    return _import_from(code, [name])[name] if name else None
 
 
 def load_transformer(file: Path, code: Path, spec: Mapping[str, Any]) -> Any:

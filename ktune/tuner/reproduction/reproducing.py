@@ -26,6 +26,7 @@ from ktune.metrics.threshold import Threshold
 from ktune.models.ensembles.members import MemberTrainer
 from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
+from ktune.tracking.model_files import predict_rows
 from ktune.tracking.model_registry import (
     Registration,
     find_version,
@@ -265,9 +266,10 @@ class _ReproductionWork:
         x = self.context.partition.x_test
         x = self.context.partition.x if x is None else x
         rows = take_rows(x, np.arange(min(count_rows(x), _COMPARED_ROWS)))
+        served = load_served_model(self.store, registration)
         yield compare_numbers(
             f"outputs of {registration.name}/{registration.version}",
-            flat_numbers(load_served_model(self.store, registration).predict(rows)),
+            flat_numbers(predict_rows(served, rows)),
             flat_numbers(predict(fitted.model, fitted.preprocessing, rows)),
             tolerance=self.tolerance,
             shows_mean=False,

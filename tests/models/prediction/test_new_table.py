@@ -5,7 +5,7 @@ import pytest
 
 import ktune.data
 from ktune.data import load_data
-from ktune.data.preprocessing import text_columns
+from ktune.data.table_transformer import text_columns
 from ktune.errors import DataError
 from ktune.models.prediction.fitting import load_rows
 
