@@ -2,7 +2,7 @@
 
 DONE = 0
 FAULT = 1
-"""A fault of ktune."""
+"""A fault of ktune; ``export``: a file does not agree with the registered model."""
 MISTAKE = 2
 """The user's mistake, explained in one message."""
 DIFFERENT = 3

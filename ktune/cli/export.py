@@ -2,7 +2,8 @@
 
 MODEL is NAME (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI. Every
 file is run in a process of its own by its format's own runtime. A file that does not
-agree with the registered model is deleted, and the exit code is 1.
+agree with the registered model is deleted, and the exit code is 1. It is 2 if a format
+cannot hold the model. No existing file is overwritten.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ktune.cli.exit_codes import DONE, FAULT
+from ktune.cli.exit_codes import DONE, FAULT, MISTAKE
 from ktune.cli.options import add_json_option, add_store_option, print_json
 from ktune.cli.working import working
 from ktune.utils.text import say
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="folder to make (default: NAME-VERSION here)",
+        help="new or empty folder for the files (default: NAME-VERSION here)",
     )
     parser.add_argument(
         "--rows",
@@ -78,7 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
         _print_export(export)
     for reason in export.refused.values():
         say(f"not written: {reason}", file=sys.stderr)
-    return FAULT if export.refused else DONE
+    return _exit_code(export)
+
+
+def _exit_code(export: Any) -> int:
+    """Return 1 for a file that disagrees, 2 for a format that cannot hold the model."""
+    if export.disagreeing:
+        return FAULT
+    return MISTAKE if export.refused else DONE
 
 
 def _print_export(export: Any) -> None:

@@ -37,9 +37,9 @@ RUN and SEARCH are a run id or a unique prefix of one, `best` (the best trial of
 newest search), an experiment's name (its newest search) or NAME:best. MODEL is NAME
 (its champion), NAME@ALIAS, NAME/VERSION or an MLflow model URI.
 
-Exit codes: 0 done, 1 a fault of ktune, 2 a mistake to correct (see the message),
-3 reproduced with a different result, 130 interrupted by Ctrl-C with all finished trials
-kept.
+Exit codes: 0 done, 1 a fault of ktune (or an exported file that does not agree), 2 a
+mistake to correct (see the message), 3 reproduced with a different result, 130
+interrupted by Ctrl-C with all finished trials kept.
 """
 
 

@@ -10,6 +10,9 @@ from ktune.cli.options import (
     at_least_one,
     print_json,
 )
+from ktune.utils.text import shortened
+
+_MAX_NAME = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,7 @@ def _print_searches(store: Any, arguments: argparse.Namespace) -> None:
         metric = search.objective.metric
         table.add_row(
             search.run_id[:8],
-            search.experiment,
+            shortened(search.experiment, _MAX_NAME),
             f"{search.started:%Y-%m-%d %H:%M}",
             status.lower(),
             _metric_text(search, f"best_val_{metric}", metric),

@@ -37,9 +37,11 @@ from ktune.tracking.store import Store
 from ktune.trial import Trial, TrialResult
 from ktune.tuner.result import SearchResult
 from ktune.utils.terminal import make_console
-from ktune.utils.text import count_of
+from ktune.utils.text import count_of, shortened
 
 SHOWN_TRIALS = 5
+MAX_REASON = 500
+"""Characters of a failure; the record of the trial has all of them."""
 _BASELINES = {
     "constant": "constant guess",
     "linear": "linear model",
@@ -219,7 +221,7 @@ def _print_failures(result: SearchResult, console: Console) -> None:
             counts[reason] = counts.get(reason, 0) + 1
     for reason, count in counts.items():
         of_all = count_of(len(result.trial_runs), "trial")
-        text = f"{count} of {of_all} failed: {reason}"
+        text = f"{count} of {of_all} failed: {shortened(reason, MAX_REASON)}"
         console.print(Text(text, style="red"))
 
 

@@ -17,12 +17,13 @@ from typing import Any
 from ktune.metrics.scores import LATENCY, N_PARAMETERS
 from ktune.tracking import names
 from ktune.trial import Failure, FoldResult, Trial, TrialResult, TrialState, Value
-from ktune.utils.text import one_line
+from ktune.utils.text import one_line, shortened
 
 _FORBIDDEN_IN_KEYS = re.compile(r"[^\w\-. /:]", re.ASCII)
 _MAX_KEY_LENGTH = 240  # MLflow refuses keys of more than 250
 _MAX_TAG_LENGTH = 5000  # the limit of older MLflow servers
 _MAX_PARAM_LENGTH = 6000  # MLflow cuts longer values with a warning
+_MAX_SHOWN = 60  # characters of a name or value in a line of values
 
 RUN_STATUS = {
     TrialState.COMPLETE: "FINISHED",
@@ -140,8 +141,11 @@ def as_json_bytes(content: Any) -> bytes:
 
 
 def values_text(values: Mapping[str, Value]) -> str:
-    """Return values on one line for display."""
-    pairs = (f"{name}={short(value)}" for name, value in values.items())
+    """Return values on one line for display; long names and values are cut."""
+    pairs = (
+        f"{shortened(name, _MAX_SHOWN)}={shortened(short(value), _MAX_SHOWN)}"
+        for name, value in values.items()
+    )
     return one_line(", ".join(pairs))
 
 

@@ -49,6 +49,16 @@ def listed(names: Iterable[str], at_most: int = 20) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
+def shortened(text: str, at_most: int) -> str:
+    """Return text with an ellipsis for everything beyond a length.
+
+    Example:
+        >>> shortened("units", 5), shortened("a very long name", 7)
+        ('units', 'a very…')
+    """
+    return text if len(text) <= at_most else f"{text[: at_most - 1]}…"
+
+
 def printable(text: str) -> str:
     r"""Return text for a terminal: control characters are escaped as in Python.
 

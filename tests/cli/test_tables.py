@@ -3,6 +3,7 @@
 import pytest
 
 from ktune.cli.tables import MANY_ROWS, make_table, print_table
+from ktune.tracking.records import values_text
 
 
 def printed(n_rows, capsys):
@@ -22,6 +23,13 @@ def test_a_long_table_has_every_row_on_a_line_of_its_own(capsys):
 
 def test_an_empty_table_is_a_sentence(capsys):
     assert printed(0, capsys) == ["nothing"]
+
+
+def test_thousands_of_characters_are_cut_with_an_ellipsis():
+    text = values_text({"n" * 5000: "v" * 5000, "units": 3})
+    assert text.count("…") == 2
+    assert len(text) < 200
+    assert text.endswith(", units=3")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ class Export:
         rows: Origin of the compared rows.
         not_inside: Why the preprocessing is in a separate file; "" if it is embedded.
         refused: Reasons by format for formats that are not written.
+        disagreeing: Those of them whose file did not agree with the model; the others
+            cannot hold it.
         compute_type: Least precise number type in the computation of its layers.
     """
 
@@ -83,6 +85,7 @@ class Export:
     rows: str
     not_inside: str
     refused: Mapping[str, str] = field(default_factory=dict)
+    disagreeing: tuple[str, ...] = ()
     compute_type: str = "float32"
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,8 +136,9 @@ def export_model(
             except (ExportError, ExportRefused) as error:
                 errors[exporter.name] = error
                 _remove(set(draft.iterdir()) - before)
+        disagreeing = [n for n, e in errors.items() if isinstance(e, ExportRefused)]
         if not files:
-            kind = type(next(iter(errors.values())))
+            kind = ExportRefused if disagreeing else ExportError
             raise kind("; ".join(map(str, errors.values())))
         export = Export(
             model=model.found.label,
@@ -143,6 +147,7 @@ def export_model(
             rows=rows.origin,
             not_inside=prepared.reason,
             refused={name: str(error) for name, error in errors.items()},
+            disagreeing=tuple(disagreeing),
             compute_type=compute_type(model.code.model),
         )
         content = {**export.as_dict(), "metadata": dict(prepared.job.metadata)}

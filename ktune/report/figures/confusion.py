@@ -4,6 +4,7 @@ import numpy as np
 
 from ktune.diagnosis import TrialView
 from ktune.report.figures.figure import Figure, axis, numbers, plain
+from ktune.utils.text import shortened
 
 LARGEST_WITH_NUMBERS = 15
 
@@ -52,7 +53,7 @@ def class_names(view: TrialView, n_classes: int) -> list[str]:
     """Return short, safe and distinct names of the classes."""
     names = view.context.class_names
     full = [str(names[k]) if k < len(names) else str(k) for k in range(n_classes)]
-    cut = [name if len(name) <= 18 else f"{name[:17]}…" for name in full]
+    cut = [shortened(name, 18) for name in full]
     if len(set(cut)) < len(cut):
         cut = [f"{name} ({k})" for k, name in enumerate(cut)]
     return [plain(name) for name in cut]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ktune.diagnosis import Verdict
 from ktune.trial import Value
+from ktune.utils.text import shortened
 
 VERDICT_COLOURS = {verdict: f"@{verdict.value}" for verdict in Verdict}
 VERDICT_SYMBOLS = {
@@ -71,7 +72,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 def shown(value: Value) -> str:
     """Return the value of a hyperparameter as short escaped text."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return plain(text if len(text) <= 40 else f"{text[:39]}…")
+    return plain(shortened(text, 40))
 
 
 def verdict_points(

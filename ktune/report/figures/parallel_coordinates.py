@@ -6,6 +6,7 @@ from ktune.report.figures.figure import Figure, numbers, plain, shown
 from ktune.report.figures.scales import ends, place, rank_groups, varied_parameters
 from ktune.report.view import SearchReport
 from ktune.trial import TrialState
+from ktune.utils.text import shortened
 
 MOST = 8
 N_GROUPS = 5
@@ -78,7 +79,7 @@ def _layout(parameters: list[Any]) -> dict[str, Any]:
                     "font": {"size": 11, "color": "@muted"},
                 }
             )
-    names = [plain(_short(parameter.name)) for parameter in parameters]
+    names = [plain(shortened(parameter.name, 20)) for parameter in parameters]
     return {
         "xaxis": {
             "tickvals": list(range(len(names))),
@@ -92,7 +93,3 @@ def _layout(parameters: list[Any]) -> dict[str, Any]:
         "yaxis": {"visible": False, "range": [-0.12, 1.12]},
         "annotations": notes,
     }
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 20 else f"{name[:19]}…"

@@ -13,6 +13,7 @@ from ktune.models.export import exporters
 from ktune.models.export.exporters import choose_exporters
 from ktune.models.export.exporting import export_model
 from ktune.models.export.external_preprocessing import apply_preprocessing
+from ktune.models.export.keras_exporter import KerasExporter
 from ktune.models.export.metadata import read_from_archive
 from ktune.models.export.parity import check_lossy, largest_difference
 from ktune.models.export.tflite_exporter import TfliteExporter
@@ -77,6 +78,25 @@ def test_a_refusal_is_exit_code_one(here, tmp_path, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "refused, nothing is written: tflite: class names are not those" in err
     assert list(tmp_path.iterdir()) == []
+
+
+class Unfit(TfliteExporter):
+    """Cannot hold the model."""
+
+    def write(self, job, folder):
+        raise ExportError("it holds no categories")
+
+
+@pytest.mark.parametrize(("other", "code"), [(Unfit(), 2), (Renamed(), 1)])
+def test_formats_that_are_not_written_leave_the_others_and_have_an_exit_code(
+    other, code, here, tmp_path, monkeypatch, capsys
+):
+    formats = [other, KerasExporter()]
+    monkeypatch.setattr(exporters, "choose_exporters", lambda names: formats)
+    folder = tmp_path / "out"
+    assert main(["export", "categories", "-o", str(folder)]) == code
+    assert f"not written: {other.name}: " in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} >= {"categories.keras"}
 
 
 def test_text_columns_need_the_file_beside_and_it_works(here, tmp_path, capsys):
