@@ -17,10 +17,14 @@ from typing import Any, NoReturn
 JSON, CSV = "application/json", "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 
+UNPACKED = 10
+"""Size of an unpacked parquet file, as a multiple of the limit of the body."""
+
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 # Matches from every quote on, so that its time is linear for hostile text too.
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_MAYBE_TOO_LARGE = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")
+# With an exponent of two digits, 211 digits are too large.
+_MAYBE_TOO_LARGE = re.compile(rb"[0-9]{200}|[eE]\+?[0-9]{3}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def check_body(media_type: str, body: bytes, limits: Limits) -> None:
         _check_rows(_read_json(body, limits))
     elif media_type == CSV:
         _check_csv(body)
+    else:
+        _check_parquet(body, limits)
 
 
 def _read_json(body: bytes, limits: Limits) -> Any:
@@ -106,7 +112,7 @@ def _read_json(body: bytes, limits: Limits) -> Any:
     if _MAYBE_TOO_LARGE.search(without_text):
         hooks = {"parse_float": _float, "parse_int": _integer}
     try:
-        return json.loads(body, **hooks)
+        return json.loads(body.decode("utf-8"), **hooks)
     except (ValueError, RecursionError):  # of text that is not UTF-8 too
         _refuse("the body is not valid JSON in UTF-8")
 
@@ -154,7 +160,17 @@ def _check_split(table: Any) -> None:
     columns = table.get("columns")
     if columns is not None and not isinstance(columns, list):
         _refuse("the columns of dataframe_split must be a list")
+    _check_names(columns or ())
     _check_lengths(table["data"], None if columns is None else len(columns))
+
+
+def _check_names(columns: Sequence[Any]) -> None:
+    """Check that names of columns differ; otherwise one of two values would count."""
+    found: dict[str, int] = {}
+    for number, name in enumerate(columns):
+        first = found.setdefault(str(name), number)
+        if first != number:
+            _refuse(f"columns {first} and {number} have the same name")
 
 
 def _check_records(records: Any) -> None:
@@ -230,11 +246,29 @@ def _refuse_ragged(
 
 def _check_csv(body: bytes) -> None:
     try:
-        lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+        lines = csv.reader(io.StringIO(body.decode("utf-8"), newline=""))
         header, *rows = [line for line in lines if line] or [[]]
     except (UnicodeDecodeError, csv.Error):
         _refuse("the body is not a csv file in UTF-8")
+    _check_names(header)
     _check_lengths(rows, len(header))
+
+
+def _check_parquet(body: bytes, limits: Limits) -> None:
+    from ktune.data.parquet_reader import unpacked_bytes
+
+    try:
+        n_bytes = unpacked_bytes(io.BytesIO(body))
+    except Exception:  # Arrow has many; this file is not of ktune
+        _refuse("the body is not a parquet file")
+    # A few hundred bytes may hold millions of equal rows.
+    limit = UNPACKED * limits.max_body
+    if n_bytes > limit:
+        _refuse(
+            f"the parquet file unpacks to more than {limit} bytes; "
+            "send fewer rows at a time, or start the server with a larger --max-body",
+            413,
+        )
 
 
 def _refuse(message: str, status: int = 400) -> NoReturn:

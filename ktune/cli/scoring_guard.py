@@ -6,18 +6,20 @@ its answer. An error has MLflow's form, a JSON object with ``error_code`` and
 """
 
 import asyncio
+import codecs
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ktune.cli.request_checks import (
+    PARQUET,
     Limits,
     RequestRefused,
     check_body,
     check_media_type,
     check_size,
 )
-from ktune.utils.text import one_line
+from ktune.utils.text import one_line, shortened
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -54,15 +56,17 @@ class ScoringGuard:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._checked_body(scope, receive)
+            content = await self._checked_content(scope, receive)
         except RequestRefused as error:
             await _send_error(send, error.status, str(error))
             return
-        if body is not None:
+        if content is not None:
+            scope = _with_media_type(scope, content.media_type)
+            body = content.body
             await self._app(scope, _replay(body, receive), _ShortErrors(send))
 
-    async def _checked_body(self, scope: Any, receive: Receive) -> bytes | None:
-        """Return the body of a request; None if the client has gone.
+    async def _checked_content(self, scope: Any, receive: Receive) -> "_Content | None":
+        """Return the content of a request; None if the client has gone.
 
         Raises:
             RequestRefused: The request is not complete, or above a limit.
@@ -76,8 +80,10 @@ class ScoringGuard:
         media_type = check_media_type(
             headers.get(b"content-type", b"").decode("latin-1")
         )
+        if media_type != PARQUET:  # Excel puts a mark before the first name of a csv
+            body = body.removeprefix(codecs.BOM_UTF8)
         await asyncio.to_thread(check_body, media_type, body, self._limits)
-        return body
+        return _Content(media_type, body)
 
     async def _read(self, receive: Receive, announced: int) -> bytes | None:
         """Return the body of at most the limit; None if the client has gone.
@@ -98,6 +104,19 @@ class ScoringGuard:
                 break
         check_size(max(size, announced), self._limits)
         return bytes(body)
+
+
+class _Content(NamedTuple):
+    """The checked content of a request."""
+
+    media_type: str
+    body: bytes
+
+
+def _with_media_type(scope: Any, media_type: str) -> Any:
+    """Return a request with its media type as MLflow's server spells it."""
+    others = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+    return {**scope, "headers": [*others, (b"content-type", media_type.encode())]}
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -141,7 +160,7 @@ def _short_message(body: bytes, status: int) -> str:
     if mark and status < 500:
         # MLflow adds the names of further columns of the request.
         line = one_line(reason.strip().split("\n", 1)[0].split(". Note that", 1)[0])
-        return line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
+        return shortened(line, _MAX_MESSAGE)
     return _GENERAL.get(status, _GENERAL[400] if status < 500 else _FAULT)
 
 

@@ -1,11 +1,27 @@
 """Read a parquet file as a table."""
 
 from pathlib import Path
+from typing import Any
 
 from ktune.data.files import check_file, suspicious_column
 from ktune.data.table_format import ReadTable
 from ktune.data.unpacking import check_unpacked
 from ktune.errors import DataError
+
+
+def unpacked_bytes(source: Any) -> int:
+    """Return the least number of bytes that a parquet file unpacks to.
+
+    Args:
+        source: Its path as text, or a binary stream.
+    """
+    from pyarrow import parquet
+
+    about = parquet.read_metadata(source)
+    groups = (about.row_group(index) for index in range(about.num_row_groups))
+    packed = sum(group.total_byte_size for group in groups)
+    # Repeated values are compressed to nothing: count at least a byte for each.
+    return int(max(packed, about.num_rows * about.num_columns))
 
 
 def read_parquet(
@@ -21,11 +37,7 @@ def read_parquet(
 
     check_file(path)
     try:
-        about = parquet.read_metadata(str(path))
-        groups = (about.row_group(index) for index in range(about.num_row_groups))
-        packed = sum(group.total_byte_size for group in groups)
-        # Repeated values are compressed to nothing: count at least a byte for each.
-        check_unpacked(path, max(packed, about.num_rows * about.num_columns))
+        check_unpacked(path, unpacked_bytes(str(path)))
         table = parquet.read_table(str(path))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: no readable parquet file ({error}).") from error

@@ -1,15 +1,20 @@
 """The layer before MLflow's scoring server, before an application that echoes."""
 
 import asyncio
+import codecs
+import io
 import json
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ktune.cli.request_checks import Limits
 from ktune.cli.scoring_guard import ScoringGuard
 
 JSON = "application/json"
+PARQUET = "application/vnd.apache.parquet"
 SECRET = "/home/somebody/model.keras"
 ANSWER = {"predictions": [[0.5]]}
 
@@ -23,8 +28,10 @@ class Application:
             content if isinstance(content, bytes) else json.dumps(content).encode()
         )
         self.bodies = []
+        self.content_types = []
 
     async def __call__(self, scope, receive, send):
+        self.content_types.append(dict(scope["headers"]).get(b"content-type"))
         body = b""
         while True:
             message = await receive()
@@ -40,6 +47,12 @@ class Application:
         parts = self.content[:half], self.content[half:]
         for part, more in zip(parts, (True, False), strict=True):
             await send({"type": "http.response.body", "body": part, "more_body": more})
+
+
+def parquet(columns):
+    stream = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(stream)
+    return stream.getvalue()
 
 
 def ask(app, body, content_type=JSON, *, limits=None, path="/invocations", **more):
@@ -109,13 +122,41 @@ def test_a_complete_request_and_its_answer_pass_unchanged(content):
     ("body", "content_type"),
     [
         (b'a,b\n1,2\n\n"x,y",\n', "text/csv"),
-        (b"PAR1 anything", "application/vnd.apache.parquet"),
+        (parquet({"a": [1, 2]}), PARQUET),
     ],
 )
 def test_other_types_of_content_pass(body, content_type):
     app = Application()
     assert ask(app, body, content_type)[0] == 200
     assert app.bodies == [body]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["Application/JSON", 'application/json;charset="UTF8"', JSON]
+)
+def test_a_content_type_reaches_mlflow_in_its_spelling(content_type):
+    app = Application()
+    assert ask(app, {"inputs": 3}, content_type)[0] == 200
+    assert app.content_types == [b"application/json"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(b"a,b\n1,2\n", "text/csv"), (b'{"inputs": 3}', JSON)]
+)
+def test_the_mark_that_excel_puts_before_text_is_removed(body, content_type):
+    app = Application()
+    assert ask(app, codecs.BOM_UTF8 + body, content_type)[0] == 200
+    assert app.bodies == [body]
+
+
+def test_a_parquet_file_that_is_damaged_or_unpacks_to_too_much_is_refused():
+    assert refused(b"PAR1 anything", PARQUET) == (400, "the body is not a parquet file")
+    many = parquet({"a": np.zeros(200_000)})
+    limits = Limits(max_body=len(many))
+    assert 10 * len(many) < 200_000
+    status, message = refused(many, PARQUET, limits=limits)
+    assert status == 413
+    assert "unpacks to more than" in message
 
 
 def test_other_addresses_are_those_of_mlflow():
@@ -144,6 +185,10 @@ def test_other_addresses_are_those_of_mlflow():
         ),
         ({"dataframe_split": {"data": [[1], [2, 3]]}}, "row 1 has 2 values"),
         ({"dataframe_split": {"columns": 3, "data": []}}, "must be a list"),
+        (
+            {"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}},
+            "columns 0 and 1 have the same name",
+        ),
         ({"dataframe_split": {"columns": ["a"], "data": [3]}}, "row 0 is not a list"),
         ({"dataframe_split": [[1]]}, "must be an object with columns and data"),
         (
@@ -167,6 +212,7 @@ def test_short_and_ragged_rows_are_refused_with_their_number(content, message):
         (b"a,b\n1,2\n3\n", "row 1 has 1 values for 2 columns"),
         (b"a,b\n1,2,3\n", "row 0 has 3 values for 2 columns"),
         (b"\xff\xfe", "not a csv file in UTF-8"),
+        (b"a,b,a\n1,2,3\n", "columns 0 and 2 have the same name"),
     ],
 )
 def test_rows_of_a_csv_body_are_checked_too(body, message):
@@ -181,6 +227,8 @@ def test_rows_of_a_csv_body_are_checked_too(body, message):
         b"",
         b"{",
         b"\xff",
+        '{"inputs": 3}'.encode("utf-16"),
+        '{"inputs": 3}'.encode("utf-16-le"),
         b"[1, 2]",
         b"3",
         b"{}",
@@ -197,7 +245,10 @@ def test_a_body_of_another_form_is_refused_without_its_text(body):
     assert message.startswith("the body ")
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e400", "1" + "0" * 400, "9" * 5000])
+@pytest.mark.parametrize(
+    "number",
+    ["1e999", "-1e400", "1" + "0" * 400, "9" * 5000, "1" + "0" * 210 + "e99", "1E0309"],
+)
 def test_numbers_beyond_floats_are_refused(number):
     body = f'{{"inputs": [[{number}]]}}'.encode()
     assert refused(body) == (400, "a number is too large for a float of 64 bits")
