@@ -2,16 +2,20 @@
 
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from made_up_searches import add_search, trial_result
 from sqlalchemy import text
 
 from ktune.errors import StoreError
 from ktune.tracking import database as databases
 from ktune.tracking.database import create_database, prepare_for_writing
 from ktune.tracking.location import BUSY_SECONDS, find_store
+from ktune.tracking.reader import find_search, list_trials
 from ktune.tracking.store import open_store, quiet_mlflow
 
 
@@ -41,6 +45,33 @@ def test_readers_do_not_wait_for_the_writer(database):
     with closing(sqlite3.connect(database)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert [e.name for e in store.client.search_experiments()] == ["Default"]
+
+
+def test_a_search_writes_while_a_page_is_open(database):
+    """`ktune ui` reads all the time, and a page may take long to be sent."""
+    store = open_store(f"sqlite:///{database}", create=True)
+    page = open_store(f"sqlite:///{database}")
+    n_reads, is_over = 0, threading.Event()
+
+    def browse():
+        nonlocal n_reads
+        while not is_over.is_set():
+            ids = [e.experiment_id for e in page.client.search_experiments()]
+            page.client.search_runs(ids)
+            n_reads += 1
+
+    with ThreadPoolExecutor(1) as pool, closing(sqlite3.connect(database)) as slow:
+        slow.execute("BEGIN")
+        slow.execute("SELECT * FROM runs").fetchall()
+        browsing = pool.submit(browse)
+        try:
+            logger = add_search(store, *[trial_result(0.5)] * 3)
+        finally:
+            is_over.set()
+        browsing.result()
+    assert n_reads > 1
+    assert len(logger.trial_runs) == 3
+    assert len(list_trials(page, find_search(page, logger.run_id))) == 3
 
 
 def test_mlflow_waits_for_a_lock_on_every_connection(database):

@@ -43,6 +43,7 @@ from ktune.tracking.model_registry import (
     version_of_trial,
 )
 from ktune.tracking.store import Store
+from ktune.utils.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -276,7 +277,7 @@ def _compare(
         champion_predictions = _predictions_of_served(served, champion, context, x_test)
     except Exception as error:
         # The champion may expect other inputs; the candidate is registered anyway.
-        _log.warning("champion version %s: %s", champion.version, error)
+        _log.warning("champion version %s: %s", champion.version, one_line(str(error)))
         return Decision(
             False,
             f"champion version {champion.version} cannot predict these test rows "
