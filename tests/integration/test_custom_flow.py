@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scoring import answer
 
 import ktune
 from ktune.cli.main import main
@@ -11,6 +12,8 @@ from ktune.data.dataset import Task
 from ktune.errors import ExperimentError
 from ktune.listener import Listener
 from ktune.models.ensembles.ensembling import Ensembler
+from ktune.models.registry.reference import find_model
+from ktune.models.registry.stored_model import open_model
 from ktune.utils.runtime import import_keras
 
 import_keras()
@@ -84,6 +87,20 @@ def test_outputs_are_written_as_arrays(found, tmp_path, capsys):
             np.testing.assert_allclose(arrays[name], expected[name], atol=1e-5)
     assert main([*words, "-o", str(tmp_path / "out.csv")]) == 2
     assert "-o out.npz" in capsys.readouterr().err
+
+
+def test_a_server_answers_every_output_and_refuses_ragged_images(found):
+    with open_model(found.store, find_model(found.store, "outputs")) as model:
+        status, content = answer(model.folder, {"inputs": X[:3].tolist()})
+        short = [*X[:2].tolist(), X[2, :5].tolist()]
+        refused = answer(model.folder, {"inputs": short})
+    assert status == 200, content
+    expected = found.model.predict(X[:3], verbose=0)
+    assert sorted(content["predictions"]) == ["bright", "mask"]
+    for name, values in content["predictions"].items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5)
+    assert refused[0] == 400
+    assert "row 2 has shape (5, 6, 1), row 0 has shape (6, 6, 1)" in str(refused[1])
 
 
 def test_an_ensemble_of_a_custom_task_is_refused(found):
