@@ -99,10 +99,11 @@ def arrays(
     groups: Any = None,
     times: Any = None,
     weights: Any = None,
+    weights_test: Any = None,
 ) -> Arrays:
     """Features and targets in memory; arguments as on `Arrays`."""
     names = tuple(class_names)
-    further = (name, task, kind, names, groups, times, weights)
+    further = (name, task, kind, names, groups, times, weights, weights_test)
     return Arrays(x, y, x_test, y_test, *further)
 
 

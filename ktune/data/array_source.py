@@ -29,6 +29,7 @@ class Arrays:
         times: A number or date for each row; validation and test rows are then later
             than training rows.
         weights: A number for each row, its weight in training and scores.
+        weights_test: Weights of the test set, in scores.
     """
 
     x: Any
@@ -42,6 +43,7 @@ class Arrays:
     groups: Any = None
     times: Any = None
     weights: Any = None
+    weights_test: Any = None
 
     def load(self) -> Dataset:
         """Validate the arrays and encode the targets."""
@@ -57,4 +59,5 @@ class Arrays:
             groups=self.groups,
             times=self.times,
             weights=self.weights,
+            weights_test=self.weights_test,
         )

@@ -21,9 +21,10 @@ def load_data(
     """Load the data of an experiment.
 
     Args:
-        data: ``(X, y)``, ``(X, y, X_test, y_test)``, Keras's
-            ``((X, y), (X_test, y_test))``, a source with ``load()``, a `Dataset`, or
-            a function without arguments that returns any of these. X may be an
+        data: ``(X, y)``, ``(X, y, weights)``, ``(X, y, X_test, y_test)``, Keras's
+            ``((X, y), (X_test, y_test))``, of which each pair may have weights as a
+            third part, a source with ``load()``, a `Dataset`, or a function without
+            arguments that returns any of these. X may be an
             array, a DataFrame, or a dict of arrays. A ``tf.data.Dataset`` or a
             ``keras.utils.PyDataset`` is read into arrays; so is a pair of them, of
             which the second is the test set.
@@ -45,17 +46,7 @@ def load_data(
         train, test = data
         return Batches(train, test, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list):
-        x, y, x_test, y_test, weights = _take_apart(data)
-        arrays = Arrays(
-            x,
-            y,
-            x_test,
-            y_test,
-            name=name or "arrays",
-            task=task,
-            weights=weights,
-        )
-        return arrays.load()
+        return Arrays(**_take_apart(data), name=name or "arrays", task=task).load()
     if callable(getattr(data, "load", None)) and not isinstance(data, type):
         return _load_source(data, task)
     if callable(data):
@@ -87,30 +78,39 @@ def _with_task(dataset: Dataset, task: str | None) -> Dataset:
     return dataset
 
 
-def _take_apart(data: tuple[Any, ...] | list[Any]) -> tuple[Any, ...]:
-    """Return features, targets, those of the test set, and weights of rows."""
-    if len(data) == 2:
-        x, y = data
-        if _is_pair_of_arrays(x) and _is_pair_of_arrays(y):
-            return x[0], x[1], y[0], y[1], None
-        return x, y, None, None, None
-    if len(data) == 3:
-        x, y, weights = data
-        return x, y, None, None, weights
+def _take_apart(data: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
+    """Return features, targets, those of the test set, and weights, by name."""
+    if len(data) == 2 and _are_train_and_test(*data):
+        test = dict(zip(("x_test", "y_test", "weights_test"), data[1], strict=False))
+        return {**_take_apart(data[0]), **test}
+    if len(data) in (2, 3):
+        return dict(zip(("x", "y", "weights"), data, strict=False))
     if len(data) == 4:
-        x, y, x_test, y_test = data
-        return x, y, x_test, y_test, None
+        return dict(zip(("x", "y", "x_test", "y_test"), data, strict=True))
     raise DataError(
-        "data must be (X, y), (X, y, weights) or (X, y, X_test, y_test); got a "
-        f"{type(data).__name__} of {len(data)} items."
+        "data must be (X, y), (X, y, weights), (X, y, X_test, y_test) or ((X, y, "
+        f"weights), (X_test, y_test, weights)); got a {type(data).__name__} of "
+        f"{len(data)} items."
     )
 
 
-def _is_pair_of_arrays(pair: Any) -> bool:
+def _are_train_and_test(first: Any, second: Any) -> bool:
+    """Whether two tuples are training and test set, as Keras's data sets have them.
+
+    Tuples of three arrays may also be inputs and outputs, which have as many rows.
+    """
+    if not all(map(_is_tuple_of_arrays, (first, second))):
+        return False
+    if len(first) == len(second) == 2:
+        return True
+    return len({len(part) for part in (*first, *second)}) > 1
+
+
+def _is_tuple_of_arrays(part: Any) -> bool:
     return (
-        isinstance(pair, tuple)
-        and len(pair) == 2
-        and all(hasattr(part, "shape") for part in pair)
+        isinstance(part, tuple)
+        and len(part) in (2, 3)
+        and all(hasattr(array, "shape") for array in part)
     )
 
 

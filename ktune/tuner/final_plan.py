@@ -76,7 +76,7 @@ class Planner:
                 self.store, self.search, self.context, always=best.run_id, at_least=1
             )
         except KtuneError as error:
-            return FinalPlan(FinalChoice((), f"no average: {error}"))
+            return FinalPlan(FinalChoice((), f"no average: {str(error).rstrip('.')}"))
         objective = objective_of_predictions(self.context)
         choice = choose_final(library, objective, wanted=wanted)
         if problem := self._why_too_expensive(choice.parts, best):

@@ -9,6 +9,7 @@ from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import LoadedExperiment
 from ktune.listener import Listener
 from ktune.models.ensembles import require_method
+from ktune.models.ensembles.library import require_combinable
 from ktune.searchers.database import check_url
 from ktune.tracking.autologging import autologging_off
 from ktune.tracking.location import find_store
@@ -108,6 +109,8 @@ def search(
             if store is None and location.exists:  # an unusable one is an error now
                 store = open_at(location, create=True)
             checked = _check(plain, listener)
+            if ensemble is not None:
+                require_combinable(checked.context)
             with connected(checked.context.experiment):
                 store = store or open_at(location, create=True)
                 with open_driver(store, request, checked, listener) as driver:

@@ -26,9 +26,10 @@ def warnings_for(dataset: Dataset, context: SearchContext) -> Iterator[str]:
     """Yield warnings about an experiment and its data."""
     yield from dataset.notes
     if dataset.weights is not None:
+        without = "" if dataset.task is Task.CUSTOM else "; `loss` is scored without"
         yield (
             f"Rows have weights ({weights_as_text(dataset.weights)}): they count in "
-            "training and in every score that takes weights; `loss` is scored without."
+            f"training and in every score that takes weights{without}."
         )
     table = table_of(dataset.x)
     if context.experiment.preprocess == "auto" and table is not None:

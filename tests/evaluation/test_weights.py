@@ -197,3 +197,26 @@ def test_equal_weights_give_the_scores_without_weights(task):
 def test_a_weighted_confusion_matrix_has_as_many_rows_as_there_are():
     counts = confusion_matrix(Y, Y, 2, W)
     assert abs(counts.sum() - 300) <= 1
+
+
+def test_a_pair_of_training_and_test_set_brings_the_weights_of_both():
+    train, test = (X[:200], Y[:200], W[:200]), (X[200:], Y[200:], W[200:])
+    for data, has_weights in (
+        ((train, test), (True, True)),
+        ((train, test[:2]), (True, False)),
+        ((train[:2], test), (False, True)),
+        ((train[:2], test[:2]), (False, False)),
+    ):
+        dataset = load_data(data)
+        assert len(dataset.y_test) == 100
+        found = (dataset.weights is not None, dataset.weights_test is not None)
+        assert found == has_weights
+    with pytest.raises(DataError, match=r"test set.*\(100,\) is needed"):
+        load_data((train, (X[200:], Y[200:], W[:3])))
+
+
+def test_three_inputs_and_three_outputs_of_the_same_rows_are_no_test_set():
+    inputs, outputs = (X[:, :1], X[:, 1:2], X[:, 2:]), (Y, W, X[:, 0])
+    dataset = load_data((inputs, outputs))
+    assert dataset.x_test is None
+    assert (dataset.task, len(dataset.x)) == (Task.CUSTOM, 3)

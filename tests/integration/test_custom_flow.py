@@ -94,6 +94,9 @@ def test_a_server_answers_every_output_and_refuses_ragged_images(found):
         status, content = answer(model.folder, {"inputs": X[:3].tolist()})
         short = [*X[:2].tolist(), X[2, :5].tolist()]
         refused = answer(model.folder, {"inputs": short})
+        outputs = model.served.metadata.get_output_schema()
+    shapes = {spec.name: spec.shape for spec in outputs}
+    assert shapes == {"mask": (-1, 6, 6, 1), "bright": (-1, 1)}
     assert status == 200, content
     expected = found.model.predict(X[:3], verbose=0)
     assert sorted(content["predictions"]) == ["bright", "mask"]
@@ -108,3 +111,13 @@ def test_an_ensemble_of_a_custom_task_is_refused(found):
     ensembler = Ensembler(found.store, found.view, context, Listener())
     with pytest.raises(ExperimentError, match="which a custom task does not have"):
         ensembler.make()
+
+
+def test_a_search_with_an_ensemble_of_a_custom_task_stops_before_its_trials(
+    found, tmp_path
+):
+    experiment = ktune.Experiment(name="early", data=(X, TARGETS), build=build)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(ExperimentError, match="which a custom task does not have"):
+        ktune.search(experiment, ensemble="greedy", tracking_uri=uri)
+    assert not (tmp_path / "mlflow.db").exists()

@@ -1,14 +1,20 @@
 """Report and comparison in headless Chromium: no errors, no requests, no overflow."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from browser import chromium
-from views import search_report
+from views import search_report, search_view, with_context, with_curves
 
+from ktune.data.dataset import Task
+from ktune.diagnosis import diagnose_search
+from ktune.metrics.scores import Objective
 from ktune.report import write_report
 from ktune.report.comparison import Contender, compare, write_comparison
+from ktune.trial import FoldResult
 
+LOSS = Objective("loss", "min")
 WIDTHS = {"desktop": 1280, "phone": 390}
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -92,6 +98,56 @@ def test_a_page_opens_without_errors_requests_or_overflow(browser, pages, name, 
         "&& document.querySelectorAll('.plot.js-plotly-plot').length"
     )
     browser.save_screenshot(str(pages[name].with_name(f"{name}-{width}.png")))
+
+
+def test_curves_of_every_output_stand_apart(browser, tmp_path):
+    path = write_report(report_of_outputs(), tmp_path / "outputs.html")
+    for width in WIDTHS.values():
+        open_page(browser, path, width)
+        boxes = browser.execute_script(
+            "const figure = document.querySelector('[id^=figure-curves]');"
+            "return [...figure.querySelectorAll('.bglayer .bg')].map(panel => {"
+            "const b = panel.getBoundingClientRect();"
+            "return [b.left, b.top, b.right, b.bottom]})"
+        )
+        assert len(boxes) == 4
+        for number, one in enumerate(boxes):
+            assert not any(overlap(one, other) for other in boxes[:number])
+
+
+def report_of_outputs():
+    """A report of trials with two outputs, each with a loss and a metric."""
+    falling = [[1.0, 0.6, 0.5]] * 3
+    names = ("loss", "mask_loss", "mask_io_u", "size_loss")
+    curves = {f"{side}_{n}": falling for side in ("train", "val") for n in names}
+    scores = dict.fromkeys(names, 0.5)
+    trials = [
+        with_curves(with_context(view, task=Task.CUSTOM, objective=LOSS), **curves)
+        for view in search_report(3).search.trials[:2]
+    ]
+    trials = [
+        replace(
+            view,
+            result=replace(
+                view.result,
+                folds=tuple(FoldResult(k, 9, 9, scores, scores) for k in range(3)),
+                confusion=(),
+                out_of_fold=b"",
+            ),
+        )
+        for view in trials
+    ]
+    view = search_view(trials)
+    return search_report(3, search=view, diagnosis=diagnose_search(view))
+
+
+def overlap(one, other):
+    return (
+        one[0] < other[2]
+        and other[0] < one[2]
+        and one[1] < other[3]
+        and other[1] < one[3]
+    )
 
 
 def test_the_dark_scheme_repaints_page_and_figures(browser, pages):

@@ -84,12 +84,12 @@ def _panel(view: TrialView, metric: str, panel: int) -> list[dict[str, Any]]:
 
 def _axes(metric: str, panel: int, n_panels: int) -> dict[str, Any]:
     number = panel + 1
-    width = 1 / n_panels
-    gap = 0.07 if n_panels > 1 else 0.0
-    left = panel * width + (gap if panel else 0)
-    right = (panel + 1) * width - (0 if panel else gap)
+    gap = 0.28 / n_panels
+    width = (1 - gap * (n_panels - 1)) / n_panels
+    left = panel * (width + gap)
+    domain = [left, min(left + width, 1.0)]
     return {
-        f"xaxis{number}": axis("epoch", domain=[left, right], anchor=f"y{number}"),
+        f"xaxis{number}": axis("epoch", domain=domain, anchor=f"y{number}"),
         f"yaxis{number}": axis(metric, anchor=f"x{number}"),
     }
 

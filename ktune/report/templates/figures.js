@@ -31,14 +31,19 @@
       }
     });
   }
-  // Two panels beside each other are too narrow on a phone: put them below each other.
+  // Panels beside each other are too narrow on a phone: put them below each other.
   function stack(layout) {
-    if (!phone.matches || !layout.xaxis2 || !layout.yaxis2) { return 1; }
-    layout.xaxis1 = Object.assign({}, layout.xaxis1, { domain: [0, 1] });
-    layout.xaxis2 = Object.assign({}, layout.xaxis2, { domain: [0, 1] });
-    layout.yaxis1 = Object.assign({}, layout.yaxis1, { domain: [0.58, 1] });
-    layout.yaxis2 = Object.assign({}, layout.yaxis2, { domain: [0, 0.42] });
-    return 1.7;
+    var n = Object.keys(layout).filter(function (key) { return /^xaxis[1-9]/.test(key); }).length;
+    if (!phone.matches || n < 2 || !layout.yaxis2) { return 1; }
+    var gap = 0.32 / n, height = (1 - gap * (n - 1)) / n;
+    for (var panel = 1; panel <= n; panel++) {
+      var top = 1 - (panel - 1) * (height + gap);
+      layout["xaxis" + panel] = Object.assign({}, layout["xaxis" + panel], { domain: [0, 1] });
+      layout["yaxis" + panel] = Object.assign({}, layout["yaxis" + panel], {
+        domain: [Math.max(0, top - height), top]
+      });
+    }
+    return 0.85 * n;
   }
   // How many lines the legend takes: it stands above the figure, not over it.
   function legendRows(figure) {
