@@ -22,11 +22,11 @@ from ktune.models.ensembles.ensemble import (
 )
 from ktune.models.ensembles.selection import NestedEstimate
 from ktune.tracking import names
+from ktune.tracking.artifacts import parsing, read_file
 from ktune.tracking.model_registry import SINGLE_BEST
 from ktune.tracking.reader import (
     RunView,
     objective_value,
-    read_file,
     read_trial,
     read_values,
     shown_status,
@@ -159,7 +159,9 @@ def ensemble_of(result: SearchResult) -> Ensemble | None:
     """Return the latest ensemble of a search, or None."""
     if not has_ensemble(result.view):
         return None
-    return read_ensemble(read_file(result.store, result.run_id, ENSEMBLE_FILE))
+    content = read_file(result.store, result.run_id, ENSEMBLE_FILE)
+    with parsing(ENSEMBLE_FILE, result.run_id):
+        return read_ensemble(content)
 
 
 def print_ensemble(ensemble: Ensemble, console: Console) -> None:
@@ -287,7 +289,8 @@ def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
         content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
     except StoreError:
         return []  # interrupted before its diagnosis
-    return list(json.loads(content)["findings"])
+    with parsing(names.DIAGNOSIS_FILE, run.run_id):
+        return list(json.loads(content)["findings"])
 
 
 def print_findings(findings: Sequence[Mapping[str, str]], console: Console) -> None:

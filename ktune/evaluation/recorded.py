@@ -5,8 +5,6 @@ working copy may have changed or been deleted.
 """
 
 import contextlib
-import io
-import json
 import os
 import sys
 import tempfile
@@ -25,7 +23,8 @@ from ktune.evaluation.context import SearchContext, make_context
 from ktune.experiment.experiment import Experiment, override
 from ktune.experiment.loading import MODULE_PREFIX, load_experiment
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, read_file, read_folder
+from ktune.tracking.artifacts import read_arrays, read_file, read_folder, read_json
+from ktune.tracking.reader import RunView
 from ktune.tracking.store import Store
 from ktune.utils.runtime import set_determinism
 
@@ -88,22 +87,20 @@ def read_recorded(
         StoreError: An artifact is missing or not readable.
     """
     run_id = search.run_id
-    record = json.loads(read_file(store, run_id, names.SEARCH_FILE))
+    record = read_json(store, search, names.SEARCH_FILE)
     content = read_file(store, run_id, names.FOLDS_FILE)
-    with np.load(io.BytesIO(content), allow_pickle=False) as folds:
-        arrays = {name: folds[name] for name in folds.files}
     folder, entry = names.SOURCE_FOLDER, record.get("entry") or {}
     later = _later_sources(store, run_id, trial)
     if later is not None:
-        folder, entry = later, json.loads(read_file(store, run_id, f"{later}.json"))
+        folder, entry = later, read_json(store, search, f"{later}.json")
     return RecordedSearch(
         view=search,
         sources=read_folder(store, run_id, folder),
         entry=entry,
         changes=record.get("changes") or {},
         left_out=tuple(record.get("changes_left_out") or ()),
-        folds=arrays,
-        environment=json.loads(read_file(store, run_id, names.ENVIRONMENT_FILE)),
+        folds=read_arrays(content, names.FOLDS_FILE, run_id),
+        environment=read_json(store, search, names.ENVIRONMENT_FILE),
         data_digest=search.tags.get(names.DATA_DIGEST, ""),
     )
 

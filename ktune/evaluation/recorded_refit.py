@@ -8,7 +8,7 @@ from ktune.evaluation.context import SearchContext
 from ktune.evaluation.refit import Refit, refit
 from ktune.metrics.threshold import Threshold, tune_threshold
 from ktune.tracking import names
-from ktune.tracking.reader import read_file
+from ktune.tracking.artifacts import read_file
 from ktune.tracking.store import Store
 from ktune.trial import Trial
 

@@ -20,10 +20,10 @@ from ktune.report.importances import measure_importances
 from ktune.report.space import read_space, space_from_json
 from ktune.report.view import SearchReport
 from ktune.tracking import names
+from ktune.tracking.artifacts import parsing, read_json, read_run_file
 from ktune.tracking.reader import (
     RunView,
     list_trials,
-    read_run_file,
     read_trial,
     shown_status,
     study_file,
@@ -39,7 +39,7 @@ def read_report(store: Store, search: RunView) -> SearchReport:
     Raises:
         StoreError: A record of the search or of a trial is missing.
     """
-    record = _read_json(store, search, names.SEARCH_FILE)
+    record = read_json(store, search, names.SEARCH_FILE)
     runs = list_trials(store, search)
     view = read_search_view(store, search, record=record, runs=runs)
     data, refit = record.get("data", {}), refit_of(search, runs)
@@ -89,7 +89,7 @@ def read_search_view(
         record: Content of its ``search.json`` if already read.
         runs: Its trials if already listed.
     """
-    record = record or _read_json(store, search, names.SEARCH_FILE)
+    record = record or read_json(store, search, names.SEARCH_FILE)
     context = _context(store, search, record)
     runs = list_trials(store, search) if runs is None else runs
     return SearchView(
@@ -103,7 +103,8 @@ def read_search_view(
 def _space(store: Store, search: RunView) -> Mapping[str, ParameterView]:
     stored = _read_or_nothing(store, search, names.SPACE_FILE)
     if stored:
-        return space_from_json(json.loads(stored))
+        with parsing(names.SPACE_FILE, search.run_id):
+            return space_from_json(json.loads(stored))
     return read_space(study_file(store, search.run_id), search.experiment)
 
 
@@ -118,14 +119,16 @@ def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
 
 def read_context(store: Store, search: RunView) -> Context:
     """Return the context of the trials of a search."""
-    return _context(store, search, _read_json(store, search, names.SEARCH_FILE))
+    return _context(store, search, read_json(store, search, names.SEARCH_FILE))
 
 
 def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Context:
     references = _read_references(store, search)
+    with parsing(names.SEARCH_FILE, search.run_id):
+        task = Task(record["data"]["task"])
     return Context(
         objective=search.objective,
-        task=Task(record["data"]["task"]),
+        task=task,
         class_names=tuple(str(name) for name in record.get("class_names", ())),
         baselines=references.baselines if references else None,
         facts=references.facts if references else None,
@@ -137,14 +140,16 @@ def _context(store: Store, search: RunView, record: Mapping[str, Any]) -> Contex
 
 def _read_references(store: Store, run: RunView) -> References | None:
     content = _read_or_nothing(store, run, names.REFERENCES_FILE)
-    return references_from_dict(json.loads(content)) if content else None
+    if not content:
+        return None
+    with parsing(names.REFERENCES_FILE, run.run_id):
+        return references_from_dict(json.loads(content))
 
 
 def _environment(store: Store, run: RunView) -> dict[str, Any]:
-    content = _read_or_nothing(store, run, names.ENVIRONMENT_FILE)
-    if not content:
+    if not _read_or_nothing(store, run, names.ENVIRONMENT_FILE):
         return {}
-    record = json.loads(content)
+    record = read_json(store, run, names.ENVIRONMENT_FILE)
     packages = record.get("packages", {})
     versions = {n: packages[n] for n in KEY_PACKAGES if n in packages}
     own = {"python": record.get("python", ""), "ktune": record.get("ktune", "")}
@@ -152,10 +157,6 @@ def _environment(store: Store, run: RunView) -> dict[str, Any]:
         str(record[key]) for key in ("platform", "processor") if record.get(key)
     )
     return {"versions": {**own, **versions}, "machine": machine}
-
-
-def _read_json(store: Store, run: RunView, name: str) -> Any:
-    return json.loads(read_run_file(store, run, name))
 
 
 def _read_or_nothing(store: Store, run: RunView, name: str) -> bytes:

@@ -5,13 +5,10 @@ import json
 import logging
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ktune.errors import StoreError, UnknownReference
 from ktune.metrics.intervals import Estimate
@@ -25,17 +22,17 @@ from ktune.metrics.ranking import (
 )
 from ktune.metrics.scores import COSTS, N_PARAMETERS, Objective
 from ktune.tracking import names
+from ktune.tracking.artifacts import parsing, read_run_file
 from ktune.tracking.local_runs import read_runs_below
 from ktune.tracking.records import trial_from_json
 from ktune.tracking.run_view import RunView, duration
-from ktune.tracking.store import Store, all_pages, pages, quiet_mlflow, quoted
+from ktune.tracking.store import Store, all_pages, pages, quoted
 from ktune.trial import Trial, TrialResult, TrialState
 from ktune.utils.file_lock import is_driven
 from ktune.utils.text import did_you_mean, listed, one_line
 
 _log = logging.getLogger(__name__)
 
-_LOCAL = "file://"
 _HEX = set("0123456789abcdef")
 
 
@@ -286,10 +283,8 @@ def read_trial(store: Store, run: RunView) -> tuple[Trial, TrialResult]:
         StoreError: The artifact is missing or not readable.
     """
     content = read_run_file(store, run, names.TRIAL_FILE)
-    try:
+    with parsing(names.TRIAL_FILE, run.run_id):
         return trial_from_json(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(names.TRIAL_FILE, run.run_id, error) from error
 
 
 def read_values(store: Store, run: RunView) -> dict[str, Any]:
@@ -305,66 +300,6 @@ def read_values(store: Store, run: RunView) -> dict[str, Any]:
         return dict(read_trial(store, run)[0].values)
     except StoreError:
         return dict(run.params)
-
-
-def read_run_file(store: Store, run: RunView, name: str) -> bytes:
-    """Return the content of an artifact of a run by its artifact URI.
-
-    Files are read directly: MLflow queries its database four times per file (50 ms, a
-    server 150 ms), which adds half a minute to a report on 200 trials.
-
-    Raises:
-        StoreError: It is missing or not readable.
-    """
-    try:
-        if run.artifact_uri.startswith(_LOCAL):
-            folder = Path(url2pathname(urlsplit(run.artifact_uri).path))
-            return (folder / name).read_bytes()
-        with quiet_mlflow(), tempfile.TemporaryDirectory() as copy:
-            path = Path(copy, "file")
-            # MLflow's public function sends five more requests to the server.
-            store.files_at(run.artifact_uri)._download_file(name, str(path))
-            return path.read_bytes()
-    except Exception as error:
-        raise _unreadable(name, run.run_id, error) from error
-
-
-def read_file(store: Store, run_id: str, name: str) -> bytes:
-    """Return the content of an artifact of a run.
-
-    Raises:
-        StoreError: It is missing or not readable.
-    """
-    try:
-        with quiet_mlflow(), tempfile.TemporaryDirectory() as copy:
-            path = store.client.download_artifacts(run_id, name, copy)
-            return Path(path).read_bytes()
-    except Exception as error:
-        raise _unreadable(name, run_id, error) from error
-
-
-def read_folder(store: Store, run_id: str, name: str) -> dict[str, bytes]:
-    """Return the artifacts below a folder by path; {} if the folder does not exist.
-
-    Raises:
-        StoreError: They are not readable.
-    """
-    try:
-        with quiet_mlflow(), tempfile.TemporaryDirectory() as copy:
-            if not store.client.list_artifacts(run_id, name):
-                return {}
-            folder = Path(store.client.download_artifacts(run_id, name, copy))
-            return {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            }
-    except Exception as error:
-        raise _unreadable(name, run_id, error) from error
-
-
-def _unreadable(name: str, run_id: str, error: Exception) -> StoreError:
-    return StoreError(f"artifact {name!r} of run {run_id[:8]} cannot be read: {error}")
 
 
 def _newest(store: Store, experiment: str | None = None) -> RunView:

@@ -13,6 +13,7 @@ from ktune.experiment.environment import Environment
 from ktune.experiment.experiment import Experiment
 from ktune.metrics.ranking import Goal
 from ktune.tracking import names
+from ktune.tracking.artifacts import read_folder
 from ktune.tracking.delivery import Delivery
 from ktune.tracking.final_record import FinalRecord, final_tag
 from ktune.tracking.reader import (
@@ -20,7 +21,6 @@ from ktune.tracking.reader import (
     find_search,
     list_trials,
     list_unfinished,
-    read_folder,
     read_trial,
 )
 from ktune.tracking.records import (

@@ -13,6 +13,7 @@ from ktune.metrics.ranking import Goal
 from ktune.metrics.scores import COSTS, Objective
 from ktune.models.registry.registration import load_keras_model
 from ktune.tracking import names
+from ktune.tracking.artifacts import read_file
 from ktune.tracking.final_record import FinalRecord
 from ktune.tracking.model_registry import (
     Registration,
@@ -23,7 +24,6 @@ from ktune.tracking.reader import (
     RunView,
     list_trials,
     rank_trials,
-    read_file,
     read_trial,
     read_values,
 )

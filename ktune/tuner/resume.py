@@ -1,8 +1,6 @@
 """Resume an interrupted search: find it, and check that its settings are unchanged."""
 
 import contextlib
-import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +18,13 @@ from ktune.errors import (
 from ktune.experiment.experiment import Experiment
 from ktune.metrics.ranking import Goal
 from ktune.tracking import names
+from ktune.tracking.artifacts import read_arrays, read_file, read_json
 from ktune.tracking.delivery import write_pending
 from ktune.tracking.reader import (
     RunView,
     find_search,
     list_searches,
     list_trials,
-    read_file,
     read_trial,
     study_file,
 )
@@ -137,7 +135,7 @@ def find_past(
     runs = list_trials(store, search)
     if not is_shared:
         _check_study(study_file(store, search.run_id), search, runs)
-    record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
+    record = read_json(store, search, names.SEARCH_FILE)
     return Past(
         search,
         results={run.number: read_trial(store, run) for run in runs},
@@ -255,14 +253,14 @@ def _goal_text(goal: Goal) -> str:
 def _fold_problems(store: Store, search: RunView, checked: Preflight) -> list[str]:
     now = folds_arrays(checked.context.partition)
     content = read_file(store, search.run_id, names.FOLDS_FILE)
-    with np.load(io.BytesIO(content), allow_pickle=False) as before:
-        differing = [
-            name
-            for name in sorted({*now, *before.files})
-            if name not in now
-            or name not in before.files
-            or not np.array_equal(now[name], before[name])
-        ]
+    before = read_arrays(content, names.FOLDS_FILE, search.run_id)
+    differing = [
+        name
+        for name in sorted({*now, *before})
+        if name not in now
+        or name not in before
+        or not np.array_equal(now[name], before[name])
+    ]
     if not differing:
         return []
     return [f"the rows of {', '.join(differing[:4])} differ (`cv` or `test_size`)"]

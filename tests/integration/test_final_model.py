@@ -12,7 +12,7 @@ import ktune
 from ktune.cli.main import main
 from ktune.experiment.loading import load_experiment
 from ktune.listener import Listener
-from ktune.tracking.reader import read_file
+from ktune.tracking.artifacts import read_file
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,10 @@ from contextlib import closing
 import pytest
 
 from ktune.errors import StoreError
+from ktune.tracking.artifacts import read_file, read_run_file
 from ktune.tracking.database import create_database
 from ktune.tracking.location import find_store, relocate, sqlite_uri
-from ktune.tracking.reader import list_searches, read_file, read_run_file
+from ktune.tracking.reader import list_searches
 from ktune.tracking.records import RunRecord
 from ktune.tracking.store import open_store, quiet_mlflow
 

@@ -9,6 +9,7 @@ from made_up_searches import add_search, search_start, trial_result
 from ktune.errors import StoreError, UnknownReference
 from ktune.metrics.objectives import make_objective
 from ktune.testing.fakes import failed, make_trial
+from ktune.tracking.artifacts import read_file
 from ktune.tracking.location import find_store
 from ktune.tracking.reader import (
     best_trial,
@@ -17,7 +18,6 @@ from ktune.tracking.reader import (
     list_searches,
     list_trials,
     rank_trials,
-    read_file,
     read_trial,
 )
 from ktune.tracking.records import MetricPoint, RunRecord

@@ -1,6 +1,5 @@
 """The library of models for an ensemble, with their out-of-fold predictions."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from ktune.errors import ExperimentError, UnknownReference
 from ktune.evaluation.context import SearchContext
 from ktune.metrics.proper_scores import proper_metric, row_losses
 from ktune.tracking import names
-from ktune.tracking.reader import RunView, list_trials, rank_trials, read_run_file
+from ktune.tracking.artifacts import read_arrays, read_run_file
+from ktune.tracking.reader import RunView, list_trials, rank_trials
 from ktune.tracking.store import Store
 
 MAX_MODELS = 30
@@ -155,5 +155,4 @@ def _by_row(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _read(store: Store, run: RunView) -> dict[str, np.ndarray]:
     content = read_run_file(store, run, names.OUT_OF_FOLD_FILE)
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays(content, names.OUT_OF_FOLD_FILE, run.run_id)

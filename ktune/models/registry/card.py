@@ -11,15 +11,10 @@ from ktune.errors import StoreError
 from ktune.metrics.intervals import Estimate
 from ktune.models.registry.card_text import Card, Member, render_card
 from ktune.tracking import names
+from ktune.tracking.artifacts import parsing, read_file, read_json
 from ktune.tracking.model_files import add_model_files
 from ktune.tracking.model_registry import Registration, describe_version, find_version
-from ktune.tracking.reader import (
-    RunView,
-    find_run,
-    list_trials,
-    read_file,
-    read_trial,
-)
+from ktune.tracking.reader import RunView, find_run, list_trials, read_trial
 from ktune.tracking.store import Store
 from ktune.trial import TrialResult
 
@@ -56,7 +51,7 @@ def write_card(store: Store, name: str, number: int) -> str:
 def read_card(store: Store, version: Registration) -> Card:
     """Collect the content of a version's card."""
     search = find_run(store, version.tags[names.SEARCH_RUN])
-    record = json.loads(read_file(store, search.run_id, names.SEARCH_FILE))
+    record = read_json(store, search, names.SEARCH_FILE)
     runs = {run.run_id: run for run in list_trials(store, search)}
     ensemble = json.loads(version.tags.get(names.ENSEMBLE, "{}"))
     weights = ensemble.get("weights") or {version.tags.get(names.TRIAL_RUN, ""): 1.0}
@@ -92,7 +87,7 @@ def read_card(store: Store, version: Registration) -> Card:
         search_run_id=search.run_id,
         command=record.get("command", ""),
         git_commit=record.get("git_commit") or "",
-        environment=json.loads(read_file(store, search.run_id, names.ENVIRONMENT_FILE)),
+        environment=read_json(store, search, names.ENVIRONMENT_FILE),
     )
 
 
@@ -133,7 +128,9 @@ def _findings(store: Store, run: RunView) -> Iterator[Mapping[str, str]]:
         content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
     except StoreError:
         return  # interrupted before its diagnosis
-    yield from json.loads(content)["findings"]
+    with parsing(names.DIAGNOSIS_FILE, run.run_id):
+        findings = json.loads(content)["findings"]
+    yield from findings
 
 
 def _stated(license: str | None) -> str:

@@ -1,6 +1,5 @@
 """Select test rows on which two models can be compared without bias."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +7,8 @@ import numpy as np
 from ktune.data.folds import Partition
 from ktune.errors import StoreError
 from ktune.tracking import names
+from ktune.tracking.artifacts import read_arrays, read_file
 from ktune.tracking.model_registry import Registration
-from ktune.tracking.reader import read_file
 from ktune.tracking.store import Store
 
 _MIN_ROWS = 30
@@ -82,8 +81,9 @@ def _left_untouched_by(
         return nothing
     try:
         content = read_file(store, run_id, names.FOLDS_FILE)
+        before = read_arrays(content, names.FOLDS_FILE, run_id).get("test_rows")
     except StoreError:
-        return nothing  # its search was deleted
-    with np.load(io.BytesIO(content), allow_pickle=False) as folds:
-        before = folds["test_rows"] if "test_rows" in folds.files else nothing
+        return nothing  # its search was deleted, or the file is damaged
+    if before is None:
+        return nothing
     return np.flatnonzero(np.isin(partition.test_rows, before))

@@ -1,10 +1,7 @@
 """Read the contenders of a comparison from MLflow."""
 
 import hashlib
-import io
 from collections.abc import Sequence
-
-import numpy as np
 
 from ktune.diagnosis import Context, diagnose_trial
 from ktune.errors import StoreError
@@ -13,13 +10,8 @@ from ktune.report.comparison.comparing import compare
 from ktune.report.comparison.view import Comparison, Contender
 from ktune.report.reading import read_context, read_trial_view
 from ktune.tracking import names
-from ktune.tracking.reader import (
-    RunView,
-    best_trial,
-    find_run,
-    find_search,
-    read_run_file,
-)
+from ktune.tracking.artifacts import read_arrays, read_run_file
+from ktune.tracking.reader import RunView, best_trial, find_run, find_search
 from ktune.tracking.refit_record import refit_of
 from ktune.tracking.store import Store
 
@@ -93,13 +85,13 @@ def _folds_digest(store: Store, search: RunView) -> str:
     """
     try:
         content = read_run_file(store, search, names.FOLDS_FILE)
+        arrays = read_arrays(content, names.FOLDS_FILE, search.run_id)
     except StoreError:
         return search.run_id  # unknown, so different from all others
     hasher = hashlib.sha256()
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        rows = arrays["rows"]
-        for name in sorted(arrays.files):
-            if name.startswith(("train", "validation")):
-                hasher.update(name.encode())
-                hasher.update(rows[arrays[name]].astype("<i8").tobytes())
+    rows = arrays["rows"]
+    for name in sorted(arrays):
+        if name.startswith(("train", "validation")):
+            hasher.update(name.encode())
+            hasher.update(rows[arrays[name]].astype("<i8").tobytes())
     return hasher.hexdigest()[:16]

@@ -26,13 +26,14 @@ from ktune.metrics.threshold import Threshold
 from ktune.models.ensembles.members import MemberTrainer
 from ktune.models.registry.registration import load_served_model
 from ktune.tracking import names
+from ktune.tracking.artifacts import read_file
 from ktune.tracking.model_files import predict_rows
 from ktune.tracking.model_registry import (
     Registration,
     find_version,
     version_of_trial,
 )
-from ktune.tracking.reader import RunView, read_file, read_trial
+from ktune.tracking.reader import RunView, read_trial
 from ktune.tracking.refit_record import RefitRecord
 from ktune.tracking.store import Store
 from ktune.trainers import TRAINERS

@@ -288,7 +288,7 @@ def test_the_card_of_an_edited_version_is_refused_with_the_reason(
 ):
     search = SimpleNamespace(run_id="search")
     monkeypatch.setattr(card, "find_run", lambda *_: search)
-    monkeypatch.setattr(card, "read_file", lambda *_: b"{}")
+    monkeypatch.setattr(card, "read_json", lambda *_: {})
     monkeypatch.setattr(card, "list_trials", lambda *_: [])
     for key, value in tags.items():
         store.client.set_model_version_tag("m", "1", key, value)
