@@ -59,7 +59,7 @@ def _show_trial(store: Any, view: Any, as_json: bool) -> None:
         print_json({"run_id": view.run_id, **record})
         return
     search = find_search(store, view.run_id)
+    trial = read_trial_view(store, view, read_context(store, search))
     print_trial(store, view, search.objective, sys.stdout)
     if view.state != "failed":
-        trial = read_trial_view(store, view, read_context(store, search))
         say(draw_trial(trial))

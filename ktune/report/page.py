@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ktune.report.content import page_of
 from ktune.report.figures.figure import Figure
 from ktune.report.view import SearchReport
+from ktune.utils.text import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -46,6 +47,7 @@ def render_page(
         loader=PackageLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -60,10 +62,17 @@ def render_page(
     )
 
 
+def _visible(value: Any) -> Any:
+    """Return a value of a template; control characters in text are escaped."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return printable(value) if is_text else value
+
+
 def with_code(text: str) -> "Markup":
     """Return text escaped for HTML, with parts in backticks as code."""
     from markupsafe import Markup, escape
 
+    text = printable(text)
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:  # an unpaired backtick comes from the user
         return escape(text)

@@ -16,6 +16,7 @@ from ktune.diagnosis import (
 from ktune.diagnosis.references import References, references_from_dict
 from ktune.errors import StoreError
 from ktune.experiment.environment import KEY_PACKAGES
+from ktune.metrics.scores import COSTS
 from ktune.report.importances import measure_importances
 from ktune.report.space import read_space, space_from_json
 from ktune.report.view import SearchReport
@@ -30,7 +31,7 @@ from ktune.tracking.reader import (
 )
 from ktune.tracking.refit_record import refit_of
 from ktune.tracking.store import Store
-from ktune.trial import TrialState
+from ktune.trial import TrialResult, TrialState
 
 
 def read_report(store: Store, search: RunView) -> SearchReport:
@@ -111,10 +112,25 @@ def _space(store: Store, search: RunView) -> Mapping[str, ParameterView]:
 def read_trial_view(store: Store, run: RunView, context: Context) -> TrialView:
     """Return the view of a trial for the diagnosis rules, with its predictions."""
     trial, result = read_trial(store, run)
+    _check_objective(run, result, context.objective.metric)
     if result.state is not TrialState.FAILED and result.folds:
         predictions = _read_or_nothing(store, run, names.OUT_OF_FOLD_FILE)
         result = replace(result, out_of_fold=predictions)
     return TrialView(trial, result, context)
+
+
+def _check_objective(run: RunView, result: TrialResult, metric: str) -> None:
+    """Check that a trial has a score in the objective of its search.
+
+    Raises:
+        StoreError: It has none.
+    """
+    if result.folds and metric not in {*result.folds[0].validation, *COSTS}:
+        raise StoreError(
+            f"trial {run.number} ({run.run_id[:8]}) has no score {metric!r}, which is "
+            f"the objective of its search. Its tag {names.OBJECTIVE} was edited in "
+            "MLflow: restore it there"
+        )
 
 
 def read_context(store: Store, search: RunView) -> Context:

@@ -76,6 +76,12 @@ def test_what_comes_from_users_is_escaped():
     assert "<script" not in body
 
 
+def test_control_characters_and_marks_of_direction_are_escaped():
+    page = render_report(search_report(12, name="a\x1b[2J\x9b31m\u202eb"))
+    assert "a\\x1b[2J\\x9b31m\\u202eb" in body_of(page)
+    assert not {"\x1b", "\x9b", "\u202e"} & set(page)
+
+
 def test_figures_cannot_end_their_script_element():
     page = render_report(search_report(12, name=HOSTILE))
     start = page.index('id="figures">') + len('id="figures">')

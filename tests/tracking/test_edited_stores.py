@@ -3,6 +3,7 @@
 import logging
 from types import SimpleNamespace
 
+import made_up_searches
 import pytest
 
 from ktune.cli.main import main
@@ -28,6 +29,7 @@ from ktune.tracking.records import MetricPoint, RunRecord, trial_record
 from ktune.tracking.store import all_pages, quoted
 from ktune.utils.file_lock import driving
 
+RECORD = b'{"data": {"task": "binary"}}'
 GOAL = Goal((Objective("accuracy", "max"),))
 SEARCH_TAGS = {
     names.KIND: names.SEARCH,
@@ -137,6 +139,19 @@ def test_verbs_print_the_rest_of_an_edited_store(store, search, capsys, monkeypa
     err = capsys.readouterr().err
     assert "its tag ktune.state is missing" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("verb", ["show", "report"])
+def test_an_objective_that_no_trial_has_is_an_error(verb, store, capsys):
+    logger = made_up_searches.add_search(store, made_up_searches.trial_result(0.5))
+    record = RunRecord("", "RUNNING", files={names.SEARCH_FILE: RECORD})
+    store.update_run(logger.run_id, record)
+    store.set_tags(logger.run_id, {names.OBJECTIVE: "great\x1b[2J"})
+    words = [verb, logger.trial_runs[0], "--tracking-uri", store.location.uri]
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert "has no score 'great\\x1b[2J'" in message
+    assert "tag ktune.objective was edited" in message
 
 
 def test_of_two_trials_with_one_number_the_first_counts(store, search):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ktune.diagnosis import Verdict
 from ktune.trial import Value
-from ktune.utils.text import shortened
+from ktune.utils.text import printable, shortened
 
 VERDICT_COLOURS = {verdict: f"@{verdict.value}" for verdict in Verdict}
 VERDICT_SYMBOLS = {
@@ -61,7 +61,7 @@ def plain(text: object) -> str:
 
     Plotly does not decode the entities of quotes, and text is no attribute.
     """
-    return html.escape(str(text), quote=False)
+    return html.escape(printable(str(text)), quote=False)
 
 
 def axis(title: str, **settings: Any) -> dict[str, Any]:
