@@ -20,7 +20,12 @@ from ktune.experiment.experiment import Experiment
 from ktune.experiment.fit_settings import FitSettings, make_fit_settings
 from ktune.metrics.objectives import is_of_model, objective_of_task
 from ktune.metrics.scores import LOSS
-from ktune.spaces.default_compile import compile_by_default
+from ktune.spaces.default_compile import (
+    SCHEDULE,
+    ask_schedule,
+    compile_by_default,
+    scheduled,
+)
 from ktune.spaces.hypermodel import Fit, Rehearsal, own_fit, rehearse
 from ktune.spaces.hyperparameters import replay
 from ktune.trial import Trial, Value
@@ -101,6 +106,8 @@ class ModelBuilder:
         if is_ours:
             columns = _n_columns(model, self.data)
             compile_by_default(model, hp, self.data, columns)
+            if not _sets(self.experiment.fit, SCHEDULE):
+                ask_schedule(hp)
         unwrap_loss_of_sequential(model)
         if self._scales_targets(is_ours):
             let_learn_scaled_targets(model)
@@ -126,8 +133,9 @@ class ModelBuilder:
             settings = fit(hp) if callable(fit) else (fit or {})
         if not isinstance(settings, Mapping):
             raise ExperimentError(f"`fit` must return a dict; it returned {settings!r}")
+        defaults = scheduled(hp, settings)
         overrides = self.experiment.fit_overrides or {}
-        return make_fit_settings({**requested, **settings, **overrides})
+        return make_fit_settings({**defaults, **requested, **settings, **overrides})
 
     def _requested_by_hypermodel(self, hp: Any, model: Any) -> Mapping[str, int]:
         found = self._rehearsed(hp, model)
@@ -149,6 +157,11 @@ def _builder(build: Any, data: DataDescription) -> Callable[[Any], Any]:
     if takes_data(function):
         return lambda hp: function(hp, data)
     return function
+
+
+def _sets(fit: Any, name: str) -> bool:
+    """Whether the ``fit`` field sets a setting, as far as a dict shows it."""
+    return isinstance(fit, Mapping) and name in fit
 
 
 def _some_rows(data: DataDescription, model: Any) -> tuple[Any, Any]:

@@ -33,11 +33,29 @@ class ProposingHyperParameters(keras_tuner.HyperParameters):
         return super()._register(hyperparameter, overwrite=False)
 
 
+class KnownHyperParameters(keras_tuner.HyperParameters):
+    """A `keras_tuner.HyperParameters` with all values of a trial, perhaps an old one.
+
+    Args:
+        values: Value of each parameter; others have their defaults.
+    """
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        super().__init__()
+        self.values = dict(values)
+
+
 def replay(values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
     """Return an ``hp`` with these values; other parameters keep their defaults."""
-    hyperparameters = keras_tuner.HyperParameters()
-    hyperparameters.values = dict(values)
-    return hyperparameters
+    return KnownHyperParameters(values)
+
+
+def is_unknown(hp: Any, name: str) -> bool:
+    """Whether a trial was recorded before its space had a parameter.
+
+    A parameter that is added to a space of ktune changes nothing of such a trial.
+    """
+    return isinstance(hp, KnownHyperParameters) and name not in hp.values
 
 
 def declarations(declare: Callable[[Any], None]) -> Callable[[Any], None]:

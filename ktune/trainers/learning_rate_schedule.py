@@ -14,6 +14,7 @@ from typing import Any
 
 from ktune.errors import ExperimentError
 from ktune.experiment.fit_settings import FitSettings
+from ktune.spaces.default_compile import changes_learning_rate
 
 
 def rate_factor(settings: FitSettings, epoch: int) -> float:
@@ -53,11 +54,9 @@ def require_one_schedule(settings: FitSettings, model: Any) -> None:
 def _other_schedule(settings: FitSettings, model: Any) -> str | None:
     import keras
 
-    callbacks = keras.callbacks
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     rate = getattr(optimizer, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return f"{type(rate).__name__} of the optimizer"
-    changing = (callbacks.LearningRateScheduler, callbacks.ReduceLROnPlateau)
-    found = (one for one in settings.callbacks if isinstance(one, changing))
+    found = filter(changes_learning_rate, settings.callbacks)
     return next((f"callback {type(one).__name__}" for one in found), None)

@@ -144,6 +144,18 @@ class SearchResult:
         return load_keras_model(self.store, self._version_or_raise())
 
     @cached_property
+    def single_model(self) -> Any:
+        """The best trial alone, beside an average; else the final model."""
+        final = self.final
+        if final is None or final.single_version is None:
+            return self.model
+        name, number = self._version_or_raise().name, final.single_version
+        version = find_version(self.store, name, number)
+        if version is None:
+            raise UnknownReference(f"version {number} of {name} was deleted")
+        return load_keras_model(self.store, version)
+
+    @cached_property
     def refit(self) -> RefitRecord:
         """The trial that was refitted, which may not be the best one any more."""
         return refit_of(self.view, self.trial_runs)
