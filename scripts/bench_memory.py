@@ -4,7 +4,7 @@ Trials cycle through models of several structures (``--structures``), each compi
 separate program. The script prints the resident memory at regular intervals, which
 grows in other tuners (keras-tuner#873, #1031). It rises until every structure has been
 compiled once, and must be flat from then on, as long as the programs are kept
-(`graph.MAX_PROGRAMS`). With more structures than that, programs come and go.
+(`program_cache.MAX_PROGRAMS`). With more structures than that, programs come and go.
 
 Usage::
 

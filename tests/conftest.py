@@ -41,8 +41,8 @@ def _interrupts_arrive() -> Iterator[None]:
 def _forgotten_programs() -> Iterator[None]:
     """Free what a module's tests have compiled; the next one's models are others."""
     yield
-    if graph := sys.modules.get("ktune.trainers.graph.trainer"):
-        graph.forget_programs()
+    if cache := sys.modules.get("ktune.trainers.graph.program_cache"):
+        cache.forget_programs()
 
 
 @pytest.fixture(scope="session")

@@ -64,21 +64,21 @@ def as_inputs(x: Any, *, name: str, kind: Kind | None = None) -> tuple[Inputs, K
 def infer_kind(x: np.ndarray, *, name: str) -> Kind:
     """Return the kind inferred from rank and type of an array.
 
+    Rows of four axes, such as videos, are images if they hold bytes, else sequences.
+
     Raises:
-        DataError: The kind is ambiguous.
+        DataError: A row is a single number.
     """
+    if x.ndim == 1:
+        raise DataError(
+            f"{name}: features have shape {x.shape}. For a single feature use "
+            "X.reshape(-1, 1)."
+        )
     if x.ndim == 2:
         return Kind.TABULAR
-    if x.ndim == 4 or (x.ndim == 3 and x.dtype == np.uint8):
+    if x.ndim == 4 or x.dtype == np.uint8:
         return Kind.IMAGE
-    if x.ndim == 3:
-        return Kind.SEQUENCE
-    remedy = (
-        "For a single feature use X.reshape(-1, 1)."
-        if x.ndim == 1
-        else "Say what they are: kind='image', 'sequence' or 'tabular'."
-    )
-    raise DataError(f"{name}: features have shape {x.shape}. {remedy}")
+    return Kind.SEQUENCE
 
 
 def as_table(frame: pd.DataFrame, *, name: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ktune.data.dataset import Kind
-from ktune.data.features import as_inputs
+from ktune.data.features import as_inputs, infer_kind
 from ktune.errors import DataError
 
 
@@ -67,6 +67,11 @@ def test_inputs_of_rank_one_become_columns():
     }
 
 
+def test_videos_are_images_of_bytes_or_sequences_of_numbers():
+    assert infer_kind(np.zeros((1, 2, 3, 4, 5), np.uint8), name="data") is Kind.IMAGE
+    assert infer_kind(np.zeros((1, 2, 3, 4, 5)), name="data") is Kind.SEQUENCE
+
+
 def test_missing_numbers_of_a_table_are_allowed():
     x, _ = as_inputs(np.array([[1.0, np.nan]]), name="data")
     assert np.isnan(x[0, 1])
@@ -82,7 +87,6 @@ def test_missing_numbers_of_a_table_are_allowed():
         (np.array([[1], [1, 2]], dtype=object), None, "shape"),
         (np.array([[1.0, np.inf]]), None, "infinite, the first in row 0, column 1"),
         (np.full((2, 4, 4, 1), np.nan), None, "NaN or infinite, the first in row 0"),
-        (np.zeros((1, 2, 3, 4, 5)), None, "Say what they are"),
         (np.zeros((2, 2), dtype=complex), None, "type complex128"),
         ({}, None, "empty"),
         ({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}, None, "different numbers"),

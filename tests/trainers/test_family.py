@@ -15,7 +15,7 @@ from ktune.testing.trainers import (  # noqa: E402
     make_task,
     plain_fit,
 )
-from ktune.trainers.graph import trainer as graph  # noqa: E402
+from ktune.trainers.graph import program_cache  # noqa: E402
 from ktune.trainers.graph.family import is_family  # noqa: E402
 from ktune.trainers.graph.trainer import GraphTrainer  # noqa: E402
 
@@ -67,10 +67,10 @@ MEMBERS = {
 
 
 def test_members_of_a_family_share_a_program_and_keep_their_bits():
-    graph.forget_programs()
+    program_cache.forget_programs()
     first = {name: bits(train(task)) for name, task in MEMBERS.items()}
-    assert len(graph._PROGRAMS) == 1
-    graph.forget_programs()
+    assert len(program_cache._PROGRAMS) == 1
+    program_cache.forget_programs()
     again = {name: bits(train(MEMBERS[name])) for name in reversed(MEMBERS)}
     assert again == first
     assert len({str(scores) for scores in first.values()}) == len(MEMBERS)
@@ -92,10 +92,10 @@ def test_a_member_agrees_with_plain_fit():
     ids=["depth", "activation", "no dropout"],
 )
 def test_another_structure_has_a_program_of_its_own(task):
-    graph.forget_programs()
+    program_cache.forget_programs()
     train(MEMBERS["narrow"], n_epochs=1)
     train(task, n_epochs=1)
-    assert len(graph._PROGRAMS) == 2
+    assert len(program_cache._PROGRAMS) == 2
 
 
 def test_layers_of_the_user_are_no_family():
@@ -107,12 +107,12 @@ def test_layers_of_the_user_are_no_family():
 
 
 def test_heavy_models_keep_programs_of_their_own(monkeypatch):
-    monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
-    graph.forget_programs()
+    monkeypatch.setattr(program_cache, "LIGHT_BELOW", 0)
+    program_cache.forget_programs()
     for units in (3, 4):
         task = make_task(lambda n=units: compiled([layers.Dense(n)], (6,)), (6,))
         train(task, n_epochs=1)
-    assert len(graph._PROGRAMS) == 2
+    assert len(program_cache._PROGRAMS) == 2
 
 
 def test_a_layer_of_one_unit_trains():

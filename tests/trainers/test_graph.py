@@ -37,7 +37,7 @@ from ktune.testing.trainers import (  # noqa: E402
 )
 from ktune.trainers import choose_trainer  # noqa: E402
 from ktune.trainers.graph import limits as graph_limits  # noqa: E402
-from ktune.trainers.graph import trainer as graph  # noqa: E402
+from ktune.trainers.graph import program_cache  # noqa: E402
 from ktune.trainers.graph.device_data import DeviceArrays  # noqa: E402
 from ktune.trainers.graph.structure import structure_key  # noqa: E402
 from ktune.trainers.graph.trainer import GraphTrainer  # noqa: E402
@@ -102,12 +102,12 @@ def test_optimizers_agree_with_plain_fit(name):
 
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_optimizers_agree_with_plain_fit(name, monkeypatch):
-    monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
+    monkeypatch.setattr(program_cache, "LIGHT_BELOW", 0)
     agree(lambda: dense(FUSED[name]()))
 
 
 def test_heavy_fold_in_threads_equals_fold_alone(monkeypatch):
-    monkeypatch.setattr(graph, "LIGHT_BELOW", 0)
+    monkeypatch.setattr(program_cache, "LIGHT_BELOW", 0)
     TestGraph().test_fold_among_others_equals_fold_alone("cnn")
 
 
@@ -236,16 +236,16 @@ def test_no_sum_is_left_to_the_order_in_which_memory_is_free(name):
 
 
 def test_one_program_serves_all_learning_rates():
-    graph.forget_programs()
+    program_cache.forget_programs()
     for rate in (0.1, 0.01):
         train(make_task(lambda rate=rate: dense(optimizers.Adam(rate)), (6,)))
-    assert len(graph._PROGRAMS) == 1
+    assert len(program_cache._PROGRAMS) == 1
 
 
-@pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
+@pytest.mark.parametrize("light_below", [program_cache.LIGHT_BELOW, 0])
 def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below):
-    monkeypatch.setattr(graph, "LIGHT_BELOW", light_below)
-    graph.forget_programs()
+    monkeypatch.setattr(program_cache, "LIGHT_BELOW", light_below)
+    program_cache.forget_programs()
     numbers = [
         {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 1.0},
         {"momentum": 0.9, "weight_decay": 0.1, "clipnorm": 1.0},
@@ -256,29 +256,29 @@ def test_one_program_serves_all_numbers_of_an_optimizer(monkeypatch, light_below
         train(make_task(lambda n=n: dense(optimizers.SGD(0.05, **n)), (6,))).train_loss
         for n in numbers
     ]
-    assert len(graph._PROGRAMS) == 1
+    assert len(program_cache._PROGRAMS) == 1
     assert len(set(losses)) == len(losses)
 
 
 def test_the_oldest_programs_are_dropped_and_freed_several_at_once(monkeypatch):
-    monkeypatch.setattr(graph, "MAX_PROGRAMS", 3)
-    monkeypatch.setattr(graph, "DROPPED_AT_ONCE", 2)
-    graph.forget_programs()
+    monkeypatch.setattr(program_cache, "MAX_PROGRAMS", 3)
+    monkeypatch.setattr(program_cache, "DROPPED_AT_ONCE", 2)
+    program_cache.forget_programs()
     made = []
     for activation in ("relu", "tanh", "elu", "selu"):
         train(make_task(lambda kind=activation: dense_of(kind), (6,)))
-        made.append(weakref.ref(next(reversed(graph._PROGRAMS.values()))))
-    kept = list(graph._PROGRAMS.values())
+        made.append(weakref.ref(next(reversed(program_cache._PROGRAMS.values()))))
+    kept = list(program_cache._PROGRAMS.values())
     assert [program() for program in made] == [None, None, *kept]
 
 
-@pytest.mark.parametrize("light_below", [graph.LIGHT_BELOW, 0])
+@pytest.mark.parametrize("light_below", [program_cache.LIGHT_BELOW, 0])
 def test_what_a_program_calls_is_rewritten_as_it_was_chosen(monkeypatch, light_below):
     """Else sums are put together, and oneDNN keeps every fused shape there ever was."""
-    monkeypatch.setattr(graph, "LIGHT_BELOW", light_below)
-    graph.forget_programs()
+    monkeypatch.setattr(program_cache, "LIGHT_BELOW", light_below)
+    program_cache.forget_programs()
     train(make_task(build_mlp, (6,)))
-    (program,) = graph._PROGRAMS.values()
+    (program,) = program_cache._PROGRAMS.values()
     called = list(called_functions(program._compiled.graph.as_graph_def()))
     assert called
     for rewrites in called:

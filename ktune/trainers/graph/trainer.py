@@ -5,10 +5,8 @@ and iterators, created again for every epoch. Here an epoch of all folds is one 
 and its graph is compiled once for all trials whose models have the same structure.
 """
 
-import gc
 import os
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +23,6 @@ from ktune.data.targets import encode_targets, learns_scaled_targets
 from ktune.errors import ExperimentError
 from ktune.protocols import FoldEpoch, TrainingTask
 from ktune.trainers.common import (
-    LIGHT_BELOW,
     batch_order,
     build_model,
     build_scores,
@@ -40,12 +37,12 @@ from ktune.trainers.common import (
 from ktune.trainers.graph.batches import make_batches
 from ktune.trainers.graph.callbacks import FoldCallbacks
 from ktune.trainers.graph.device_data import DeviceArrays
-from ktune.trainers.graph.family import NO_INPUTS, family_inputs, is_family
+from ktune.trainers.graph.family import NO_INPUTS, family_inputs
 from ktune.trainers.graph.flat_optimizer import has_schedule
 from ktune.trainers.graph.limits import NotForGraph, why_not
-from ktune.trainers.graph.program import EpochArguments, EpochProgram, ProgramState
+from ktune.trainers.graph.program import EpochArguments, ProgramState
+from ktune.trainers.graph.program_cache import is_light, program_of, structure_of_model
 from ktune.trainers.graph.start import build_first, set_weights
-from ktune.trainers.graph.structure import structure_key
 from ktune.trainers.graph.weight_layout import WeightLayout
 from ktune.trainers.learning_rate_schedule import rate_factor
 from ktune.trainers.weight_averaging import (
@@ -54,19 +51,7 @@ from ktune.trainers.weight_averaging import (
     renew_statistics,
 )
 
-MAX_PROGRAMS = 16
-"""Programs kept for later trials; one of a small model takes some 20 MiB."""
-
-DROPPED_AT_ONCE = 4
-"""Programs dropped when there are too many, the least recently used first.
-
-Their graphs contain reference cycles, so only the garbage collector frees them. It
-would run late, since it counts objects and not the memory of TensorFlow. A collection
-takes 0.3 s, a third of the time to trace a new program.
-"""
-
 _DEVICE_ARRAYS = DeviceArrays()
-_PROGRAMS: OrderedDict[Hashable, EpochProgram] = OrderedDict()
 
 
 class GraphTrainer:
@@ -161,9 +146,9 @@ class GraphTraining:
         ]
         data = [self._data(group) for group in indices]
         self._layout = WeightLayout(model.trainable_variables)
-        serves_family, structure = _structure(model, task)
+        serves_family, structure = structure_of_model(model, task)
         self._inputs = family_inputs(model) if serves_family else NO_INPUTS
-        self._program = _program(
+        self._program = program_of(
             model, structure, task, data[0], n_folds=size, serves_family=serves_family
         )
         self._groups = [
@@ -395,18 +380,6 @@ class GraphTraining:
         self._program.compile(self._arguments(group, orders))
 
 
-def forget_programs() -> None:
-    """Drop all compiled programs; running trainings keep using them."""
-    if _PROGRAMS:
-        _drop_oldest(len(_PROGRAMS))
-
-
-def _drop_oldest(n_programs: int) -> None:
-    for _ in range(n_programs):
-        _PROGRAMS.popitem(last=False)
-    gc.collect()
-
-
 def _targets(task: TrainingTask, model: Any) -> list[Targets]:
     """Return the targets of every fold: one shared array unless each is scaled."""
 
@@ -431,68 +404,10 @@ def _tensors_of(targets: Targets) -> Any:
     return map_arrays(_DEVICE_ARRAYS.tensor, structure_of(targets))
 
 
-def _structure(model: Any, task: TrainingTask) -> tuple[bool, Hashable | None]:
-    """Return whether a program of the model serves its family, and the key for it.
-
-    Code of the user has no key, and may read shapes that a family leaves open.
-    """
-    is_open = _serves_family(model, task)
-    key = structure_key(
-        model, is_open=is_open, has_metrics=task.data.task is Task.CUSTOM
-    )
-    return is_open and key is not None, key
-
-
-def _program(
-    model: Any,
-    structure: Hashable | None,
-    task: TrainingTask,
-    data: tuple[Any, ...],
-    *,
-    n_folds: int,
-    serves_family: bool,
-) -> EpochProgram:
-    """Return the program for a model's structure, from the cache or new."""
-    n_full = {len(fold.train) // task.settings.batch_size for fold in task.folds}
-    is_uneven = n_folds > 1 and len(n_full) > 1
-    traits: dict[str, Any] = {
-        "n_folds": n_folds,
-        "is_uneven": is_uneven,
-        "is_light": is_light(model, task),
-        "serves_family": serves_family,
-        "scores_itself": task.data.task is Task.CUSTOM,
-    }
-    if structure is None:
-        return EpochProgram(model, **traits)
-    specs = str(tf.nest.map_structure(lambda part: (part.dtype, part.shape[1:]), data))
-    is_scored = len(task.folds[0].validation) > 0
-    key = (structure, *traits.values(), task.settings.batch_size, specs, is_scored)
-    if key not in _PROGRAMS:
-        _PROGRAMS[key] = EpochProgram(model, **traits)
-        if len(_PROGRAMS) > MAX_PROGRAMS:
-            _drop_oldest(DROPPED_AT_ONCE)
-    _PROGRAMS.move_to_end(key)
-    return _PROGRAMS[key]
-
-
-def _serves_family(model: Any, task: TrainingTask) -> bool:
-    """Whether a program of the model trains models of other widths as well.
-
-    Heavy models keep programs of their own: their operations are arithmetic, which
-    known shapes make faster.
-    """
-    return is_light(model, task) and is_family(model)
-
-
 def _share_program_call(model: Any, task: TrainingTask) -> bool:
     if has_schedule(model.optimizer):  # its step counter is one number
         return False
     return is_light(model, task)
-
-
-def is_light(model: Any, task: TrainingTask) -> bool:
-    """Whether a step is mostly overhead."""
-    return model.count_params() * task.settings.batch_size < LIGHT_BELOW
 
 
 def _learning_rate(model: Any) -> float:
