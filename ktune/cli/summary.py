@@ -1,6 +1,5 @@
 """The end of a search in the terminal: what happened, and what to do next."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -11,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ktune.cli.final_table import estimate_text, print_final
-from ktune.errors import StoreError
 from ktune.metrics.intervals import Estimate
 from ktune.metrics.scores import Objective
 from ktune.models.ensembles.ensemble import (
@@ -22,7 +20,7 @@ from ktune.models.ensembles.ensemble import (
 )
 from ktune.models.ensembles.selection import NestedEstimate
 from ktune.tracking import names
-from ktune.tracking.artifacts import parsing, read_file
+from ktune.tracking.artifacts import parsing, read_file, read_findings
 from ktune.tracking.model_registry import SINGLE_BEST
 from ktune.tracking.reader import (
     RunView,
@@ -281,16 +279,6 @@ def _print_verdict(result: SearchResult, console: Console) -> None:
     print_findings(read_findings(result.store, best), console)
     if not result.refit.problem:  # else they may be about another best trial
         print_findings(read_findings(result.store, result.view), console)
-
-
-def read_findings(store: Store, run: RunView) -> list[Mapping[str, str]]:
-    """Return the findings about a trial or search, most severe first."""
-    try:
-        content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
-    except StoreError:
-        return []  # interrupted before its diagnosis
-    with parsing(names.DIAGNOSIS_FILE, run.run_id):
-        return list(json.loads(content)["findings"])
 
 
 def print_findings(findings: Sequence[Mapping[str, str]], console: Console) -> None:

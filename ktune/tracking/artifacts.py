@@ -15,10 +15,12 @@ from urllib.request import url2pathname
 import numpy as np
 
 from ktune.errors import StoreError
+from ktune.tracking import names
 from ktune.tracking.run_view import RunView
 from ktune.tracking.store import Store, quiet_mlflow
 
 _LOCAL = "file://"
+_FINDING = ("code", "title", "message", "remedy")
 
 _DAMAGE = (
     ValueError,
@@ -113,6 +115,23 @@ def read_folder(store: Store, run_id: str, name: str) -> dict[str, bytes]:
             }
     except Exception as error:
         raise _unreadable(name, run_id, error) from error
+
+
+def read_findings(store: Store, run: RunView) -> list[dict[str, str]]:
+    """Return the findings about a trial or search, most severe first.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    try:
+        content = read_run_file(store, run, names.DIAGNOSIS_FILE)
+    except StoreError:
+        return []  # interrupted before its diagnosis
+    with parsing(names.DIAGNOSIS_FILE, run.run_id):
+        return [
+            {key: str(found[key]) for key in _FINDING}
+            for found in json.loads(content)["findings"]
+        ]
 
 
 @contextlib.contextmanager

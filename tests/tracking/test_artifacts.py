@@ -8,7 +8,7 @@ from made_up_searches import add_search, trial_result
 from ktune.cli.main import main
 from ktune.errors import StoreError
 from ktune.tracking import names
-from ktune.tracking.artifacts import read_arrays, read_json
+from ktune.tracking.artifacts import read_arrays, read_findings, read_json
 from ktune.tracking.reader import find_search
 from ktune.tracking.records import RunRecord
 
@@ -43,6 +43,13 @@ def test_a_record_without_a_task_is_an_error_of_a_verb(data, store, search, caps
     words = ["report", search.run_id, "--tracking-uri", store.location.uri]
     assert main(words) == 2
     assert "'search.json' of run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"findings": [3]}'])
+def test_damaged_findings_are_an_error_with_their_name(content, store, search):
+    overwrite(store, search, names.DIAGNOSIS_FILE, content)
+    with pytest.raises(StoreError, match="'diagnosis.json' of run"):
+        read_findings(store, search)
 
 
 @pytest.mark.parametrize("name", [names.REFERENCES_FILE, names.SPACE_FILE])

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ktune.errors import StoreError
 from ktune.metrics.intervals import Estimate
 from ktune.models.registry.card_text import Card, Member, render_card
 from ktune.tracking import names
-from ktune.tracking.artifacts import parsing, read_file, read_json
+from ktune.tracking.artifacts import read_findings, read_json
 from ktune.tracking.model_files import add_model_files
 from ktune.tracking.model_registry import Registration, describe_version, find_version
 from ktune.tracking.reader import RunView, find_run, list_trials, read_trial
@@ -80,8 +80,8 @@ def read_card(store: Store, version: Registration) -> Card:
         baselines=_baselines(search),
         verdict=runs[first].tags.get(names.VERDICT, "") if is_of_one else "",
         findings=[
-            *(_findings(store, runs[first]) if is_of_one else ()),
-            *(_findings(store, search) if is_of_one and is_best else ()),
+            *(read_findings(store, runs[first]) if is_of_one else ()),
+            *(read_findings(store, search) if is_of_one and is_best else ()),
         ],
         gate=version.tags.get(names.GATE, ""),
         search_run_id=search.run_id,
@@ -121,16 +121,6 @@ def _baselines(search: RunView) -> dict[str, float]:
         for key, value in search.metrics.items()
         if key.startswith(start) and key.endswith(end)
     }
-
-
-def _findings(store: Store, run: RunView) -> Iterator[Mapping[str, str]]:
-    try:
-        content = read_file(store, run.run_id, names.DIAGNOSIS_FILE)
-    except StoreError:
-        return  # interrupted before its diagnosis
-    with parsing(names.DIAGNOSIS_FILE, run.run_id):
-        findings = json.loads(content)["findings"]
-    yield from findings
 
 
 def _stated(license: str | None) -> str:
