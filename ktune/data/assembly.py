@@ -1,5 +1,6 @@
 """Assemble and validate a data set, for all sources."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,11 @@ def as_weights(weights: Any, n_rows: int, name: str) -> np.ndarray:
     Raises:
         DataError: They are not one positive or zero number for each row.
     """
+    if isinstance(weights, Mapping | tuple):
+        raise DataError(
+            f"{name}: weights for each output are not taken. Give one number for each "
+            "row, and weight outputs by loss_weights in model.compile."
+        )
     try:
         found = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -185,12 +185,20 @@ def _problem(element: Any) -> str | None:
             "a nest in a nest. Give a flat dict of inputs and of targets: "
             "dataset.map(lambda x, y: ({…}, {…}))."
         )
-    if any("Ragged" in type(part).__name__ for part in inner):
+    if any(map(_is_ragged, inner)):
         return (
             "ragged tensors. Pad them to one shape: "
             "dataset.map(lambda x, y: (x.to_tensor(shape=[None, length]), y))."
         )
     return None
+
+
+def _is_ragged(part: Any) -> bool:
+    """Whether an array has rows of different lengths, as TensorFlow hands them on."""
+    if "Ragged" in type(part).__name__:
+        return True
+    is_object = isinstance(part, np.ndarray) and part.dtype == object
+    return is_object and any(isinstance(row, np.ndarray) for row in part.ravel()[:1])
 
 
 def _collect_unknown(

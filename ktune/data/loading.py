@@ -46,6 +46,7 @@ def load_data(
         train, test = data
         return Batches(train, test, name=name or "dataset", task=task).load()
     if isinstance(data, tuple | list):
+        _check_no_dataset(data)
         return Arrays(**_take_apart(data), name=name or "arrays", task=task).load()
     if callable(getattr(data, "load", None)) and not isinstance(data, type):
         return _load_source(data, task)
@@ -92,6 +93,20 @@ def _take_apart(data: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
         f"weights), (X_test, y_test, weights)); got a {type(data).__name__} of "
         f"{len(data)} items."
     )
+
+
+def _check_no_dataset(data: tuple[Any, ...] | list[Any]) -> None:
+    """Refuse a dataset beside arrays.
+
+    Raises:
+        DataError: One part is a dataset.
+    """
+    if any(map(is_dataset, data)):
+        raise DataError(
+            "data are a dataset and something else. Training and test set must both be "
+            "datasets: (dataset, tf.data.Dataset.from_tensor_slices((X_test, y_test))"
+            ".batch(32))."
+        )
 
 
 def _are_train_and_test(first: Any, second: Any) -> bool:

@@ -131,6 +131,13 @@ REFUSED = {
         SLICES.map(lambda x, y: (x, y, {"a": 1.0})).batch(8),
         "weights for each output",
     ),
+    "ragged rows": (
+        tf.data.Dataset.from_tensor_slices(
+            (tf.ragged.constant([[1.0, 2.0], [3.0]]), [0, 1])
+        ).batch(2),
+        "ragged tensors",
+    ),
+    "arrays as the test set": ((SLICES.batch(8), (X, Y)), "must both be datasets"),
     "a nest in a nest": (
         SLICES.map(lambda x, y: (x, {"a": {"b": y}})),
         "a nest in a nest",

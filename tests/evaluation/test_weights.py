@@ -113,6 +113,7 @@ def test_bad_weights_in_fit_are_answered_with_the_right_form(fit, message):
         (np.full(300, np.nan), "0 or larger"),
         (np.zeros(300), "not all 0"),
         (["a"] * 300, "must be numbers"),
+        ({"a": W, "b": W}, "weights for each output are not taken"),
     ],
 )
 def test_bad_weights_of_rows_are_explained(weights, message):
