@@ -2,17 +2,13 @@
 
 from typing import ClassVar
 
-from ktune.diagnosis.measures import (
-    Gap,
-    gap_at_last_epoch,
-    has_learned,
-    measure_gap,
-    percent,
-)
+from ktune.diagnosis.gap import Gap, gap_at_last_epoch, measure_gap
+from ktune.diagnosis.learning import has_learned
 from ktune.diagnosis.remedies import regularise
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
 from ktune.diagnosis.turning_point import TurningPoint, find_turning_point
 from ktune.diagnosis.view import TrialView
+from ktune.utils.text import percent
 
 STANDARD_ERRORS = 2.0
 CERTAIN_SHARE = 0.25

@@ -5,15 +5,12 @@ from typing import ClassVar
 import numpy as np
 
 from ktune.diagnosis.chance import beats_constant_guess
+from ktune.diagnosis.gap import Gap, measure_gap
 from ktune.diagnosis.improvement import is_steep, recent_improvement
-from ktune.diagnosis.measures import (
-    Gap,
-    has_learned,
-    measure_gap,
-    skill_curves,
-)
+from ktune.diagnosis.learning import has_learned
 from ktune.diagnosis.remedies import strengthen, train_longer
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.skill_curves import skill_curves
 from ktune.diagnosis.view import TrialView
 from ktune.utils.text import count_of
 

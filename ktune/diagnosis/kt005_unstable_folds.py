@@ -6,17 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from ktune.data.dataset import Task
-from ktune.diagnosis.measures import (
-    Gap,
-    gap_at_last_epoch,
-    has_learned,
-    measure_gap,
-    percent,
-    skill_curves,
-)
+from ktune.diagnosis.gap import Gap, gap_at_last_epoch, measure_gap
+from ktune.diagnosis.learning import has_learned
 from ktune.diagnosis.out_of_fold import OutOfFold, read_out_of_fold
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.skill_curves import skill_curves
 from ktune.diagnosis.view import TrialView
+from ktune.utils.text import percent
 
 OUTLIER_NOISE = 4.0
 OUTLIER_SKILL = 0.2

@@ -5,9 +5,9 @@ from typing import ClassVar
 import numpy as np
 
 from ktune.data.dataset import Task
-from ktune.diagnosis.measures import skill_curves
 from ktune.diagnosis.remedies import calm
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.skill_curves import skill_curves
 from ktune.diagnosis.view import TrialView
 
 LEAST_EPOCHS = 4

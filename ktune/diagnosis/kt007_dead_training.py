@@ -6,10 +6,10 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.data.nest import parts_of
-from ktune.diagnosis.measures import skill_curves
 from ktune.diagnosis.out_of_fold import OutOfFold, read_out_of_fold
 from ktune.diagnosis.remedies import calm
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, Verdict, finding
+from ktune.diagnosis.skill_curves import skill_curves
 from ktune.diagnosis.view import TrialView
 
 CONSTANT = 1e-3

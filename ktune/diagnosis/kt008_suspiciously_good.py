@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from ktune.diagnosis.measures import Gap, measure_gap, percent
+from ktune.diagnosis.gap import Gap, measure_gap
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import TrialView
+from ktune.utils.text import percent
 
 STANDARD_ERRORS = 3.0
 PRACTICAL_SKILL = 0.05

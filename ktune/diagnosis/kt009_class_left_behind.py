@@ -4,14 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ktune.diagnosis.measures import (
-    class_counts,
-    percent,
-    recall_by_class,
-    require_scores,
-)
+from ktune.diagnosis.class_counts import class_counts, recall_by_class
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
-from ktune.diagnosis.view import TrialView
+from ktune.diagnosis.view import TrialView, require_scores
+from ktune.utils.text import percent
 
 LEAST_ROWS = 10
 SHARE_OF_OTHERS = 0.6

@@ -4,10 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ktune.diagnosis.measures import require_scores
 from ktune.diagnosis.out_of_fold import read_out_of_fold, reliability
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
-from ktune.diagnosis.view import TrialView
+from ktune.diagnosis.view import TrialView, require_scores
 from ktune.metrics.calibration import Bin, calibration_error
 
 LEAST_ROWS = 100

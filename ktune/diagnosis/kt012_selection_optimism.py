@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ktune.diagnosis.measures import measure_gap
+from ktune.diagnosis.gap import measure_gap
 from ktune.diagnosis.own_loss import OWN_SKILL, own_test_skill
 from ktune.diagnosis.rule import Finding, NotApplicable, Severity, finding
 from ktune.diagnosis.view import SearchView

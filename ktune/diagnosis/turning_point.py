@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ktune.diagnosis.measures import skill_curves
 from ktune.diagnosis.rule import NotApplicable
+from ktune.diagnosis.skill_curves import skill_curves
 from ktune.diagnosis.view import TrialView
 
 LEAST_EPOCHS = 4

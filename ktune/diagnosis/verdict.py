@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
-from ktune.diagnosis.measures import measure_gap
+from ktune.diagnosis.gap import measure_gap
 from ktune.diagnosis.rule import Finding, NotApplicable, Rule, Severity, Verdict
 from ktune.diagnosis.view import SearchView, TrialView
 

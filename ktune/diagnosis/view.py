@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ktune.data.dataset import Task
+from ktune.diagnosis.rule import NotApplicable
 from ktune.metrics.intervals import Estimate
 from ktune.metrics.ranking import Goal, rank_results
 from ktune.metrics.scores import Objective
@@ -60,7 +61,7 @@ class Context:
         class_names: In the order of class numbers; empty for regression.
         baselines: Scores of simple models on the same folds; None: not measured.
         facts: Facts about the data; None: not measured.
-        best_score: Best validation mean of the yardstick (see `measures`) over all
+        best_score: Best validation mean of the yardstick (see `yardstick`) over all
             trials of the search; None: unknown.
         further: The other objectives.
         pick: The rule that selects a trial from the Pareto front.
@@ -178,3 +179,13 @@ class SearchView:
         """The best complete trial."""
         ranked = self.ranked
         return ranked[0] if ranked and ranked[0].result.is_complete else None
+
+
+def require_scores(view: TrialView) -> None:
+    """Refuse trials without any scored epoch.
+
+    Raises:
+        NotApplicable: The trial failed.
+    """
+    if not view.has_scores:
+        raise NotApplicable("the trial failed before anything could be measured")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ktune.data.dataset import Task
 from ktune.diagnosis import TrialView
-from ktune.diagnosis.measures import recall_by_class
+from ktune.diagnosis.class_counts import recall_by_class
 from ktune.report.figures.figure import VERDICT_COLOURS
 from ktune.report.view import SearchReport
 from ktune.trial import Value

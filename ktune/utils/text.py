@@ -92,3 +92,13 @@ def say(*parts: object, file: TextIO | None = None, flush: bool = False) -> None
 
 def _escaped(character: str) -> str:
     return ascii(character)[1:-1]
+
+
+def percent(value: float) -> str:
+    """Return a share as text.
+
+    Example:
+        >>> percent(0.1234)
+        '12 %'
+    """
+    return f"{100 * value:.0f} %"
