@@ -1,5 +1,6 @@
 """Load a model in a fresh process before it is registered, and compare its outputs."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,21 @@ def check_in_fresh_process(folder: Path, package: "PackagedModel") -> None:
         try:
             run_fresh("ktune.models.registry.fresh_load", words, scratch)
         except FreshProcessFailed as error:
-            raise ModelLost(f"a fresh process cannot load it: {error}") from error
+            reason = f"a fresh process cannot load it: {error}"
+            raise ModelLost(reason + remedy_for(str(error))) from error
         compare_outputs(read_outputs(outputs)[0], package)
+
+
+def remedy_for(error: str) -> str:
+    """Return the remedy for an error of loading, as the end of its sentence."""
+    missing = re.search(r"No such file or directory: '([^']+)'", error)
+    if missing is None:
+        return ""
+    return (
+        f" (files do not travel with a model: read {missing[1]} once, outside of the "
+        "layer's `__init__`, `build` and `call`, and hold its values in a weight, which "
+        "is loaded with the others, or return them from `get_config`)"
+    )
 
 
 def compare_outputs(found: Any, package: "PackagedModel") -> None:
