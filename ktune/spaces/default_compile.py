@@ -5,7 +5,7 @@
 | `optimizer` | adam, adamw, rmsprop, sgd (with Nesterov momentum 0.9) | adam |
 | `learning_rate` | 1e-4 … 1e-2, logarithmic (ten times that for sgd) | 1e-3 |
 | `learning_rate_schedule` | cosine, none; see the `fit` setting | cosine |
-| `label_smoothing` | 0, 0.1; for classes | 0.1 |
+| `label_smoothing` | 0, 0.05; for classes | 0.05 |
 
 A trial that was recorded without one of the last two is repeated without it.
 """
@@ -87,7 +87,7 @@ def changes_learning_rate(callback: Any) -> bool:
 def _ask_label_smoothing(hp: Any, task: Task) -> float:
     if task not in (Task.BINARY, Task.MULTICLASS) or is_unknown(hp, "label_smoothing"):
         return 0.0
-    return float(hp.Choice("label_smoothing", [0.0, 0.1], default=0.1, ordered=True))
+    return float(hp.Choice("label_smoothing", [0.0, 0.05], default=0.05, ordered=True))
 
 
 def _make_loss(task: Task, n_columns: int | None, smoothing: float) -> Any:

@@ -30,7 +30,7 @@ def test_classifiers_without_a_loss_learn_smoothed_labels_at_a_falling_rate(task
     made = builder(task)
     values = default_values(made.declare)
     assert set(values) > ADDED
-    assert smoothing_of(made.model(values)) == 0.1
+    assert smoothing_of(made.model(values)) == 0.05
     assert made.settings(values).learning_rate_schedule == "cosine"
 
 

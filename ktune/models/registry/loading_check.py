@@ -45,9 +45,8 @@ def remedy_for(error: str) -> str:
     if missing is None:
         return ""
     return (
-        f" (files do not travel with a model: read {missing[1]} once, outside of the "
-        "layer's `__init__`, `build` and `call`, and hold its values in a weight, which "
-        "is loaded with the others, or return them from `get_config`)"
+        f" (files do not travel with a model: read {missing[1]} in `build`, outside of "
+        "the layer, and hold its values in a weight, or return them from `get_config`)"
     )
 
 
