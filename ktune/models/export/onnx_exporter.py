@@ -14,6 +14,7 @@ import numpy as np
 from ktune.errors import ExportError
 from ktune.models.export.metadata import LABELS_FILE, METADATA_FILE, metadata_files
 from ktune.models.export.saved_model_folder import SIGNATURE, write_saved_model
+from ktune.models.tolerance import compute_type
 
 if TYPE_CHECKING:  # running a file must not import scikit-learn
     from ktune.protocols import ExportJob
@@ -31,6 +32,11 @@ class OnnxExporter:
 
     def write(self, job: "ExportJob", folder: Path) -> Path:
         """Convert with tf2onnx and write the file with its metadata."""
+        if compute_type(job.model) == "bfloat16":
+            raise ExportError(
+                "tf2onnx cannot convert layers that compute in bfloat16. Use "
+                "mixed_float16 or float32 in `build`, or export to savedmodel"
+            )
         path = folder / f"{job.name}.onnx"
         with tempfile.TemporaryDirectory() as scratch:
             write_saved_model(job.model, Path(scratch))
