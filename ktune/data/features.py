@@ -5,8 +5,8 @@ The kind inferred from the features, unless ``kind=`` is set:
 | features | kind |
 |---|---|
 | a DataFrame; an array of rank 2 (rows × columns) | tabular |
-| an array of rank 4; of rank 3 and type uint8 | image |
-| an array of rank 3 of any other type | sequence |
+| an array of rank 4; of any rank above 2 and type uint8 | image |
+| an array of another rank above 2 and of any other type | sequence |
 | a dict of arrays | several |
 | a dict of a table and images, from a source with ``images=`` | table_and_images |
 

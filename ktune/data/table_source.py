@@ -67,18 +67,21 @@ class Table:
         return self._tables() if column is None else self._with_images(column)
 
     def _with_images(self, column: ImageColumn) -> Dataset:
-        table = self._features(self.frame)
-        images = [self._read_images(column, self.frame, self.folders[0])]
-        x = {TABLE: table.drop(columns=column.column), IMAGES: images[0].pixels}
-        x_test = None
-        if self.test is not None:
-            test = self._features(self.test)
-            images.append(self._read_images(column, self.test, self.folders[1]))
-            x_test = {
-                TABLE: test.drop(columns=column.column),
-                IMAGES: images[1].pixels,
+        frames = [frame for frame in (self.frame, self.test) if frame is not None]
+        images = [
+            self._read_images(column, frame, folder)
+            for frame, folder in zip(frames, self.folders, strict=False)
+        ]
+        x, *x_test = (
+            {
+                TABLE: self._features(frame).drop(columns=column.column),
+                IMAGES: found.pixels,
             }
-        dataset = self._assemble(x, x_test, Kind.TABLE_AND_IMAGES)
+            for frame, found in zip(frames, images, strict=True)
+        )
+        dataset = self._assemble(
+            x, x_test[0] if x_test else None, Kind.TABLE_AND_IMAGES
+        )
         return replace(
             dataset,
             source_digest=_digest(dataset, images),

@@ -7,6 +7,7 @@ import contextlib
 import math
 import random
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,6 @@ class _FoldTraining:
         callbacks = make_callbacks(task.settings.callbacks, task.folder_of(self._fold))
         self._is_logging = bool(callbacks)
         self.model = build_model(task, index)
-        self._initial_rate = float(self.model.optimizer.learning_rate)
         self.average = WeightAverage() if task.settings.average_weights else None
         self._fixed_size = fixed_batch_size(self.model)
         self._targets = encode_targets(
@@ -170,6 +170,11 @@ class _FoldTraining:
             )
         self.callbacks.end_epoch(epoch, {**logs, **validation_logs})
         return score
+
+    @cached_property
+    def _initial_rate(self) -> float:
+        """The learning rate that the model is compiled with; read before any change."""
+        return float(self.model.optimizer.learning_rate)
 
     def _set_learning_rate(self, epoch: int) -> None:
         settings = self._task.settings

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ktune.data.dataset import Inputs
-from ktune.data.table_and_images import TABLE, table_of
+from ktune.data.table_and_images import TABLE, has_table_beside
 
 SINGLE_INPUT = "rows"
 """Name of the input of a model with a single input."""
@@ -25,8 +25,8 @@ def write_rows_file(rows: Inputs, folder: Path) -> Path:
         return path
     path = folder / "rows.npz"
     arrays: dict[str, Any] = dict(as_arrays(rows))
-    if isinstance(rows, Mapping) and (table := table_of(rows)) is not None:
-        table.to_parquet(folder / _TABLE_BESIDE)
+    if has_table_beside(rows):
+        rows[TABLE].to_parquet(folder / _TABLE_BESIDE)
         del arrays[TABLE]
     np.savez(path, **arrays)
     return path
